@@ -1,0 +1,1 @@
+"""PPO in the PureJaxRL manner for any gymnax environment."""

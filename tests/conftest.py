@@ -1,0 +1,35 @@
+"""Strict mode for the whole suite: warnings are errors and rank promotion raises."""
+
+import os
+import pathlib
+import warnings
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+with warnings.catch_warnings():  # `import distrax` warns about its own dependencies
+    warnings.simplefilter("ignore")
+    import distrax  # noqa: F401
+
+import jax
+import pytest
+from hypothesis import settings
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+settings.register_profile("suite", deadline=None, print_blob=True)
+settings.load_profile("suite")
+
+SHARED_DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Turn warnings into errors."""
+    config.addinivalue_line("filterwarnings", "error")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> pathlib.Path:
+    """Folder of real bars; the test is skipped where it is missing."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("real bars are not here: ../shared/data is missing beside the checkout")
+    return SHARED_DATA

@@ -1,0 +1,1 @@
+"""Futures day-trading markets as gymnax environments."""
