@@ -1,0 +1,229 @@
+"""The settings of PPO: one frozen dataclass that is also the command line."""
+
+import dataclasses
+import difflib
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+Schedule = Literal["constant", "linear"]
+MinibatchBy = Literal["auto", "rows", "time", "envs"]
+ACTIVATIONS = ("tanh", "relu", "gelu", "silu", "elu")
+
+
+class Hyperparameters(struct.PyTreeNode):
+    """The settings that may be arrays: traced, so that `vmap` sweeps them without a recompile.
+
+    Every field is a float32 scalar; under `vmap` over hyperparameters it has a leading axis.
+    """
+
+    learning_rate: jax.Array  # Adam's step size before its schedule
+    ent_coef: jax.Array  # weight of the entropy bonus before its schedule
+    clip_eps: jax.Array  # clip range of ratio and value before its schedule
+    gamma: jax.Array  # discount per environment step
+    gae_lambda: jax.Array  # lambda of generalised advantage estimation
+
+
+@dataclasses.dataclass(frozen=True)
+class PPOConfig:
+    """Settings of a run; hashable, checked when built.
+
+    One *iteration* is one rollout of `num_envs` x `num_steps` environment steps and the updates made
+    from it. Schedules run over iterations: at iteration i of n (from 0) a linear one has the factor 1 - i / n.
+
+    Raises:
+        ValueError: for a setting that cannot work, saying which and what to write instead.
+    """
+
+    total_timesteps: int = 2_000_000
+    """Environment steps of the whole run, all environments together; rounded down to whole iterations."""
+    exact_budget: bool = False
+    """Refuse a `total_timesteps` that is not a whole number of iterations instead of rounding it down."""
+    num_envs: int = 1024
+    """Environments that run side by side."""
+    num_steps: int = 128
+    """Steps of every environment in one iteration."""
+    num_epochs: int = 4
+    """Passes over the data of one iteration."""
+    num_minibatches: int = 4
+    """Gradient steps in one pass."""
+    minibatch_by: MinibatchBy = "auto"
+    """What is shuffled into minibatches: rows, whole time steps, or whole environments; auto takes environments
+    for a recurrent network, time steps for 64 environments or more where a minibatch has at least 16 of them
+    (about a third faster), and rows otherwise."""
+    gamma: float = 0.99
+    """Discount per environment step."""
+    gae_lambda: float = 0.95
+    """Lambda of generalised advantage estimation: 0 trusts the value function, 1 the returns."""
+    learning_rate: float = 3e-4
+    """Adam's step size at the start."""
+    learning_rate_schedule: Schedule = "linear"
+    """How the learning rate runs over the iterations."""
+    clip_eps: float = 0.2
+    """Clip range of the probability ratio, and of the value's change."""
+    clip_eps_schedule: Schedule = "constant"
+    """How the clip range runs over the iterations."""
+    ent_coef: float = 0.01
+    """Weight of the entropy bonus."""
+    ent_coef_schedule: Schedule = "constant"
+    """How the entropy weight runs over the iterations."""
+    value_coef: float = 0.5
+    """Weight of the value loss."""
+    clip_value: bool = True
+    """Clip the value's change against the value at rollout time."""
+    max_grad_norm: float = 0.5
+    """Global norm to which the gradient is clipped."""
+    adam_eps: float = 1e-5
+    """Epsilon in Adam's denominator."""
+    target_kl: float | None = None
+    """Skip what is left of an iteration's updates once a minibatch's approximate KL exceeds this; None never does."""
+    normalise_advantages: bool = True
+    """Shift and scale the advantages of a minibatch to mean 0 and deviation 1."""
+    choice_rows_only: bool = True
+    """Take policy loss, entropy, KL and advantage statistics over the rows with at least two legal actions only."""
+    normalise_observations: bool = True
+    """Shift and scale observations by running statistics, which are held during an iteration."""
+    observation_clip: float = 10.0
+    """Normalised observations are clipped to plus and minus this."""
+    normalise_rewards: bool = False
+    """Divide rewards by the running deviation of the discounted return."""
+    reward_clip: float = 10.0
+    """Normalised rewards are clipped to plus and minus this."""
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers."""
+    activation: Literal["tanh", "relu", "gelu", "silu", "elu"] = "tanh"
+    """Activation of the hidden layers."""
+    shared_torso: bool = False
+    """Let policy and value share the hidden layers."""
+    layer_norm: bool = False
+    """Normalise every hidden layer before its activation."""
+    recurrent: bool = False
+    """Put a GRU before the hidden layers; its memory is cleared at episode ends."""
+    gru_size: int = 64
+    """Width of the GRU and of the layer that feeds it."""
+    bfloat16: bool = False
+    """Compute hidden layers in bfloat16; parameters, heads and losses stay float32."""
+    log_info: tuple[str, ...] = ()
+    """Names of scalars in `info` whose sum over an iteration is reported as `info/<name>`."""
+    seed: int = 0
+    """Seed of the key that `fit` and the command line train with."""
+
+    def __post_init__(self) -> None:
+        _check_ranges(self)
+        _check_minibatches(self)
+        if self.exact_budget and self.total_timesteps % self.batch_size:
+            low = self.num_iterations * self.batch_size
+            raise ValueError(
+                f"total_timesteps={self.total_timesteps} is not a whole number of iterations of {self.batch_size} "
+                f"steps (num_envs x num_steps): use {low} or {low + self.batch_size}, or exact_budget=False"
+            )
+
+    @property
+    def batch_size(self) -> int:
+        """Environment steps in one iteration."""
+        return self.num_envs * self.num_steps
+
+    @property
+    def num_iterations(self) -> int:
+        """Whole iterations that fit into `total_timesteps`."""
+        return self.total_timesteps // self.batch_size
+
+    @property
+    def minibatch_mode(self) -> Literal["rows", "time", "envs"]:
+        """`minibatch_by` with "auto" resolved."""
+        if self.minibatch_by != "auto":
+            return self.minibatch_by
+        if self.recurrent:
+            return "envs"
+        steps, rest = divmod(self.num_steps, self.num_minibatches)
+        return "time" if self.num_envs >= 64 and rest == 0 and steps >= 16 else "rows"
+
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """The traced part of the settings, as float32 scalars."""
+        names = [field.name for field in dataclasses.fields(Hyperparameters)]
+        return Hyperparameters(**{name: jnp.float32(getattr(self, name)) for name in names})
+
+    @property
+    def budget_note(self) -> str:
+        """One line that says how the budget became whole iterations."""
+        steps = self.num_iterations * self.batch_size
+        note = (
+            f"{self.num_iterations:,} iterations of {self.num_envs:,} x {self.num_steps:,} = {steps:,} steps"
+        )
+        return note if steps == self.total_timesteps else f"{note} ({self.total_timesteps:,} rounded down)"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain JSON values."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "PPOConfig":
+        """Inverse of `to_dict`.
+
+        Raises:
+            ValueError: for a name that is no setting, with the nearest one.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
+            if name not in names:
+                raise ValueError(f"PPOConfig has no setting {name!r}{nearest(name, names)}")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def nearest(name: str, names: list[str]) -> str:
+    """The end of an error message: the nearest right name, or all of them."""
+    close = difflib.get_close_matches(name, names, n=1)
+    return f": did you mean {close[0]!r}?" if close else f": there are {', '.join(sorted(names))}"
+
+
+def _check_ranges(config: PPOConfig) -> None:
+    positive = (
+        "num_envs",
+        "num_steps",
+        "num_epochs",
+        "num_minibatches",
+        "gru_size",
+        "learning_rate",
+        "clip_eps",
+    )
+    positive += ("max_grad_norm", "adam_eps", "observation_clip", "reward_clip", "total_timesteps")
+    for name in positive:
+        if not getattr(config, name) > 0:
+            raise ValueError(f"{name}={getattr(config, name)} must be greater than 0")
+    for name in ("gamma", "gae_lambda"):
+        if not 0 <= getattr(config, name) <= 1:
+            raise ValueError(f"{name}={getattr(config, name)} must lie between 0 and 1")
+    for name in ("ent_coef", "value_coef"):
+        if not getattr(config, name) >= 0:
+            raise ValueError(f"{name}={getattr(config, name)} must not be negative")
+    if config.target_kl is not None and not config.target_kl > 0:
+        raise ValueError(f"target_kl={config.target_kl} must be greater than 0, or None to switch it off")
+    if not config.hidden_sizes or min(config.hidden_sizes) < 1:
+        raise ValueError(f"hidden_sizes={config.hidden_sizes} must name at least one layer, all wider than 0")
+    if config.activation not in ACTIVATIONS:
+        raise ValueError(
+            f"unknown activation {config.activation!r}{nearest(config.activation, list(ACTIVATIONS))}"
+        )
+    if config.num_iterations < 1:
+        raise ValueError(
+            f"total_timesteps={config.total_timesteps} is less than one iteration of {config.batch_size} steps "
+            "(num_envs x num_steps): raise it, or lower num_envs or num_steps"
+        )
+
+
+def _check_minibatches(config: PPOConfig) -> None:
+    if config.recurrent and config.minibatch_mode != "envs":
+        raise ValueError(
+            f"minibatch_by={config.minibatch_by!r} cannot serve a recurrent network: use 'envs' or 'auto'"
+        )
+    mode = config.minibatch_mode
+    size = {"rows": config.batch_size, "time": config.num_steps, "envs": config.num_envs}[mode]
+    what = {"rows": "num_envs x num_steps", "time": "num_steps", "envs": "num_envs"}[mode]
+    if size % config.num_minibatches:
+        raise ValueError(
+            f"{what} = {size} cannot be split into num_minibatches={config.num_minibatches} equal parts "
+            f"(minibatches by {mode}): choose a divisor of {size}"
+        )

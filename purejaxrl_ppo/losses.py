@@ -1,0 +1,123 @@
+"""Generalised advantage estimation and the PPO loss: pure functions of arrays, no environment in sight."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+
+class LossTerms(struct.PyTreeNode):
+    """What one minibatch's loss consists of; float32 scalars."""
+
+    total_loss: jax.Array
+    policy_loss: jax.Array
+    value_loss: jax.Array
+    entropy: jax.Array  # nats, mean over the rows that count
+    approx_kl: jax.Array  # mean of (ratio - 1) - log ratio (Schulman, "Approximating KL divergence", 2020)
+    clip_fraction: jax.Array  # share of rows whose ratio left [1 - eps, 1 + eps]
+    ratio_error: jax.Array  # largest |ratio - 1|
+
+
+def gae(
+    rewards: jax.Array,
+    values: jax.Array,
+    last_value: jax.Array,
+    final_values: jax.Array,
+    terminated: jax.Array,
+    truncated: jax.Array,
+    gamma: jax.Array | float,
+    gae_lambda: jax.Array | float,
+) -> tuple[jax.Array, jax.Array]:
+    """Generalised advantage estimation (Schulman et al. 2016, arXiv:1506.02438) with both kinds of episode end.
+
+    A terminated step is followed by value zero. A truncated one that is not terminated is followed by the value
+    of the observation it would have gone on from. Neither lets an advantage flow back from the next episode.
+
+    Args:
+        rewards, values, terminated, truncated: [T, B]; `values` of the observations acted on.
+        last_value: [B], value of the observation after the last step.
+        final_values: [T, B], value of the final observation; read where truncated only.
+
+    Returns:
+        advantages and value targets (advantages + values), both [T, B] float32.
+    """
+    next_values = jnp.concatenate([values[1:], last_value[None]])
+    next_values = jnp.where(truncated, final_values, next_values)
+    next_values = jnp.where(terminated, 0.0, next_values)
+    deltas = rewards + gamma * next_values - values
+    carry_on = jnp.where(terminated | truncated, 0.0, gamma * gae_lambda)
+
+    def step(advantage: jax.Array, xs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        delta, factor = xs
+        advantage = delta + factor * advantage
+        return advantage, advantage
+
+    _, advantages = jax.lax.scan(step, jnp.zeros_like(last_value), (deltas, carry_on), reverse=True, unroll=8)
+    return advantages, advantages + values
+
+
+def weighted_mean(x: jax.Array, weights: jax.Array) -> jax.Array:
+    """Mean of `x` over the rows of weight 1; 0 where there is none. Both of one shape."""
+    return jnp.sum(x * weights) / jnp.maximum(jnp.sum(weights), 1.0)
+
+
+def standardise(advantages: jax.Array, weights: jax.Array) -> jax.Array:
+    """Advantages with mean 0 and deviation 1 over the rows of weight 1."""
+    centred = advantages - weighted_mean(advantages, weights)
+    return centred / (jnp.sqrt(weighted_mean(jnp.square(centred), weights)) + 1e-8)
+
+
+def value_loss(
+    values: jax.Array, old_values: jax.Array, targets: jax.Array, clip_eps: jax.Array | float, clip: bool
+) -> jax.Array:
+    """Half the mean squared error, the worse of it and of the value moved at most `clip_eps` from the OLD value."""
+    errors = jnp.square(values - targets)
+    if clip:
+        clipped = old_values + jnp.clip(values - old_values, -clip_eps, clip_eps)
+        errors = jnp.maximum(errors, jnp.square(clipped - targets))
+    return 0.5 * jnp.mean(errors)
+
+
+def ppo_loss(
+    log_prob: jax.Array,
+    entropy: jax.Array,
+    values: jax.Array,
+    old_log_prob: jax.Array,
+    old_values: jax.Array,
+    advantages: jax.Array,
+    targets: jax.Array,
+    weights: jax.Array,
+    *,
+    clip_eps: jax.Array | float,
+    ent_coef: jax.Array | float,
+    value_coef: float,
+    clip_value: bool,
+) -> LossTerms:
+    """Clipped surrogate loss of PPO (Schulman et al. 2017, arXiv:1707.06347, eq. 7 and 9).
+
+    Args:
+        log_prob, entropy, values: of the network being trained, any one shape, such as [T, B].
+        old_log_prob, old_values: of the network at rollout time, same shape.
+        advantages: as they shall weigh (standardised beforehand or not).
+        weights: 1 where a row counts in the policy terms, else 0. The value loss is over all rows.
+    """
+    log_ratio = log_prob - old_log_prob
+    ratio = jnp.exp(log_ratio)
+    clipped = jnp.clip(ratio, 1.0 - clip_eps, 1.0 + clip_eps)
+    policy = -weighted_mean(jnp.minimum(ratio * advantages, clipped * advantages), weights)
+    value = value_loss(values, old_values, targets, clip_eps, clip_value)
+    mean_entropy = weighted_mean(entropy, weights)
+    return LossTerms(
+        total_loss=policy + value_coef * value - ent_coef * mean_entropy,
+        policy_loss=policy,
+        value_loss=value,
+        entropy=mean_entropy,
+        approx_kl=weighted_mean(ratio - 1.0 - log_ratio, weights),
+        clip_fraction=weighted_mean((jnp.abs(ratio - 1.0) > clip_eps).astype(jnp.float32), weights),
+        ratio_error=jnp.max(jnp.abs(ratio - 1.0) * weights),
+    )
+
+
+def explained_variance(values: jax.Array, targets: jax.Array) -> jax.Array:
+    """1 - Var(targets - values) / Var(targets); 0 where the targets do not vary."""
+    spread = jnp.var(targets)
+    return jnp.where(spread > 1e-12, 1.0 - jnp.var(targets - values) / jnp.maximum(spread, 1e-12), 0.0)

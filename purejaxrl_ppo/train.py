@@ -1,0 +1,382 @@
+"""PPO as a pure function: `make_train`, and the init and update step that it and `fit` are built from."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from purejaxrl_ppo.config import Hyperparameters, PPOConfig
+from purejaxrl_ppo.losses import LossTerms, explained_variance, gae, ppo_loss, standardise
+from purejaxrl_ppo.networks import ActorCritic, distribution, make_network
+from purejaxrl_ppo.normalise import (
+    RunningMoments,
+    batch_moments,
+    combine_steps,
+    discounted_returns,
+    init_moments,
+    merge,
+    scale_rewards,
+)
+from purejaxrl_ppo.rollout import Players, StepLog, Transition, collect, start_players
+from purejaxrl_ppo.wrappers import EnvSpec, prepare
+
+ParamsSchedule = Callable[[jax.Array, Any], Any]
+Metrics = dict[str, jax.Array]
+log = logging.getLogger("purejaxrl_ppo")
+
+
+class TrainState(struct.PyTreeNode):
+    """Everything that training goes on from: saving and restoring it resumes exactly."""
+
+    params: Any
+    opt_state: Any
+    players: Players  # environments, memory, keys and episode accumulators
+    obs_moments: RunningMoments
+    return_moments: RunningMoments  # of the discounted return
+    discounted_return: jax.Array  # float32 [B], running discounted return of every environment
+    episode_return: jax.Array  # float32, mean of the last iteration in which an episode ended; 0 before
+    episode_length: jax.Array  # float32, likewise
+    key: jax.Array  # for the minibatches
+    iteration: jax.Array  # int32, iterations done
+
+
+class TrainResult(struct.PyTreeNode):
+    """What `train` returns."""
+
+    state: TrainState
+    metrics: Metrics  # float32 [num_iterations] each
+
+
+class Batch(struct.PyTreeNode):
+    """What the loss reads of a rollout; [T, B, ...] or a minibatch of it."""
+
+    obs: jax.Array
+    reset: jax.Array
+    mask: jax.Array | None
+    action: jax.Array
+    log_prob: jax.Array
+    value: jax.Array
+    advantage: jax.Array
+    target: jax.Array
+
+
+class Rates(NamedTuple):
+    """Scheduled coefficients of one iteration."""
+
+    learning_rate: jax.Array
+    clip_eps: jax.Array
+    ent_coef: jax.Array
+
+
+class Trainer(NamedTuple):
+    """The two pure functions that training consists of."""
+
+    init: Callable[[jax.Array, Any], TrainState]  # (key, env_params)
+    update: Callable[
+        [TrainState, Any, Hyperparameters], tuple[TrainState, Metrics]
+    ]  # (state, env_params, ...)
+
+
+def make_train(
+    env: Any, config: PPOConfig, params_schedule: ParamsSchedule | None = None
+) -> Callable[..., TrainResult]:
+    """Build `train(key, env_params, hyperparameters=None) -> TrainResult`, a pure function.
+
+    It can be jitted, and vmapped over keys, over `Hyperparameters`, and over environment parameters.
+
+    Args:
+        env: gymnax >= 1.0 environment (or one of the five-value interface).
+        config: settings; fixed, unlike `hyperparameters`, which default to the config's.
+        params_schedule: (progress, env_params) -> env_params, evaluated before every iteration with
+            progress = iterations done / iterations in all, so a curriculum never compiles again.
+    """
+    trainer = make_trainer(env, config, params_schedule)
+    if config.total_timesteps % config.batch_size:
+        log.warning("purejaxrl_ppo: %s", config.budget_note)
+
+    def train(key: jax.Array, env_params: Any, hyperparameters: Hyperparameters | None = None) -> TrainResult:
+        hyper = config.hyperparameters if hyperparameters is None else hyperparameters
+        state = trainer.init(key, env_params)
+        state, metrics = jax.lax.scan(
+            lambda state, _: trainer.update(state, env_params, hyper), state, None, config.num_iterations
+        )
+        return TrainResult(state, metrics)
+
+    return train
+
+
+def make_trainer(env: Any, config: PPOConfig, params_schedule: ParamsSchedule | None = None) -> Trainer:
+    """The named parts of training; `make_train` scans them, `fit` drives them from the host."""
+    optimiser = optax.chain(
+        optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=config.adam_eps)
+    )
+
+    def init(key: jax.Array, env_params: Any) -> TrainState:
+        return _init(env, config, optimiser, params_schedule, key, env_params)
+
+    def update(state: TrainState, env_params: Any, hyper: Hyperparameters) -> tuple[TrainState, Metrics]:
+        return _update(env, config, optimiser, params_schedule, state, env_params, hyper)
+
+    return Trainer(init, update)
+
+
+def _init(
+    env: Any,
+    config: PPOConfig,
+    optimiser: optax.GradientTransformation,
+    params_schedule: ParamsSchedule | None,
+    key: jax.Array,
+    env_params: Any,
+) -> TrainState:
+    env_params = _scheduled_params(config, params_schedule, jnp.int32(0), env_params)
+    env, spec = prepare(env, env_params)
+    network = make_network(config, spec.action)
+    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        key = jax.random.wrap_key_data(key)  # an old-style uint32 key
+    key, key_network, key_players = jax.random.split(key, 3)
+    players = start_players(env, env_params, config, network, key_players)
+    params = network.init(key_network, players.memory, players.obs, players.reset)
+    state = TrainState(
+        params=params,
+        opt_state=optimiser.init(params),
+        players=players,
+        obs_moments=init_moments((spec.obs_size,)),
+        return_moments=init_moments(()),
+        discounted_return=jnp.zeros(config.num_envs),
+        episode_return=jnp.float32(0),
+        episode_length=jnp.float32(0),
+        key=key,
+        iteration=jnp.int32(0),
+    )
+    return jax.tree.map(_strong, state)
+
+
+def _update(
+    env: Any,
+    config: PPOConfig,
+    optimiser: optax.GradientTransformation,
+    params_schedule: ParamsSchedule | None,
+    state: TrainState,
+    env_params: Any,
+    hyper: Hyperparameters,
+) -> tuple[TrainState, Metrics]:
+    """One iteration: a rollout, and the updates made from it."""
+    env_params = _scheduled_params(config, params_schedule, state.iteration, env_params)
+    env, spec = prepare(env, env_params)
+    network = make_network(config, spec.action)
+    rates = _rates(config, hyper, state.iteration)
+    players, rollout, steps, last_value = collect(
+        env, spec, config, network, state.params, state.obs_moments, state.players, env_params
+    )
+    rewards, return_moments, discounted_return = _rewards(config, state, rollout, hyper.gamma)
+    advantages, targets = gae(
+        rewards,
+        rollout.value,
+        last_value,
+        rollout.final_value,
+        rollout.terminated,
+        rollout.truncated,
+        hyper.gamma,
+        hyper.gae_lambda,
+    )
+    batch = Batch(
+        rollout.obs,
+        rollout.reset,
+        rollout.mask,
+        rollout.action,
+        rollout.log_prob,
+        rollout.value,
+        advantages,
+        targets,
+    )
+    key, key_epochs = jax.random.split(state.key)
+    learner = _Learner(config, spec, network, optimiser, rates)
+    params, opt_state, learned = _learn(learner, state, batch, key_epochs)
+    new_state = TrainState(
+        params=params,
+        opt_state=opt_state,
+        players=players,
+        obs_moments=_merge_observations(config, state.obs_moments, steps),
+        return_moments=return_moments,
+        discounted_return=discounted_return,
+        episode_return=_mean_or(steps.return_sum, steps.episodes, state.episode_return),
+        episode_length=_mean_or(steps.length_sum, steps.episodes, state.episode_length),
+        key=key,
+        iteration=state.iteration + 1,
+    )
+    metrics = {**learned, **_rollout_metrics(rollout, steps, new_state, targets), **rates._asdict()}
+    return jax.tree.map(_strong, new_state), metrics
+
+
+class _Learner(NamedTuple):
+    """What one gradient step needs besides data."""
+
+    config: PPOConfig
+    spec: EnvSpec
+    network: ActorCritic
+    optimiser: optax.GradientTransformation
+    rates: Rates
+
+
+def _learn(learner: _Learner, state: TrainState, batch: Batch, key: jax.Array) -> tuple[Any, Any, Metrics]:
+    """All epochs of minibatch updates; metrics are means over the gradient steps that were taken."""
+    config = learner.config
+    picks = minibatch_indices(config, key)
+    stop_at = config.target_kl
+
+    def step(
+        carry: tuple[Any, Any, jax.Array], pick: jax.Array
+    ) -> tuple[Any, tuple[LossTerms, jax.Array, jax.Array]]:
+        params, opt_state, stopped = carry
+        memory, minibatch = select(config, state.players.memory, batch, pick)
+
+        def gradient_step() -> tuple[Any, Any, LossTerms, jax.Array]:
+            grads, terms = jax.grad(_loss, argnums=1, has_aux=True)(learner, params, memory, minibatch)
+            updates, new_opt = learner.optimiser.update(grads, opt_state, params)
+            updates = jax.tree.map(lambda u: -learner.rates.learning_rate * u, updates)
+            return optax.apply_updates(params, updates), new_opt, terms, optax.global_norm(grads)
+
+        if stop_at is None:
+            params, opt_state, terms, norm = gradient_step()
+            return (params, opt_state, stopped), (terms, norm, jnp.float32(1))
+        nothing = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(gradient_step)[2:])
+        taken = ~stopped
+        params, opt_state, terms, norm = jax.lax.cond(
+            stopped, lambda: (params, opt_state, *nothing), gradient_step
+        )
+        stopped = stopped | (terms.approx_kl > stop_at)
+        return (params, opt_state, stopped), (terms, norm, taken.astype(jnp.float32))
+
+    start = (state.params, state.opt_state, jnp.bool_(False))
+    (params, opt_state, _), (terms, norms, taken) = jax.lax.scan(step, start, picks)
+    count = taken.sum()
+    means = jax.tree.map(lambda x: x.sum() / count, terms)
+    metrics = {name: getattr(means, name) for name in LossTerms.__dataclass_fields__ if name != "ratio_error"}
+    metrics |= {"grad_norm": norms.sum() / count, "gradient_steps": count}
+    metrics |= {"first_ratio_error": terms.ratio_error[0]}
+    return params, opt_state, metrics
+
+
+def _loss(learner: _Learner, params: Any, memory: Any, batch: Batch) -> tuple[jax.Array, LossTerms]:
+    config, spec = learner.config, learner.spec
+    _, head, values = learner.network.apply(params, memory, batch.obs, batch.reset)
+    dist = distribution(spec.action, head, batch.mask)
+    weights = choice_rows(config, batch.mask, batch.advantage)
+    advantages = standardise(batch.advantage, weights) if config.normalise_advantages else batch.advantage
+    terms = ppo_loss(
+        dist.log_prob(batch.action),
+        dist.entropy(),
+        values,
+        batch.log_prob,
+        batch.value,
+        advantages,
+        batch.target,
+        weights,
+        clip_eps=learner.rates.clip_eps,
+        ent_coef=learner.rates.ent_coef,
+        value_coef=config.value_coef,
+        clip_value=config.clip_value,
+    )
+    return terms.total_loss, terms
+
+
+def choice_rows(config: PPOConfig, mask: jax.Array | None, like: jax.Array) -> jax.Array:
+    """1 for rows that count in the policy terms, shaped as `like`: those with at least two legal actions."""
+    if mask is None or not config.choice_rows_only:
+        return jnp.ones_like(like)
+    return (mask.sum(axis=-1) >= 2).astype(jnp.float32)
+
+
+def minibatch_indices(config: PPOConfig, key: jax.Array) -> jax.Array:
+    """Indices [num_epochs * num_minibatches, n] into rows, time steps or environments; each epoch a permutation."""
+    size = {"rows": config.batch_size, "time": config.num_steps, "envs": config.num_envs}[
+        config.minibatch_mode
+    ]
+    keys = jax.random.split(key, config.num_epochs)
+    order = jax.vmap(lambda k: jax.random.permutation(k, size))(keys)
+    return order.reshape(config.num_epochs * config.num_minibatches, size // config.num_minibatches)
+
+
+def select(config: PPOConfig, memory: Any, batch: Batch, pick: jax.Array) -> tuple[Any, Batch]:
+    """The minibatch of the picked rows, time steps or environments, and the memory its environments began with."""
+    if config.minibatch_mode == "envs":
+        return jax.tree.map(lambda x: x[pick], memory), jax.tree.map(lambda x: x[:, pick], batch)
+    if config.minibatch_mode == "time":
+        return (), jax.tree.map(lambda x: x[pick], batch)
+    rows = config.batch_size
+    return (), jax.tree.map(lambda x: x.reshape(rows, *x.shape[2:])[pick], batch)
+
+
+def _rewards(
+    config: PPOConfig, state: TrainState, rollout: Transition, gamma: jax.Array
+) -> tuple[jax.Array, RunningMoments, jax.Array]:
+    """Rewards as they are learned from, and the statistics behind them.
+
+    The statistics take in this rollout first: nothing acts on rewards, so one scale serves the whole rollout,
+    and the first one is never divided by a variance of nothing.
+    """
+    if not config.normalise_rewards:
+        return rollout.reward, state.return_moments, state.discounted_return
+    done = rollout.terminated | rollout.truncated
+    running, returns = discounted_returns(state.discounted_return, rollout.reward, done, gamma)
+    moments = merge(state.return_moments, *batch_moments(returns), config.batch_size)
+    return scale_rewards(moments, rollout.reward, config.reward_clip), moments, running
+
+
+def _merge_observations(config: PPOConfig, moments: RunningMoments, steps: StepLog) -> RunningMoments:
+    if not config.normalise_observations:
+        return moments
+    return merge(moments, *combine_steps(steps.obs_mean, steps.obs_var), config.batch_size)
+
+
+def _rollout_metrics(rollout: Transition, steps: StepLog, state: TrainState, targets: jax.Array) -> Metrics:
+    metrics = {
+        "episodes": steps.episodes.sum().astype(jnp.float32),
+        "episode_return": state.episode_return,
+        "episode_length": state.episode_length,
+        "reward": rollout.reward.mean(),
+        "explained_variance": explained_variance(rollout.value, targets),
+        "truncated": rollout.truncated.astype(jnp.float32).mean(),
+    }
+    if rollout.mask is not None:
+        legal = rollout.mask.sum(axis=-1)
+        metrics["choice_rows"] = (legal >= 2).astype(jnp.float32).mean()
+        metrics["all_illegal_rows"] = (legal == 0).astype(jnp.float32).sum()
+    return metrics | {f"info/{name}": total.sum() for name, total in steps.info.items()}
+
+
+def _rates(config: PPOConfig, hyper: Hyperparameters, iteration: jax.Array) -> Rates:
+    left = 1.0 - iteration.astype(jnp.float32) / config.num_iterations
+
+    def at(value: jax.Array, schedule: str) -> jax.Array:
+        return jnp.asarray(value, jnp.float32) * (left if schedule == "linear" else 1.0)
+
+    return Rates(
+        at(hyper.learning_rate, config.learning_rate_schedule),
+        at(hyper.clip_eps, config.clip_eps_schedule),
+        at(hyper.ent_coef, config.ent_coef_schedule),
+    )
+
+
+def _scheduled_params(
+    config: PPOConfig, schedule: ParamsSchedule | None, iteration: jax.Array, env_params: Any
+) -> Any:
+    if schedule is None:
+        return env_params
+    return schedule(iteration.astype(jnp.float32) / config.num_iterations, env_params)
+
+
+def _mean_or(total: jax.Array, count: jax.Array, before: jax.Array) -> jax.Array:
+    """Mean of the finished episodes of this iteration, or the mean known before if none finished."""
+    total, count = total.sum(), count.sum().astype(jnp.float32)
+    return jnp.where(count > 0, total / jnp.maximum(count, 1.0), before)
+
+
+def _strong(x: Any) -> Any:
+    """`x` without a weak type: a Python number in a state would make the second call compile again."""
+    x = jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else jax.lax.convert_element_type(x, x.dtype)

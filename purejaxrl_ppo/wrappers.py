@@ -1,0 +1,179 @@
+"""What stands between any gymnax environment and the trainer: flat observations, masks, the older interface."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from purejaxrl_ppo.networks import ActionSpec
+
+
+class Wrapper:
+    """Base of wrappers: everything not overridden is the inner environment's.
+
+    Survives `copy.deepcopy` and `pickle`. Two wrappers of the same environment with the same settings are
+    equal and hash alike, so that they share compiled programs.
+    """
+
+    def __init__(self, env: Any) -> None:
+        self._env = env
+
+    def __getattr__(self, name: str) -> Any:
+        # `_env` is missing while a copy or an unpickled object is being built; asking for it would recurse
+        if name == "_env" or (name.startswith("__") and name.endswith("__")):
+            raise AttributeError(name)
+        return getattr(self._env, name)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
+
+    def inner_state(self, state: Any) -> Any:
+        """The inner environment's state in this wrapper's state."""
+        return state
+
+
+class FlattenObservation(Wrapper):
+    """Observations (arrays, dicts, tuples) as one float32 vector, `final_observation` included."""
+
+    def reset(self, key: jax.Array, params: Any = None) -> tuple[jax.Array, Any]:
+        """Reset the inner environment."""
+        obs, state = self._env.reset(key, params)
+        return flatten(obs), state
+
+    def step(self, key: jax.Array, state: Any, action: Any, params: Any = None) -> tuple[Any, ...]:
+        """Step the inner environment: the six values of gymnax."""
+        obs, state, reward, terminated, truncated, info = self._env.step(key, state, action, params)
+        info = {**info, "final_observation": flatten(info["final_observation"])}
+        return flatten(obs), state, reward, terminated, truncated, info
+
+
+class FiveValueAdapter(Wrapper):
+    """An environment of the older interface (obs, state, reward, done, info) with six values.
+
+    `done` is read as termination, unless `info["truncated"]` says that the time limit ended the episode. The
+    older interface hides the observation before the auto-reset; without `info["final_observation"]` a
+    truncated episode is therefore refused when the first step is traced.
+    """
+
+    def step(self, key: jax.Array, state: Any, action: Any, params: Any = None) -> tuple[Any, ...]:
+        """Step the inner environment and name both kinds of end."""
+        obs, state, reward, done, info = self._env.step(key, state, action, params)
+        done = jnp.asarray(done, bool)
+        if "truncated" in info and "final_observation" not in info:
+            raise ValueError(
+                f"{type(self._env).__name__} reports info['truncated'] without info['final_observation'], which "
+                "the value of a truncated episode needs: add it, or remove 'truncated' to treat such ends as failures"
+            )
+        truncated = jnp.asarray(info.get("truncated", False), bool) & done
+        terminated = done & ~truncated
+        info = {"final_observation": obs, **info, "terminated": terminated, "truncated": truncated}
+        return obs, state, reward, terminated, truncated, info
+
+
+class EnvSpec(struct.PyTreeNode):
+    """What the trainer must know about an environment."""
+
+    obs_shapes: tuple[tuple[int, ...], ...] = struct.field(pytree_node=False)  # leaves of one observation
+    action: ActionSpec
+    masked: bool = struct.field(pytree_node=False)
+
+    @property
+    def obs_size(self) -> int:
+        """Length of a flattened observation."""
+        return sum(math.prod(shape) for shape in self.obs_shapes)
+
+
+def flatten(obs: Any) -> jax.Array:
+    """One observation, of any structure, as a float32 vector [D]: its leaves in tree order."""
+    leaves = [jnp.ravel(jnp.asarray(leaf)).astype(jnp.float32) for leaf in jax.tree.leaves(obs)]
+    return leaves[0] if len(leaves) == 1 else jnp.concatenate(leaves)
+
+
+def flatten_batch(obs_shapes: tuple[tuple[int, ...], ...], obs: Any) -> jax.Array:
+    """Observations with any leading axes (none, [B], [T, B]) as float32 [..., D].
+
+    Raises:
+        ValueError: when the trailing axes are not `obs_shapes`.
+    """
+    leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(obs)]
+    ends = [leaf.shape[leaf.ndim - len(shape) :] for leaf, shape in zip(leaves, obs_shapes, strict=False)]
+    if len(leaves) != len(obs_shapes) or tuple(ends) != obs_shapes:
+        got = [leaf.shape for leaf in leaves]
+        raise ValueError(f"observation of shapes {got} given to a policy of observations {list(obs_shapes)}")
+    flat = [
+        leaf.reshape(*leaf.shape[: leaf.ndim - len(shape)], -1).astype(jnp.float32)
+        for leaf, shape in zip(leaves, obs_shapes, strict=True)
+    ]
+    return flat[0] if len(flat) == 1 else jnp.concatenate(flat, axis=-1)
+
+
+def find_mask(env: Any, state: Any) -> tuple[Any, Any] | None:
+    """The object whose class defines `action_mask`, and the state it understands; None where there is none.
+
+    gymnax's own wrappers pass an unknown method on to the inner environment together with their own state;
+    here the state is unwrapped on the way (`env_state`, the field that gymnax's wrappers use).
+    """
+    while True:
+        if hasattr(type(env), "action_mask") or "action_mask" in getattr(env, "__dict__", {}):
+            return env, state
+        inner = getattr(env, "__dict__", {}).get("_env")
+        if inner is None:
+            return None
+        state = env.inner_state(state) if isinstance(env, Wrapper) else getattr(state, "env_state", state)
+        env = inner
+
+
+def action_mask(env: Any, state: Any, params: Any) -> jax.Array | None:
+    """Legal actions of one state, bool [num_actions]; None for an environment without masks."""
+    found = find_mask(env, state)
+    return None if found is None else jnp.asarray(found[0].action_mask(found[1], params), bool)
+
+
+def action_spec(space: Any) -> ActionSpec:
+    """The action space (gymnax's, or any object with `n`, or with `low`, `high` and `shape`) as an ActionSpec.
+
+    Raises:
+        ValueError: for any other kind of space.
+    """
+    if hasattr(space, "n"):
+        return ActionSpec(num_actions=int(space.n))
+    if hasattr(space, "low") and hasattr(space, "high"):
+        low, high = (
+            jnp.broadcast_to(jnp.asarray(x, jnp.float32), space.shape) for x in (space.low, space.high)
+        )
+        return ActionSpec(num_actions=0, shape=tuple(space.shape), low=low, high=high)
+    raise ValueError(f"actions of {type(space).__name__} are not supported: Discrete and Box are")
+
+
+def prepare(env: Any, env_params: Any) -> tuple[Any, EnvSpec]:
+    """The environment with six values and its description; nothing is computed, only shapes are traced.
+
+    Raises:
+        ValueError: for a `step` of neither five nor six values, and for unsupported actions.
+    """
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    obs, state = jax.eval_shape(env.reset, key, env_params)
+    space = env.action_space(env_params)
+    spec = action_spec(space)
+    action = jax.ShapeDtypeStruct(spec.shape, jnp.int32 if spec.num_actions else jnp.float32)
+    values = jax.eval_shape(env.step, key, state, action, env_params)
+    if len(values) == 5:
+        env = FiveValueAdapter(env)
+    elif len(values) != 6:
+        raise ValueError(
+            f"step of {type(env).__name__} returns {len(values)} values: gymnax's six are expected"
+        )
+    shapes = tuple(tuple(leaf.shape) for leaf in jax.tree.leaves(obs))
+    masked = find_mask(env, state) is not None and bool(spec.num_actions)
+    return env, EnvSpec(obs_shapes=shapes, action=spec, masked=masked)
+
+
+def concrete_spec(spec: EnvSpec) -> EnvSpec:
+    """`spec` with its bounds as NumPy arrays, to be stored."""
+    return jax.tree.map(np.asarray, spec)
