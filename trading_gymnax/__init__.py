@@ -1,1 +1,29 @@
-"""Futures day-trading markets as gymnax environments."""
+"""Futures day-trading markets as gymnax environments.
+
+Importing this package registers `TradingPhase1-v0` and `TradingPhase2-v0` with gymnax.
+"""
+
+import gymnax
+
+from trading_gymnax.contracts import CONTRACTS, ContractSpec
+from trading_gymnax.market import MarketData, load_market_data
+from trading_gymnax.params import EnvParams
+from trading_gymnax.phase1 import EnvState, TradingPhase1
+from trading_gymnax.phase2 import EnvParamsPhase2, EnvStatePhase2, TradingPhase2
+
+for _id, _environment in {"TradingPhase1-v0": TradingPhase1, "TradingPhase2-v0": TradingPhase2}.items():
+    if _id not in gymnax.registered_envs:
+        gymnax.register(_id, _environment)
+
+__all__ = [
+    "CONTRACTS",
+    "ContractSpec",
+    "EnvParams",
+    "EnvParamsPhase2",
+    "EnvState",
+    "EnvStatePhase2",
+    "MarketData",
+    "TradingPhase1",
+    "TradingPhase2",
+    "load_market_data",
+]

@@ -1,0 +1,278 @@
+"""`MarketData`: checked bars packed as JAX arrays, several markets stacked, date splits as views."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from trading_gymnax.contracts import ContractSpec
+from trading_gymnax.data import Bars, load_bars
+
+# Columns of `MarketData.bars`.
+OPEN, HIGH, LOW, CLOSE, TIME, SCHEDULED_CLOSE, SESSION_AND_BREAK, ATR_BITS = range(8)
+# Columns of `MarketData.sessions`.
+START, END, CLOSE_MINUTE, LAST_TIME, FIRST_DECISION, FIRST_FINITE = range(6)
+CLOCK_COLUMNS = 3  # hour / 24, time, minutes to the scheduled close: behind the features of each bar
+ORDINARY_STOP_ATR = 1.5  # an "ordinary stop" of the default reward scale, in ATR
+
+
+class Bar(NamedTuple):
+    """One bar of one market; every field a scalar, prices int32 ticks."""
+
+    open: jax.Array
+    high: jax.Array
+    low: jax.Array
+    close: jax.Array
+    time: jax.Array  # minutes from the session's start to the bar's close, int32
+    scheduled_close: jax.Array  # of its session, minutes since the session's start, int32
+    session: jax.Array  # index of its session in the market, int32
+    breaks: jax.Array  # the next bar of the table belongs to another session, bool
+    atr: jax.Array  # ticks, float32
+
+
+@struct.dataclass
+class MarketData:
+    """Bars of M markets, padded to the longest (T bars, S sessions). One copy serves every environment.
+
+    A view (`split`, `between`) shares all arrays and differs in `view` and `median_risk_usd` only. The arrays travel
+    as an argument of jitted functions, inside `EnvParams`; closed over, they would be baked into the program.
+    """
+
+    bars: jax.Array  # open, high, low, close, time, scheduled close, 2*session + breaks, bits of ATR: int32 [M, T, 8]
+    features: jax.Array  # per bar: F, hour/24, time, minutes to scheduled close: float32 [M, T, F + 3]
+    close_minute: jax.Array  # UTC minute of the close since 1970, int32 [M, T]
+    sessions: jax.Array  # start, end, scheduled close, last bar's time, first decision, first finite: int32 [M, S, 6]
+    session_date: jax.Array  # days since 1970 of the date that names the session, int32 [M, S]
+    view: jax.Array  # first session and end (exclusive) of the view, int32 [M, 2]
+    num_bars: jax.Array  # bars before the padding, int32 [M]
+    num_sessions: jax.Array  # sessions before the padding, int32 [M]
+    bar_minutes: jax.Array  # length of a bar, int32 [M]
+    session_start_minute: jax.Array  # New York minute of the day at which sessions start, int32 [M]
+    tick_cents: jax.Array  # value of a tick of one contract, int32 [M]
+    price_range: jax.Array  # highest less lowest price, ticks, int32 [M]
+    median_risk_usd: jax.Array  # 1.5 median ATR of the view's entry-allowed bars, dollars a contract, float32 [M]
+    specs: tuple[ContractSpec, ...] = struct.field(pytree_node=False)
+    feature_names: tuple[str, ...] = struct.field(pytree_node=False)
+    rth: tuple[float, float] = struct.field(pytree_node=False)  # the loader's hours
+
+    @property
+    def num_markets(self) -> int:
+        """Number of markets M."""
+        return len(self.specs)
+
+    @property
+    def num_features(self) -> int:
+        """Number of market features F of a bar."""
+        return len(self.feature_names)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Symbol of each market."""
+        return tuple(spec.symbol for spec in self.specs)
+
+    def market_id(self, symbol: str) -> int:
+        """Index of the market with that symbol; ValueError names those there are."""
+        if symbol not in self.symbols:
+            raise ValueError(f"no market {symbol!r} here; there are {', '.join(self.symbols)}")
+        return self.symbols.index(symbol)
+
+    def split(self, *dates: Any) -> tuple[MarketData, ...]:
+        """Views before the first date, between the dates, and from the last date on; no array is copied.
+
+        A session belongs to the view that holds the date naming it. Raises ValueError for dates out of order and for
+        a view without a usable session.
+        """
+        days = [_day(date) for date in dates]
+        if not days or sorted(set(days)) != days:
+            raise ValueError("split needs one or more dates in rising order, for example split('2025-02-15')")
+        edges = [None, *days, None]
+        return tuple(self._between_days(low, high) for low, high in zip(edges, edges[1:], strict=False))
+
+    def between(self, first: Any = None, end: Any = None) -> MarketData:
+        """View of the sessions dated from `first` up to, not including, `end`; None leaves that side open."""
+        return self._between_days(None if first is None else _day(first), None if end is None else _day(end))
+
+    def _between_days(self, low: int | None, high: int | None) -> MarketData:
+        dates, view = np.asarray(self.session_date), np.asarray(self.view).copy()
+        for m, count in enumerate(np.asarray(self.num_sessions)):
+            if low is not None:
+                view[m, 0] = max(view[m, 0], np.searchsorted(dates[m, :count], low))
+            if high is not None:
+                view[m, 1] = min(view[m, 1], np.searchsorted(dates[m, :count], high))
+        return self.with_view(view)
+
+    def with_view(self, view: Any) -> MarketData:
+        """The same arrays, seen through sessions `view` = int [M, 2] (first, end exclusive).
+
+        Raises ValueError where no market has a usable session in it.
+        """
+        view = np.asarray(view, np.int32).reshape(self.num_markets, 2)
+        risk = np.array([self._median_risk(m, view[m]) for m in range(self.num_markets)], np.float32)
+        if not risk.any():
+            raise ValueError(
+                f"the view holds no usable session: the data has sessions from {self.date_text()}; choose other dates"
+            )
+        return dataclasses.replace(self, view=jnp.asarray(view), median_risk_usd=jnp.asarray(risk))
+
+    def date_text(self) -> str:
+        """First and last session date of the view, as "2025-01-02 to 2025-03-17"."""
+        dates, view = np.asarray(self.session_date), np.asarray(self.view)
+        firsts = [dates[m, low] for m, (low, high) in enumerate(view) if high > low]
+        lasts = [dates[m, high - 1] for m, (low, high) in enumerate(view) if high > low]
+        if not firsts:
+            return "no date at all"
+        return " to ".join(str(np.datetime64(int(day), "D")) for day in (min(firsts), max(lasts)))
+
+    def usable_sessions(self, market_id: int = 0) -> np.ndarray:
+        """Indices of the view's sessions that are usable by the loader's hours, int [N]."""
+        bars = np.flatnonzero(self._entry_allowed(market_id, np.asarray(self.view)[market_id]))
+        return np.unique(np.asarray(self.bars)[market_id, bars, SESSION_AND_BREAK] >> 1)
+
+    def _entry_allowed(self, m: int, view: np.ndarray) -> np.ndarray:
+        """Bars of usable sessions of the view that are entry-allowed by the loader's hours, bool [T]."""
+        bars, sessions = np.asarray(self.bars)[m], np.asarray(self.sessions)[m]
+        opening, closing = (x[m] for x in session_hours(*self.rth, np.asarray(self.session_start_minute), np))
+        flat = np.minimum(closing, sessions[:, CLOSE_MINUTE])
+        index = np.arange(len(sessions))
+        usable = (sessions[:, LAST_TIME] >= flat - 5) & (index >= view[0]) & (index < view[1])
+        session, time, bar = bars[:, SESSION_AND_BREAK] >> 1, bars[:, TIME], np.arange(len(bars))
+        by_clock = (time >= opening) & (time + int(self.bar_minutes[m]) < flat[session])
+        in_table = (bar >= sessions[session, FIRST_DECISION]) & (bar + 1 < int(self.num_bars[m]))
+        return by_clock & in_table & usable[session]
+
+    def _median_risk(self, m: int, view: np.ndarray) -> float:
+        """Dollars of an ordinary stop of one contract; 0 where the market has no bar to measure it on."""
+        atr = np.asarray(self.bars)[m, self._entry_allowed(m, view), ATR_BITS].view(np.float32)
+        if len(atr) == 0:
+            return 0.0
+        return ORDINARY_STOP_ATR * float(np.median(atr)) * int(self.tick_cents[m]) / 100
+
+
+def session_hours(rth_open: Any, rth_close: Any, start_minute: Any, xp: Any = jnp) -> tuple[Any, Any]:
+    """New York hours -> (open minute, close minute) since the session's start, int32 of start_minute's shape.
+
+    rint(60 h) in float32; opening at the session's start is minute 0, closing at it minute 1440.
+    """
+    opening, closing = (xp.rint(xp.float32(60) * xp.asarray(h, xp.float32)).astype(xp.int32) for h in (rth_open, rth_close))
+    return (opening - start_minute) % 1440, (closing - start_minute - 1) % 1440 + 1
+
+
+def pair_of_bars(market: MarketData, market_id: jax.Array, bar: jax.Array) -> tuple[Bar, Bar]:
+    """Bar `bar` of a market and the one after it, by a single gather of two neighbouring rows."""
+    rows = jax.lax.dynamic_slice(market.bars, (market_id, bar, jnp.int32(0)), (1, 2, 8))[0]
+    return _unpack(rows[0]), _unpack(rows[1])
+
+
+def _unpack(row: jax.Array) -> Bar:
+    packed = row[SESSION_AND_BREAK]
+    return Bar(
+        open=row[OPEN],
+        high=row[HIGH],
+        low=row[LOW],
+        close=row[CLOSE],
+        time=row[TIME],
+        scheduled_close=row[SCHEDULED_CLOSE],
+        session=packed >> 1,
+        breaks=(packed & 1) == 1,
+        atr=jax.lax.bitcast_convert_type(row[ATR_BITS], jnp.float32),
+    )
+
+
+def pack(tables: Sequence[Bars]) -> MarketData:
+    """Stack the checked bars of one or more markets; shorter ones are padded and never sampled in the padding.
+
+    Raises ValueError for markets of different features or loader's hours, and where no session is usable.
+    """
+    first = tables[0]
+    for table in tables[1:]:
+        if table.feature_names != first.feature_names or table.rth != first.rth:
+            raise ValueError(
+                "markets that are stacked need the same features and the same rth hours; "
+                f"{table.spec.symbol} differs from {first.spec.symbol}"
+            )
+    counts = np.array([len(table.close) for table in tables])
+    sessions = np.array([len(table.session_date) for table in tables])
+    market = MarketData(
+        bars=_stack([_bar_rows(table) for table in tables]),
+        features=_stack([_feature_rows(table) for table in tables]),
+        close_minute=_stack([table.close_time.astype("datetime64[m]").astype(np.int32) for table in tables]),
+        sessions=_stack([_session_rows(table) for table in tables]),
+        session_date=_stack([table.session_date.astype("datetime64[D]").astype(np.int32) for table in tables]),
+        view=_int([[0, n] for n in sessions]),
+        num_bars=_int(counts),
+        num_sessions=_int(sessions),
+        bar_minutes=_int([table.bar_minutes for table in tables]),
+        session_start_minute=_int([table.spec.session_start_minute for table in tables]),
+        tick_cents=_int([table.spec.tick_value_cents for table in tables]),
+        price_range=_int([int(table.high.max()) - int(table.low.min()) for table in tables]),
+        median_risk_usd=jnp.zeros(len(tables), jnp.float32),
+        specs=tuple(table.spec for table in tables),
+        feature_names=first.feature_names,
+        rth=first.rth,
+    )
+    return market.with_view(market.view)
+
+
+def load_market_data(source: Any, market: str | ContractSpec | None = None, **options: Any) -> MarketData:
+    """Read, check and pack bars: a CSV, gzipped CSV, parquet, DataFrame, or a dict of them by symbol.
+
+    `market` is the symbol or `ContractSpec` of a single source; the keys of a dict are the symbols. Options are those
+    of `trading_gymnax.data.load_bars` and apply to every source. Raises ValueError with all that is wrong.
+    """
+    if isinstance(source, Mapping):
+        if market is not None:
+            raise ValueError("with data={symbol: source} the keys name the markets; leave out market=")
+        if not source:
+            raise ValueError("data is an empty dict; give at least one {symbol: source}")
+        return pack([load_bars(one, symbol, **options) for symbol, one in source.items()])
+    if market is None:
+        raise ValueError("say which contract the bars are of, for example market='NQ'")
+    return pack([load_bars(source, market, **options)])
+
+
+def _bar_rows(table: Bars) -> np.ndarray:
+    """The packed row of each bar, int32 [T, 8]."""
+    breaks = np.append(table.session[1:] != table.session[:-1], False)
+    columns = [table.open, table.high, table.low, table.close, table.time, table.scheduled_close[table.session]]
+    columns += [2 * table.session + breaks, table.atr.astype(np.float32).view(np.int32)]
+    return np.stack(columns, axis=1).astype(np.int32)
+
+
+def _feature_rows(table: Bars) -> np.ndarray:
+    """Features and clock of each bar, float32 [T, F + 3]."""
+    clock = [table.hour / 24, table.time, table.scheduled_close[table.session] - table.time]
+    return np.column_stack([table.features, *clock]).astype(np.float32)
+
+
+def _session_rows(table: Bars) -> np.ndarray:
+    """The packed row of each session, int32 [S, 6]."""
+    ones = np.ones_like(table.session_start)
+    columns = [table.session_start, table.session_end, table.scheduled_close, table.time[table.session_end - 1]]
+    columns += [table.first_decision_bar * ones, table.first_finite_bar * ones]
+    return np.stack(columns, axis=1).astype(np.int32)
+
+
+def _stack(rows: list[np.ndarray]) -> jax.Array:
+    """Arrays of unequal first dimension -> one array, padded by repeating the last row."""
+    length = max(len(array) for array in rows)
+    return jnp.asarray(
+        np.stack([np.concatenate([array, np.repeat(array[-1:], length - len(array), axis=0)]) for array in rows])
+    )
+
+
+def _int(values: Any) -> jax.Array:
+    return jnp.asarray(np.asarray(values), jnp.int32)
+
+
+def _day(date: Any) -> int:
+    """A date in any form that pandas reads -> days since 1970."""
+    try:
+        return int(np.datetime64(str(date)[:10], "D").astype(np.int64))
+    except ValueError as error:
+        raise ValueError(f"{date!r} is not a date; write it like '2025-02-15'") from error

@@ -1,0 +1,527 @@
+"""`TradingPhase1`: when to enter. The market as a gymnax environment."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from gymnax.environments import environment, spaces
+
+from trading_gymnax import rules
+from trading_gymnax.market import (
+    CLOCK_COLUMNS,
+    CLOSE_MINUTE,
+    END,
+    FIRST_DECISION,
+    FIRST_FINITE,
+    LAST_TIME,
+    START,
+    TIME,
+    Bar,
+    MarketData,
+    load_market_data,
+    pair_of_bars,
+    session_hours,
+)
+from trading_gymnax.params import EnvParams
+
+DAY_MINUTES = 390  # regular trading hours; the unit of the observation's clocks
+_SEARCH_STEPS = 11  # halvings that find a minute among the at most 1,440 bars of a session
+_BOUND = 1e30  # of the observation space: finite, so that it can be sampled
+
+
+@struct.dataclass
+class EnvState(environment.EnvState):
+    """One account. Scalars; prices in ticks, money in cents, both int32. Position fields are 0 when flat."""
+
+    time: jax.Array  # steps since reset, int32
+    step_idx: jax.Array  # decision bar: index in its market's table, int32
+    market_id: jax.Array  # int32
+    position: jax.Array  # side: +1 long, -1 short, 0 flat, int32
+    contracts: jax.Array  # int32
+    entry_price: jax.Array  # ticks, int32
+    sl_price: jax.Array  # stop, ticks, int32
+    tp_price: jax.Array  # target, ticks, int32
+    initial_stop_ticks: jax.Array  # distance from fill to first stop, ticks, int32
+    position_entry_step: jax.Array  # first bar that the position lived through, int32
+    entry_balance: jax.Array  # balance before the entry's commission, cents, int32
+    initial_balance: jax.Array  # latched at reset, cents, int32
+    trailing_limit: jax.Array  # latched at reset, cents, int32; `rules.OFF` when off
+    balance: jax.Array  # cents, int32
+    equity: jax.Array  # balance + open profit at the close of the decision bar, cents, int32
+    high_water_mark: jax.Array  # cents, int32
+    floor: jax.Array  # equity below it is a breach, cents, int32
+    session_start_equity: jax.Array  # cents, int32
+    session_number: jax.Array  # sessions of the episode so far, from 1, int32
+    day_over: jax.Array  # the daily limit ended this day, bool
+    forced_side: jax.Array  # only entry that the first mask allows, 0 for any, int32
+    num_trades: jax.Array  # closed round trips, int32
+    winning_trades: jax.Array  # of those, net profit > 0, int32
+    terminated: jax.Array  # bool
+    data_end: jax.Array  # no bar, or no usable session, is left in the view, bool
+
+    def position_fields(self) -> dict[str, jax.Array]:
+        """The fields that are 0 when flat, by name."""
+        return {name: getattr(self, name) for name in _POSITION_FIELDS}
+
+
+_POSITION_FIELDS = (
+    "position contracts entry_price sl_price tp_price initial_stop_ticks position_entry_step entry_balance"
+).split()
+
+
+class SessionPlan(NamedTuple):
+    """Where episodes may start under the present parameters; depends on no state, so vmap computes it once."""
+
+    by_rank: jax.Array  # n-th usable session: first decision bar, number of random starts; int32 [M, S, 2]
+    usable_count: jax.Array  # int32 [M]
+    next_start: jax.Array  # first decision bar of the next usable session after s, -1 if none; int32 [M, S]
+
+
+class TradingPhase1(environment.Environment[EnvState, EnvParams]):
+    """Day trading of index futures, phase 1: choose when to enter; an ATR stop and target, or the close, get out.
+
+    Actions: 0 HOLD, 1 BUY, 2 SELL. An illegal action acts as HOLD and sets `info["invalid_action"]`;
+    `action_mask(state, params)` tells which are legal. One step plays one bar: the order is given at the close of the
+    decision bar and fills at the open of the next one, made worse by slippage.
+
+    Observation, float32 [window * (num_features + 3) + 5], 225 by default:
+
+    | index | meaning | unit |
+    |---|---|---|
+    | 11 b + 0..7 | market features of the b-th of the last 20 bars, oldest first | see `features.py` |
+    | 11 b + 8 | New York hour of the bar's close / 24 | |
+    | 11 b + 9 | minutes since rth_open / 390, negative before it | |
+    | 11 b + 10 | minutes to must-flat / 390 | |
+    | 220 | side: +1 long, -1 short, 0 flat | |
+    | 221 | open profit at the close of the decision bar | ATR |
+    | 222 | close to stop, positive while the stop is on the worse side | ATR |
+    | 223 | close to target, positive while the target is on the better side | ATR |
+    | 224 | bars held / 390, the entry bar counted | |
+
+    220 to 224 are 0 when flat; ATR is floored at one tick. `account_features=True` appends four: equity above the floor
+    / trailing limit, distance to the profit target / target, distance to the daily limit / limit (each 0 where the rule
+    is off), number of the session in the episode / 30 (the first is 1).
+
+    Reward: change of equity in units of the market's reward scale (by default its median ordinary stop), so that the
+    rewards of an episode add up to its net profit. `reward_fn(before, after, fill, params) -> float32` replaces it.
+
+    Ends: terminated by DRAWDOWN, DAILY_LOSS, PROFIT_TARGET or SESSION_END, truncated by TIME_LIMIT or DATA_END; codes
+    in `info["done_reason"]`. Where the rule book is silent:
+    - sessions are usable, and starts are drawn, under the hours of the present parameters;
+    - the size of an order and a forced side restrict the mask, not where episodes start;
+    - a random start leaves `min_bars_left` bars of the data before must-flat; a session too short for that starts at its
+      first entry-allowed bar; no episode starts at the last bar of the table;
+    - HOLD is illegal, too, at the first decision of a forced start;
+    - the last bar of the table does not force a position flat: the episode is truncated with it open;
+    - a session's number counts from 1, and bars held from the entry bar on.
+
+    `params=None` takes `default_params` as gymnax promises, which bakes the whole market into the compiled program:
+    pass the params for anything but a quick look.
+    """
+
+    Params: type[EnvParams] = EnvParams
+    State: type[EnvState] = EnvState
+    action_names: tuple[str, ...] = ("HOLD", "BUY", "SELL")
+
+    def __init__(
+        self,
+        data: Any = None,
+        market: Any = None,
+        *,
+        window: int = 20,
+        account_features: bool = False,
+        reward_fn: Callable[..., jax.Array] | None = None,
+        **options: Any,
+    ) -> None:
+        """Build the environment and its default parameters.
+
+        data: a `MarketData`, anything that `load_market_data` reads, a dict {symbol: source}, or None for the built-in
+            synthetic market. market: symbol or ContractSpec of a single source. window: bars in the observation.
+        options: those of the loader, and fields of `EnvParams` that change the defaults.
+        Raises ValueError for anything that does not fit.
+        """
+        if isinstance(window, bool) or not isinstance(window, int) or not 1 <= window <= rules.MAX_WINDOW:
+            raise ValueError(f"window is the number of bars seen, from 1 to {rules.MAX_WINDOW}; got {window!r}")
+        self.window = window
+        self.account_features = bool(account_features)
+        self.reward_fn = reward_fn
+        fields = {name: options.pop(name) for name in list(options) if name in self.Params.__dataclass_fields__}
+        table = _market_data(data, market, options)
+        self.num_features = table.num_features
+        rth = {"rth_open": table.rth[0], "rth_close": table.rth[1]}
+        self._default_params = self.Params.create(table, **{**rth, **fields})
+
+    # -- gymnax interface ---------------------------------------------------------------------------------------------
+
+    @property
+    def default_params(self) -> EnvParams:
+        """Parameters with the market that the environment was made with."""
+        return self._default_params
+
+    @property
+    def name(self) -> str:
+        """Registered id."""
+        return f"{type(self).__name__}-v0"
+
+    @property
+    def num_actions(self) -> int:
+        """Number of actions."""
+        return len(self.action_names)
+
+    @property
+    def obs_shape(self) -> tuple[int]:
+        """Shape of the observation."""
+        size = self.window * (self.num_features + CLOCK_COLUMNS) + self.num_position_features
+        return (size + 4 * self.account_features,)
+
+    @property
+    def num_position_features(self) -> int:
+        """Numbers about the position behind the window."""
+        return 5
+
+    def action_space(self, params: EnvParams | None = None) -> spaces.Discrete:
+        """One of `action_names`."""
+        return spaces.Discrete(self.num_actions)
+
+    def observation_space(self, params: EnvParams) -> spaces.Box:
+        """A flat vector, see the class."""
+        return spaces.Box(-_BOUND, _BOUND, self.obs_shape, jnp.float32)
+
+    def state_space(self, params: EnvParams) -> spaces.Dict:
+        """Every field of the state: integers as whole numbers in the range of int32, flags as 0 or 1."""
+        limits = jnp.iinfo(jnp.int32)
+        flag, number = spaces.Discrete(2), spaces.Box(limits.min, limits.max, (), jnp.int32)
+        shapes = jax.eval_shape(self.reset_env, jax.random.key(0), params)[1]
+        fields = {name: getattr(shapes, name).dtype for name in self.State.__dataclass_fields__}
+        return spaces.Dict({name: flag if dtype == jnp.bool_ else number for name, dtype in fields.items()})
+
+    @functools.partial(jax.jit, static_argnames=("self",))
+    def step(
+        self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams | None = None
+    ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
+        """One bar, then a fresh start where the episode ended: what gymnax's own `step` returns, for less work.
+
+        The state that goes on is chosen first and one observation is built from it; the observation before the reset
+        stands in `info["final_observation"]` and costs nothing when nobody reads it.
+        """
+        params = self.default_params if params is None else params
+        _, key_reset = jax.random.split(key)
+        after, reward, terminated, info = self._transition(state, action, params)
+        truncated = self.is_truncated(after, params)
+        fresh = self._fresh_state(key_reset, params)
+        state = jax.tree.map(functools.partial(jnp.where, terminated | truncated), fresh, after)
+        # Without the barrier XLA may fuse the rules into the observation and play them anew for each of its numbers.
+        state = jax.lax.optimization_barrier(state)
+        final = self._observation(after, params)
+        info = {**info, "terminated": terminated, "truncated": truncated, "final_observation": final}
+        return self._observation(state, params), state, reward, terminated, truncated, info
+
+    def step_env(
+        self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
+    ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[str, jax.Array]]:
+        """One bar without auto-reset, as gymnax's stock `step` calls it; the market needs no randomness."""
+        after, reward, terminated, info = self._transition(state, action, params)
+        return self._observation(after, params), after, reward, terminated, info
+
+    def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, EnvState]:
+        """A fresh account, flat, at a start drawn as section 2 of the rule book says."""
+        state = self._fresh_state(key, params)
+        return self._observation(state, params), state
+
+    @functools.partial(jax.jit, static_argnames=("self",))
+    def _reset_at(self, params: EnvParams, market_id: jax.Array, bar: jax.Array) -> tuple[jax.Array, EnvState]:
+        state = self._new_account(params, market_id, bar, jnp.int32(0))
+        return self._observation(state, params), state
+
+    def reset_at(self, params: EnvParams, market_id: Any, bar: Any) -> tuple[jax.Array, EnvState]:
+        """Observation and state of a fresh account whose first decision bar is `bar` of that market.
+
+        Raises ValueError for a bar without a full window before it or a bar after it (traced values are not checked).
+        """
+        if not isinstance(bar, jax.core.Tracer) and not isinstance(market_id, jax.core.Tracer):
+            m, first = int(market_id), self.window
+            if not 0 <= m < params.market.num_markets:
+                raise ValueError(f"market_id {m} is not one of the {params.market.num_markets} markets")
+            last = int(params.market.num_bars[m]) - 2
+            if not first <= int(bar) <= last:
+                raise ValueError(f"bar {int(bar)} cannot be a decision bar: choose one from {first} to {last}")
+        return self._reset_at(params, jnp.asarray(market_id, jnp.int32), jnp.asarray(bar, jnp.int32))  # type: ignore[no-any-return]
+
+    def observe(self, key: Any, state: EnvState, action: Any, params: EnvParams) -> jax.Array:
+        """Observation of a state, float32 `obs_shape`; a function of state and params alone."""
+        return self._observation(state, params)
+
+    def get_obs(self, state: EnvState, params: EnvParams | None = None, key: Any = None) -> jax.Array:
+        """gymnax's older name of `observe`."""
+        return self._observation(state, self.default_params if params is None else params)
+
+    def is_truncated(self, state: EnvState, params: EnvParams) -> jax.Array:
+        """The time limit is reached, or the view holds nothing more to trade."""
+        return (state.time >= params.max_steps_in_episode) | state.data_end
+
+    def is_terminated(self, state: EnvState, params: EnvParams) -> jax.Array:
+        """The step that led to this state ended the episode by a rule of the account or the session."""
+        return state.terminated
+
+    def action_mask(self, state: EnvState, params: EnvParams) -> jax.Array:
+        """Legal actions at the state's decision bar, bool [num_actions]."""
+        now, _ = pair_of_bars(params.market, state.market_id, state.step_idx)
+        return self._mask(state, now, self._terms(state.market_id, params), params)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TradingPhase1:
+        """A second environment that shares the arrays, which nothing can change."""
+        return copy.copy(self)
+
+    # -- the rule book, in its order ----------------------------------------------------------------------------------
+
+    def _transition(
+        self, state: EnvState, action: jax.Array, params: EnvParams
+    ) -> tuple[EnvState, jax.Array, jax.Array, dict[str, jax.Array]]:
+        """Section 3: from a decision bar over its outcome bar to the next decision bar."""
+        now, bar = pair_of_bars(params.market, state.market_id, state.step_idx)
+        terms = self._terms(state.market_id, params)
+        before = state
+        action, invalid = rules.enforce_legality(action, self._mask(state, now, terms, params))
+        state = self._manage_stop(state, action, now, params)
+        state, entered = rules.enter(state, action, now, bar, terms, params)
+        state = self._note_entry(state, entered)
+        balance_in_bar = state.balance
+        fill = rules.play_bar(state, now, bar, terms, params, self._stop_reason(state))
+        fill = fill._replace(entered=entered, invalid=invalid)
+        state, fill = rules.settle(state, fill, terms)
+        state = rules.mark_to_market(state, bar, terms)
+        state = rules.raise_floor(state, fill, balance_in_bar, terms, params)
+        state, fill, breached = rules.close_breach(state, fill, now, bar, terms, params)
+        state = self._trail(state, bar, params)
+        reached = rules.daily_limit_reached(state, fill, params)
+        done_reason = rules.termination(state, breached, reached, fill.must_flat, params)
+        state = self._next_decision(state, bar, done_reason != 0, reached, fill.must_flat, params)
+        over_time = state.time >= params.max_steps_in_episode
+        fill = fill._replace(done_reason=rules.truncation_reason(done_reason, over_time, state.data_end))
+        return state, self._reward(before, state, fill, terms, params), state.terminated, self._info(state, fill)
+
+    def _mask(self, state: EnvState, now: Bar, terms: rules.Terms, params: EnvParams) -> jax.Array:
+        return rules.entry_mask(state, now, terms, params)
+
+    def _manage_stop(self, state: EnvState, action: jax.Array, now: Bar, params: EnvParams) -> EnvState:
+        """Phase 2 moves stops here."""
+        return state
+
+    def _note_entry(self, state: EnvState, entered: jax.Array) -> EnvState:
+        """Phase 2 remembers the first stop here."""
+        return state
+
+    def _stop_reason(self, state: EnvState) -> jax.Array:
+        """Exit reason of a stop that is hit."""
+        return jnp.int32(rules.ExitReason.STOP)
+
+    def _trail(self, state: EnvState, bar: Bar, params: EnvParams) -> EnvState:
+        """Phase 2 trails the stop here."""
+        return state
+
+    def _reward(
+        self, before: EnvState, after: EnvState, fill: rules.Fill, terms: rules.Terms, params: EnvParams
+    ) -> jax.Array:
+        if self.reward_fn is not None:
+            return jnp.asarray(self.reward_fn(before, after, fill, params), jnp.float32)
+        return rules.profit_reward(before, after, fill, terms, params)
+
+    def _next_decision(
+        self,
+        state: EnvState,
+        bar: Bar,
+        terminated: jax.Array,
+        limit_reached: jax.Array,
+        must_flat: jax.Array,
+        params: EnvParams,
+    ) -> EnvState:
+        """Go on at the outcome bar, or sleep until the next usable session of the view."""
+        market, played = params.market, state.step_idx + 1
+        next_start = _pick(self._plan(params).next_start, state.market_id)[bar.session]
+        night = (must_flat | limit_reached) & ~terminated
+        sleeps = night & (next_start >= 0)
+        table_ends = played + 1 >= _pick(market.num_bars, state.market_id)
+        return state.replace(
+            time=state.time + 1,
+            step_idx=jnp.where(sleeps, next_start, played),
+            session_start_equity=jnp.where(sleeps, state.equity, state.session_start_equity),
+            session_number=state.session_number + sleeps,
+            day_over=limit_reached & ~sleeps,
+            terminated=terminated,
+            data_end=(table_ends & ~sleeps) | (night & ~sleeps),
+        )
+
+    def _info(self, state: EnvState, fill: rules.Fill) -> dict[str, jax.Array]:
+        """Section 7: scalars of fixed type, so that they can be stacked under scan."""
+        money = {"equity": state.equity, "balance": state.balance, "trade_pnl": fill.trade_pnl}
+        return {
+            **{name: value.astype(jnp.float32) / 100 for name, value in money.items()},
+            **{f"{name}_cents": value for name, value in money.items()},
+            "exit_reason": fill.exit_reason,
+            "done_reason": fill.done_reason,
+            "invalid_action": fill.invalid,
+            "ambiguous_bar": fill.ambiguous,
+            "position": state.position,
+            "market_id": state.market_id,
+        }
+
+    def _terms(self, market_id: jax.Array, params: EnvParams) -> rules.Terms:
+        market = params.market
+        opening, closing = session_hours(params.rth_open, params.rth_close, market.session_start_minute)
+        return rules.Terms(
+            tick_cents=_pick(market.tick_cents, market_id),
+            commission=_pick(rules.cents(params.commission_per_side), market_id),
+            open_minute=_pick(opening, market_id),
+            close_minute=_pick(closing, market_id),
+            bar_minutes=_pick(market.bar_minutes, market_id),
+            reward_scale=_pick(params.reward_scale, market_id),
+        )
+
+    # -- starts (section 2) -------------------------------------------------------------------------------------------
+
+    def _plan(self, params: EnvParams) -> SessionPlan:
+        """Decision ranges of all sessions under the present hours."""
+        market = params.market
+        opening, closing = session_hours(params.rth_open, params.rth_close, market.session_start_minute)
+        flat = jnp.minimum(closing[:, None], market.sessions[..., CLOSE_MINUTE])
+        warm = jnp.maximum(market.sessions[..., FIRST_DECISION], market.sessions[..., FIRST_FINITE] + self.window - 1)
+        first = jnp.maximum(_first_bar_at(market, jnp.broadcast_to(opening[:, None], flat.shape)), warm)
+        flat_bar = _first_bar_at(market, flat)
+        end = jnp.minimum(_first_bar_at(market, flat - market.bar_minutes[:, None]), market.num_bars[:, None] - 1)
+        random_starts = jnp.clip(jnp.minimum(end, flat_bar - params.min_bars_left) - first, 0)
+
+        index = jnp.arange(flat.shape[1], dtype=jnp.int32)[None]
+        in_view = (index >= market.view[:, :1]) & (index < market.view[:, 1:])
+        usable = in_view & (first < end) & (market.sessions[..., LAST_TIME] >= flat - 5)
+        rank = jnp.where(usable, jnp.cumsum(usable, axis=1) - 1, flat.shape[1])
+        rows = jnp.stack([first, random_starts], axis=-1)
+        by_rank = jax.vmap(lambda at, row: jnp.zeros_like(row).at[at].set(row, mode="drop"))(rank, rows)
+        following = jax.lax.cummin(jnp.where(usable, index, flat.shape[1]), axis=1, reverse=True)
+        after = jnp.concatenate([following[:, 1:], jnp.full_like(following[:, :1], flat.shape[1])], axis=1)
+        starts = jnp.take_along_axis(first, jnp.minimum(after, flat.shape[1] - 1), axis=1)
+        next_start = jnp.where(after < flat.shape[1], starts, -1)
+        return SessionPlan(by_rank, usable.sum(axis=1, dtype=jnp.int32), next_start)
+
+    def _fresh_state(self, key: jax.Array, params: EnvParams) -> EnvState:
+        """A market by its weight, one of its usable sessions, then its first entry-allowed bar or a random one."""
+        plan = self._plan(params)
+        bits = jax.random.bits(key, (6,), jnp.uint32)
+        weights = jnp.where(plan.usable_count > 0, params.market_weights, 0.0)
+        shares = jnp.cumsum(weights) / weights.sum()
+        market_id = jnp.sum(_share(bits[0]) >= shares[:-1], dtype=jnp.int32)
+        rank = _below(bits[1], _pick(plan.usable_count, market_id))
+        first, random_starts = _pick(plan.by_rank, market_id)[rank]
+        at_random = (_share(bits[2]) < params.random_start_fraction) & (random_starts > 0)
+        bar = first + jnp.where(at_random, _below(bits[3], random_starts), 0)
+        forced = _share(bits[4]) < params.forced_entry_fraction
+        forced_side = jnp.where(forced, 2 * (bits[5] >> 31).astype(jnp.int32) - 1, 0)
+        return self._new_account(params, market_id, bar, forced_side)
+
+    def _new_account(self, params: EnvParams, market_id: jax.Array, bar: jax.Array, forced_side: jax.Array) -> EnvState:
+        balance, limit = rules.cents(params.initial_balance), rules.cents(params.trailing_dd_limit)
+        zeros = {name: jnp.int32(0) for name in self.State.__dataclass_fields__}
+        flags = {name: jnp.bool_(False) for name in ("day_over", "terminated", "data_end")}
+        account = {"initial_balance": balance, "balance": balance, "equity": balance, "high_water_mark": balance}
+        account |= {"session_start_equity": balance, "trailing_limit": limit, "session_number": jnp.int32(1)}
+        place = {"step_idx": bar, "market_id": market_id, "forced_side": forced_side}
+        floor = rules.floor_of(balance, limit, balance, params)
+        return self.State(**{**zeros, **flags, **account, **place, "floor": floor})
+
+    # -- observation (section 5) --------------------------------------------------------------------------------------
+
+    def _observation(self, state: EnvState, params: EnvParams) -> jax.Array:
+        """Window, position, and the account where asked for; float32 `obs_shape`."""
+        now, _ = pair_of_bars(params.market, state.market_id, state.step_idx)
+        parts = [self._window(state, params), self._position_features(state, now, params)]
+        if self.account_features:
+            parts.append(self._account_features(state, params))
+        return jnp.concatenate(parts)
+
+    def _window(self, state: EnvState, params: EnvParams) -> jax.Array:
+        """The last bars' features and clocks, flat. One slice of neighbouring numbers and no concatenation: this is the
+        largest part of a step, and the clocks are turned in place."""
+        market, columns = params.market, self.num_features + CLOCK_COLUMNS
+        tape = market.features.reshape(market.num_markets, -1)
+        size, start = self.window * columns, (state.step_idx - self.window + 1) * columns
+        numbers = jax.lax.dynamic_slice(tape, (state.market_id, start), (1, size))[0]
+        before = jax.lax.dynamic_slice(tape, (state.market_id, start - 1), (1, size))[0]  # time, beside its neighbour
+        opening, closing = session_hours(params.rth_open, params.rth_close, market.session_start_minute)
+        opened, closed = (_pick(x, state.market_id).astype(jnp.float32) for x in (opening, closing))
+        column = np.arange(size) % columns
+        to_flat = jnp.minimum(closed - before, numbers)
+        numbers = jnp.where(column == columns - 1, to_flat / DAY_MINUTES, numbers)
+        return jnp.where(column == columns - 2, (numbers - opened) / DAY_MINUTES, numbers)
+
+    def _position_features(self, state: EnvState, now: Bar, params: EnvParams) -> jax.Array:
+        side = state.position
+        ticks = jnp.stack([now.close - state.entry_price, now.close - state.sl_price, state.tp_price - now.close])
+        in_atr = (side * ticks).astype(jnp.float32) / jnp.maximum(now.atr, 1.0)
+        held = jnp.where(side != 0, state.step_idx - state.position_entry_step + 1, 0).astype(jnp.float32)
+        return jnp.concatenate([side.astype(jnp.float32)[None], in_atr, held[None] / DAY_MINUTES])
+
+    def _account_features(self, state: EnvState, params: EnvParams) -> jax.Array:
+        target, daily = rules.cents(params.profit_target), rules.cents(params.daily_loss_limit)
+        limits = jnp.stack([state.trailing_limit, target, daily])
+        on = (limits != rules.OFF) & (limits != 0)
+        counted = jnp.where(on, limits, 1)
+        profit = state.equity - state.initial_balance
+        lost = state.session_start_equity - state.equity
+        floor = jnp.where(on[0], state.floor, 0)
+        room = jnp.stack([state.equity - floor, counted[1] - profit, counted[2] - lost])
+        shares = jnp.where(on, room.astype(jnp.float32) / counted.astype(jnp.float32), 0.0)
+        return jnp.concatenate([shares, state.session_number.astype(jnp.float32)[None] / 30])
+
+
+def _market_data(data: Any, market: Any, options: dict[str, Any]) -> MarketData:
+    """The constructor's data argument -> MarketData."""
+    if isinstance(data, MarketData):
+        if market is not None or options:
+            extra = ", ".join(["market"] * (market is not None) + list(options))
+            raise ValueError(f"data is already a MarketData; {extra} cannot change how it was loaded")
+        return data
+    if data is None:
+        if market is not None or options:
+            extra = ", ".join(["market"] * (market is not None) + list(options))
+            raise ValueError(f"unknown or useless without data=: {extra}; give the bars, or only fields of EnvParams")
+        from trading_gymnax.synthetic import default_market  # the built-in market is needed only here
+
+        return default_market()
+    return load_market_data(data, market, **options)
+
+
+def _pick(values: jax.Array, market_id: jax.Array) -> jax.Array:
+    """The market's row of an [M, ...] array; without a gather where there is one market."""
+    return values[0] if values.shape[0] == 1 else values[market_id]
+
+
+def _first_bar_at(market: MarketData, minute: jax.Array) -> jax.Array:
+    """First bar of each session that closes at or after a minute, its end if none; int32 [M, S]."""
+    markets = jnp.arange(minute.shape[0], dtype=jnp.int32)[:, None]
+    low, high = market.sessions[..., START], market.sessions[..., END]
+    for _ in range(_SEARCH_STEPS):
+        middle = (low + high) // 2
+        early = (low < high) & (market.bars[markets, middle, TIME] < minute)
+        low, high = jnp.where(early, middle + 1, low), jnp.where(early, high, middle)
+    return low
+
+
+def _share(bits: jax.Array) -> jax.Array:
+    """Random bits -> float32 in [0, 1)."""
+    return (bits >> 8).astype(jnp.float32) * jnp.float32(2**-24)
+
+
+def _below(bits: jax.Array, count: jax.Array) -> jax.Array:
+    """Random bits -> int32 in [0, count), each equally likely to 1 in 2^32 / count; 0 for count 0.
+
+    The upper half of the 48-bit product bits * count, for counts below 2^16.
+    """
+    count = count.astype(jnp.uint32)
+    low = ((bits & 0xFFFF) * count) >> 16
+    return (((bits >> 16) * count + low) >> 16).astype(jnp.int32)

@@ -1,0 +1,110 @@
+"""`TradingPhase2`: phase 1, and managing the open position."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from trading_gymnax import rules
+from trading_gymnax.market import Bar
+from trading_gymnax.params import EnvParams, _bool, _float, casting_replace
+from trading_gymnax.phase1 import EnvState, TradingPhase1
+
+
+@casting_replace
+@struct.dataclass
+class EnvParamsPhase2(EnvParams):
+    """Parameters of phase 2: those of phase 1 with a tighter account, and three for the management of stops."""
+
+    trailing_dd_limit: float = _float(2_500.0)  # dollars below the high-water mark at which the account fails
+    trail_atr_mult: float = _float(1.0)  # distance of the trailing stop, in ATR
+    be_min_profit_atr: float = _float(0.0)  # MOVE_SL_TO_BE needs an open profit above this, in ATR
+    mask_no_ops: bool = _bool(False)  # mask actions that would change nothing
+
+
+@struct.dataclass
+class EnvStatePhase2(EnvState):
+    """The account of phase 1, and how its stop is managed. All 0 when flat."""
+
+    trailing_stop_active: jax.Array  # bool
+    highest_profit_point: jax.Array  # best open profit at a close since entry, from 0, ticks, int32
+    be_move_count: jax.Array  # real moves of the stop to break-even, int32
+    original_sl_price: jax.Array  # stop at entry, ticks, int32
+    stop_origin: jax.Array  # what moved the stop last: 0 nothing, ExitReason.TRAIL or BREAKEVEN, int32
+
+    def position_fields(self) -> dict[str, jax.Array]:
+        """The fields that are 0 when flat, by name."""
+        return {**super().position_fields(), **{name: getattr(self, name) for name in _MANAGEMENT_FIELDS}}
+
+
+_MANAGEMENT_FIELDS = (
+    "trailing_stop_active highest_profit_point be_move_count original_sl_price stop_origin"
+).split()
+
+
+class TradingPhase2(TradingPhase1):
+    """Day trading of index futures, phase 2: enter, and manage the stop of the open position.
+
+    Adds to `TradingPhase1`, whose docstring holds here too:
+
+    Actions: 3 MOVE_SL_TO_BE (stop to the entry price, while the position is in profit), 4 ENABLE_TRAIL (the stop
+    follows the close at trail_atr_mult ATR, at once and after every bar), 5 DISABLE_TRAIL. A stop only ever moves to a
+    better level. With `mask_no_ops` actions that would change nothing are illegal.
+
+    Observation, float32 [231] by default: behind index 224
+
+    | index | meaning |
+    |---|---|
+    | 225 | trailing stop active |
+    | 226 | stop at break-even or better |
+    | 227 | open profit / D |
+    | 228 | highest open profit at a close since entry / D |
+    | 229 | profit locked by the stop / D |
+    | 230 | (high-water mark - equity) / trailing limit, 0 where it is off |
+
+    D is the initial stop distance; 225 to 229 are 0 when flat.
+    """
+
+    Params = EnvParamsPhase2
+    State = EnvStatePhase2
+    action_names = ("HOLD", "BUY", "SELL", "MOVE_SL_TO_BE", "ENABLE_TRAIL", "DISABLE_TRAIL")
+
+    @property
+    def num_position_features(self) -> int:
+        """Numbers about the position behind the window."""
+        return super().num_position_features + 6
+
+    def _mask(self, state: EnvStatePhase2, now: Bar, terms: rules.Terms, params: EnvParamsPhase2) -> jax.Array:  # type: ignore[override]
+        entries = super()._mask(state, now, terms, params)
+        return jnp.concatenate([entries, rules.management_mask(state, now, params)])
+
+    def _manage_stop(self, state: EnvStatePhase2, action: jax.Array, now: Bar, params: EnvParamsPhase2) -> EnvStatePhase2:  # type: ignore[override]
+        return rules.manage_stop(state, action, now, params)  # type: ignore[no-any-return]
+
+    def _note_entry(self, state: EnvStatePhase2, entered: jax.Array) -> EnvStatePhase2:  # type: ignore[override]
+        return state.replace(original_sl_price=jnp.where(entered, state.sl_price, state.original_sl_price))  # type: ignore[no-any-return,attr-defined]
+
+    def _stop_reason(self, state: EnvStatePhase2) -> jax.Array:  # type: ignore[override]
+        return jnp.where(state.stop_origin == 0, rules.ExitReason.STOP, state.stop_origin)
+
+    def _trail(self, state: EnvStatePhase2, bar: Bar, params: EnvParamsPhase2) -> EnvStatePhase2:  # type: ignore[override]
+        return rules.trail(state, bar, params)  # type: ignore[no-any-return]
+
+    def _new_account(
+        self, params: EnvParams, market_id: jax.Array, bar: jax.Array, forced_side: jax.Array
+    ) -> EnvStatePhase2:
+        state = super()._new_account(params, market_id, bar, forced_side)
+        return state.replace(trailing_stop_active=jnp.bool_(False))  # type: ignore[no-any-return,attr-defined]
+
+    def _position_features(self, state: EnvStatePhase2, now: Bar, params: EnvParams) -> jax.Array:  # type: ignore[override]
+        side = state.position
+        ticks = jnp.stack(
+            [side * (now.close - state.entry_price), state.highest_profit_point, side * (state.sl_price - state.entry_price)]
+        )
+        in_stops = ticks.astype(jnp.float32) / jnp.maximum(state.initial_stop_ticks, 1).astype(jnp.float32)
+        flags = jnp.stack([state.trailing_stop_active, (side != 0) & (ticks[2] >= 0)]).astype(jnp.float32)
+        on = (state.trailing_limit != rules.OFF) & (state.trailing_limit != 0)
+        drawdown = (state.high_water_mark - state.equity).astype(jnp.float32)
+        drawdown = jnp.where(on, drawdown / jnp.where(on, state.trailing_limit, 1).astype(jnp.float32), 0.0)
+        return jnp.concatenate([super()._position_features(state, now, params), flags, in_stops, drawdown[None]])
