@@ -1,6 +1,27 @@
 """PPO in the PureJaxRL manner for any gymnax environment."""
 
+from purejaxrl_ppo.checkpoint import CheckpointError
 from purejaxrl_ppo.config import Hyperparameters, PPOConfig
+from purejaxrl_ppo.evaluate import Episodes, evaluate
+from purejaxrl_ppo.fit import FitResult, fit
+from purejaxrl_ppo.host import FitOptions
+from purejaxrl_ppo.policy import Policy
+from purejaxrl_ppo.rundir import load_policy
 from purejaxrl_ppo.train import TrainResult, TrainState, make_train, make_trainer
 
-__all__ = ["Hyperparameters", "PPOConfig", "TrainResult", "TrainState", "make_train", "make_trainer"]
+__all__ = [
+    "CheckpointError",
+    "Episodes",
+    "FitOptions",
+    "FitResult",
+    "Hyperparameters",
+    "PPOConfig",
+    "Policy",
+    "TrainResult",
+    "TrainState",
+    "evaluate",
+    "fit",
+    "load_policy",
+    "make_train",
+    "make_trainer",
+]

@@ -31,7 +31,8 @@ class PPOConfig:
     """Settings of a run; hashable, checked when built.
 
     One *iteration* is one rollout of `num_envs` x `num_steps` environment steps and the updates made
-    from it. Schedules run over iterations: at iteration i of n (from 0) a linear one has the factor 1 - i / n.
+    from it. Schedules run over iterations: at iteration i of n (from 0) a linear one has the factor
+    1 - i / n.
 
     Raises:
         ValueError: for a setting that cannot work, saying which and what to write instead.
@@ -50,9 +51,9 @@ class PPOConfig:
     num_minibatches: int = 4
     """Gradient steps in one pass."""
     minibatch_by: MinibatchBy = "auto"
-    """What is shuffled into minibatches: rows, whole time steps, or whole environments; auto takes environments
-    for a recurrent network, time steps for 64 environments or more where a minibatch has at least 16 of them
-    (about a third faster), and rows otherwise."""
+    """What is shuffled into minibatches: rows, whole time steps, or whole environments; auto takes
+    environments for a recurrent network, time steps for 64 environments or more where a minibatch has at
+    least 16 of them (faster), and rows otherwise."""
     gamma: float = 0.99
     """Discount per environment step."""
     gae_lambda: float = 0.95
@@ -78,11 +79,11 @@ class PPOConfig:
     adam_eps: float = 1e-5
     """Epsilon in Adam's denominator."""
     target_kl: float | None = None
-    """Skip what is left of an iteration's updates once a minibatch's approximate KL exceeds this; None never does."""
+    """Skip what is left of an iteration's updates once a minibatch's approximate KL exceeds this."""
     normalise_advantages: bool = True
     """Shift and scale the advantages of a minibatch to mean 0 and deviation 1."""
     choice_rows_only: bool = True
-    """Take policy loss, entropy, KL and advantage statistics over the rows with at least two legal actions only."""
+    """Take policy loss, entropy, KL and advantage statistics over rows with two or more legal actions."""
     normalise_observations: bool = True
     """Shift and scale observations by running statistics, which are held during an iteration."""
     observation_clip: float = 10.0
@@ -116,8 +117,9 @@ class PPOConfig:
         if self.exact_budget and self.total_timesteps % self.batch_size:
             low = self.num_iterations * self.batch_size
             raise ValueError(
-                f"total_timesteps={self.total_timesteps} is not a whole number of iterations of {self.batch_size} "
-                f"steps (num_envs x num_steps): use {low} or {low + self.batch_size}, or exact_budget=False"
+                f"total_timesteps={self.total_timesteps} is not a whole number of iterations of "
+                f"{self.batch_size} steps (num_envs x num_steps): "
+                f"use {low} or {low + self.batch_size}, or exact_budget=False"
             )
 
     @property
@@ -170,7 +172,8 @@ class PPOConfig:
         for name in values:
             if name not in names:
                 raise ValueError(f"PPOConfig has no setting {name!r}{nearest(name, names)}")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**fields)
 
 
 def nearest(name: str, names: list[str]) -> str:
@@ -179,18 +182,14 @@ def nearest(name: str, names: list[str]) -> str:
     return f": did you mean {close[0]!r}?" if close else f": there are {', '.join(sorted(names))}"
 
 
+_POSITIVE = (
+    *("total_timesteps", "num_envs", "num_steps", "num_epochs", "num_minibatches", "learning_rate"),
+    *("clip_eps", "max_grad_norm", "adam_eps", "observation_clip", "reward_clip", "gru_size"),
+)
+
+
 def _check_ranges(config: PPOConfig) -> None:
-    positive = (
-        "num_envs",
-        "num_steps",
-        "num_epochs",
-        "num_minibatches",
-        "gru_size",
-        "learning_rate",
-        "clip_eps",
-    )
-    positive += ("max_grad_norm", "adam_eps", "observation_clip", "reward_clip", "total_timesteps")
-    for name in positive:
+    for name in _POSITIVE:
         if not getattr(config, name) > 0:
             raise ValueError(f"{name}={getattr(config, name)} must be greater than 0")
     for name in ("gamma", "gae_lambda"):
@@ -209,8 +208,8 @@ def _check_ranges(config: PPOConfig) -> None:
         )
     if config.num_iterations < 1:
         raise ValueError(
-            f"total_timesteps={config.total_timesteps} is less than one iteration of {config.batch_size} steps "
-            "(num_envs x num_steps): raise it, or lower num_envs or num_steps"
+            f"total_timesteps={config.total_timesteps} is less than one iteration of {config.batch_size} "
+            "steps (num_envs x num_steps): raise it, or lower num_envs or num_steps"
         )
 
 

@@ -27,10 +27,11 @@ def gae(
     gamma: jax.Array | float,
     gae_lambda: jax.Array | float,
 ) -> tuple[jax.Array, jax.Array]:
-    """Generalised advantage estimation (Schulman et al. 2016, arXiv:1506.02438) with both kinds of episode end.
+    """Generalised advantage estimation (Schulman et al. 2016, arXiv:1506.02438) with both ends.
 
-    A terminated step is followed by value zero. A truncated one that is not terminated is followed by the value
-    of the observation it would have gone on from. Neither lets an advantage flow back from the next episode.
+    A terminated step is followed by value zero. A truncated one that is not terminated is followed by
+    the value of the observation it would have gone on from. Neither lets an advantage flow back from the
+    next episode.
 
     Args:
         rewards, values, terminated, truncated: [T, B]; `values` of the observations acted on.
@@ -69,7 +70,7 @@ def standardise(advantages: jax.Array, weights: jax.Array) -> jax.Array:
 def value_loss(
     values: jax.Array, old_values: jax.Array, targets: jax.Array, clip_eps: jax.Array | float, clip: bool
 ) -> jax.Array:
-    """Half the mean squared error, the worse of it and of the value moved at most `clip_eps` from the OLD value."""
+    """Half the mean squared error, or that of values within `clip_eps` of the OLD ones if worse."""
     errors = jnp.square(values - targets)
     if clip:
         clipped = old_values + jnp.clip(values - old_values, -clip_eps, clip_eps)

@@ -97,8 +97,8 @@ class ActorCritic(nn.Module):
             reset: [B] or [T, B], True where an episode begins with this observation; read by the GRU only.
 
         Returns:
-            The memory afterwards, the policy head's output [..., num_outputs] (Gaussian: twice that, means and
-            log deviations), and values [...].
+            The memory afterwards, the policy head's output [..., num_outputs] (Gaussian: twice that, means
+            and log deviations), and values [...].
         """
         if self.recurrent:
             memory, obs = self._remember(memory, obs, reset)
@@ -172,8 +172,9 @@ def make_network(config: PPOConfig, spec: ActionSpec) -> ActorCritic:
 def distribution(spec: ActionSpec, head: jax.Array, mask: jax.Array | None) -> Any:
     """Distribution of actions from the policy head [..., K].
 
-    Choices: a categorical whose illegal logits are the smallest finite float32, so that they have probability 0
-    and no gradient. A row without any legal action is uniform over all of them. A box: a diagonal Gaussian.
+    Choices: a categorical whose illegal logits are the smallest finite float32, so that they have
+    probability 0 and no gradient. A row without any legal action is uniform over all of them.
+    A box: a diagonal Gaussian.
     """
     if spec.num_actions:
         logits = head if mask is None else jnp.where(mask, head, ILLEGAL_LOGIT)

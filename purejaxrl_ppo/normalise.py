@@ -60,7 +60,7 @@ def normalise(moments: RunningMoments, x: jax.Array, clip: float) -> jax.Array:
 
 
 def scale_rewards(moments: RunningMoments, rewards: jax.Array, clip: float) -> jax.Array:
-    """Rewards divided by the deviation of the discounted return, clipped; unscaled where that has no variance."""
+    """Rewards over the deviation of the discounted return, clipped; unscaled where it has no variance."""
     scale = jnp.where(moments.var > 1e-8, jax.lax.rsqrt(jnp.maximum(moments.var, 1e-8)), 1.0)
     return jnp.clip(rewards * scale, -clip, clip)
 

@@ -292,7 +292,7 @@ def choice_rows(config: PPOConfig, mask: jax.Array | None, like: jax.Array) -> j
 
 
 def minibatch_indices(config: PPOConfig, key: jax.Array) -> jax.Array:
-    """Indices [num_epochs * num_minibatches, n] into rows, time steps or environments; each epoch a permutation."""
+    """Indices [epochs * minibatches, n] into rows, steps or environments; an epoch is a permutation."""
     size = {"rows": config.batch_size, "time": config.num_steps, "envs": config.num_envs}[
         config.minibatch_mode
     ]
@@ -302,7 +302,7 @@ def minibatch_indices(config: PPOConfig, key: jax.Array) -> jax.Array:
 
 
 def select(config: PPOConfig, memory: Any, batch: Batch, pick: jax.Array) -> tuple[Any, Batch]:
-    """The minibatch of the picked rows, time steps or environments, and the memory its environments began with."""
+    """The minibatch of the picked rows, time steps or environments, and the memory it began with."""
     if config.minibatch_mode == "envs":
         return jax.tree.map(lambda x: x[pick], memory), jax.tree.map(lambda x: x[:, pick], batch)
     if config.minibatch_mode == "time":

@@ -1,4 +1,4 @@
-"""What stands between any gymnax environment and the trainer: flat observations, masks, the older interface."""
+"""Between any gymnax environment and the trainer: flat observations, masks, the older interface."""
 
 import math
 from typing import Any
@@ -67,8 +67,9 @@ class FiveValueAdapter(Wrapper):
         done = jnp.asarray(done, bool)
         if "truncated" in info and "final_observation" not in info:
             raise ValueError(
-                f"{type(self._env).__name__} reports info['truncated'] without info['final_observation'], which "
-                "the value of a truncated episode needs: add it, or remove 'truncated' to treat such ends as failures"
+                f"{type(self._env).__name__} reports info['truncated'] without info['final_observation'], "
+                "which the value of a truncated episode needs: add it, or remove 'truncated' to treat such "
+                "ends as failures"
             )
         truncated = jnp.asarray(info.get("truncated", False), bool) & done
         terminated = done & ~truncated
@@ -136,7 +137,7 @@ def action_mask(env: Any, state: Any, params: Any) -> jax.Array | None:
 
 
 def action_spec(space: Any) -> ActionSpec:
-    """The action space (gymnax's, or any object with `n`, or with `low`, `high` and `shape`) as an ActionSpec.
+    """The action space (any object with `n`, or with `low`, `high` and `shape`) as an ActionSpec.
 
     Raises:
         ValueError: for any other kind of space.

@@ -1,0 +1,142 @@
+"""The command line: `purejaxrl-ppo train | resume | evaluate`."""
+
+import dataclasses
+import pathlib
+import sys
+from typing import Annotated, Any, Literal
+
+import jax
+import tyro
+
+from purejaxrl_ppo.checkpoint import CheckpointError
+from purejaxrl_ppo.config import PPOConfig
+from purejaxrl_ppo.environments import make_environment, parse_pairs
+from purejaxrl_ppo.evaluate import evaluate
+from purejaxrl_ppo.fit import fit
+from purejaxrl_ppo.host import FitOptions
+from purejaxrl_ppo.presets import preset
+from purejaxrl_ppo.rundir import load_policy, read_run
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train PPO on a gymnax environment; in the folder of an unfinished run, go on with it.
+
+    Known environments start from settings that learn them; `--help` after the environment shows them.
+    """
+
+    env: tyro.conf.Positional[str]
+    """A gymnax id such as CartPole-v1, or module:id to import a module first."""
+    config: tyro.conf.OmitArgPrefixes[PPOConfig]
+    options: tyro.conf.OmitArgPrefixes[FitOptions]
+    run_dir: pathlib.Path | None = None
+    """Folder of the run; runs/<environment>-<seed> by default."""
+    env_args: tuple[str, ...] = ()
+    """Arguments of the environment's factory, as name=value."""
+    env_params: tuple[str, ...] = ()
+    """Environment parameters in place of the defaults, as name=value."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Resume:
+    """Go on with a run that was stopped or killed."""
+
+    run_dir: tyro.conf.Positional[pathlib.Path]
+    """Folder of the run."""
+    options: tyro.conf.OmitArgPrefixes[FitOptions]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Play episodes with a run's policy, drawing actions and taking the most probable one."""
+
+    run_dir: tyro.conf.Positional[pathlib.Path]
+    """Folder of the run."""
+    episodes: int = 256
+    """Episodes of each kind."""
+    max_steps: int = 10_000
+    """Steps after which an episode is cut off."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Which of the run's policies."""
+    seed: int = 0
+    """Seed of the evaluation."""
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line; wrong input ends with one sentence and status 2."""
+    args = sys.argv[1:] if args is None else list(args)
+    try:
+        command = tyro.cli(_commands(args), prog="purejaxrl-ppo", args=args, description=__doc__)
+        if isinstance(command, Train):
+            _train(command)
+        elif isinstance(command, Resume):
+            _resume(command)
+        else:
+            _evaluate(command)
+    except (ValueError, FileNotFoundError, FloatingPointError, CheckpointError, TypeError) as error:
+        if "--debug-nans" in args:
+            raise  # the trace is what was asked for
+        print(f"purejaxrl-ppo: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _commands(args: list[str]) -> Any:
+    """The subcommands, `train` with the defaults of the environment named in `args`."""
+    named = next((a for a in args[1:] if not a.startswith("-")), "") if args[:1] == ["train"] else ""
+    train = Train(env=named or tyro.MISSING, config=preset(named), options=FitOptions())
+    subcommand = tyro.conf.subcommand
+    return (
+        Annotated[Train, subcommand("train", default=train)]
+        | Annotated[Resume, subcommand("resume", default=Resume(tyro.MISSING, FitOptions()))]
+        | Annotated[Evaluate, subcommand("evaluate", default=Evaluate(tyro.MISSING))]
+    )
+
+
+def _train(command: Train) -> None:
+    source: dict[str, Any] = {
+        "env": command.env,
+        "env_args": parse_pairs(command.env_args),
+        "params": parse_pairs(command.env_params),
+    }
+    env, params = make_environment(source["env"], source["env_args"], source["params"])
+    name = command.env.rpartition(":")[2]
+    run_dir = command.run_dir or pathlib.Path("runs") / f"{name}-{command.config.seed}"
+    result = fit(env, params, command.config, run_dir=run_dir, options=command.options, env_source=source)
+    if not command.options.quiet:
+        print(f"best return {result.best_score:.4g}; policy, logs and checkpoints are in {run_dir}")
+
+
+def _resume(command: Resume) -> None:
+    env, params, source = _environment_of(command.run_dir)
+    config = PPOConfig.from_dict(read_run(command.run_dir)["config"])
+    fit(env, params, config, run_dir=command.run_dir, options=command.options, env_source=source)
+
+
+def _evaluate(command: Evaluate) -> None:
+    env, params, _ = _environment_of(command.run_dir)
+    for kind, sampled in (("sampled", True), ("argmax", False)):
+        policy = load_policy(command.run_dir, sampled=sampled, checkpoint=command.checkpoint)
+        played = evaluate(
+            env, params, policy, jax.random.key(command.seed), command.episodes, command.max_steps
+        )
+        s = played.summary()
+        print(
+            f"{kind:8} return {s['return']:.4g} +- {s['return_std']:.3g} "
+            f"({s['return_min']:.4g} to {s['return_max']:.4g}), length {s['length']:.4g}, "
+            f"{int(s['episodes'])} episodes, {int(s['unfinished'])} cut off"
+        )
+
+
+def _environment_of(run_dir: pathlib.Path) -> tuple[Any, Any, dict[str, Any]]:
+    source = read_run(run_dir).get("source")
+    if source is None:
+        raise ValueError(
+            f"{run_dir} was started from Python, so its environment cannot be made here: "
+            f"call purejaxrl_ppo.fit again with the same arguments and run_dir={str(run_dir)!r}"
+        )
+    env, params = make_environment(source["env"], source["env_args"], source["params"])
+    return env, params, source
+
+
+if __name__ == "__main__":
+    main()

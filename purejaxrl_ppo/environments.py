@@ -1,0 +1,72 @@
+"""Environments by name, as the command line takes them."""
+
+import ast
+import dataclasses
+import importlib
+from typing import Any
+
+import gymnax
+
+from purejaxrl_ppo.config import nearest
+
+
+def make_environment(
+    name: str, env_args: dict[str, Any] | None = None, params: dict[str, Any] | None = None
+) -> tuple[Any, Any]:
+    """Environment and parameters.
+
+    Args:
+        name: a gymnax id (`CartPole-v1`), or `module:id`: the module is imported first, and `id` is what it
+            registers with gymnax, or a class or function in it that makes an environment.
+        env_args: arguments of the environment's factory.
+        params: environment parameters in place of the defaults.
+
+    Raises:
+        ValueError: for an unknown module, id or parameter, with the nearest one.
+    """
+    module, _, env_id = name.rpartition(":")
+    found = _import(module) if module else None
+    env_args = env_args or {}
+    if env_id in gymnax.registered_envs:
+        env, env_params = gymnax.make(env_id, **env_args)
+    elif found is not None and callable(getattr(found, env_id, None)):
+        env = getattr(found, env_id)(**env_args)
+        env, env_params = env if isinstance(env, tuple) else (env, env.default_params)
+    else:
+        raise ValueError(f"there is no environment {env_id!r}{nearest(env_id, list(gymnax.registered_envs))}")
+    return env, _replace(env_params, params or {})
+
+
+def parse_pairs(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """`name=value` arguments as a dict; values are Python literals, or else text.
+
+    Raises:
+        ValueError: for an argument without "=".
+    """
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise ValueError(f"{pair!r} is not of the form name=value")
+        try:
+            values[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            values[name] = text
+    return values
+
+
+def _import(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and (module == error.name or module.startswith(error.name + ".")):
+            raise ValueError(f"there is no module {error.name!r} to import the environment from") from error
+        raise
+
+
+def _replace(env_params: Any, values: dict[str, Any]) -> Any:
+    names = [field.name for field in dataclasses.fields(env_params)] if values else []
+    for name in values:
+        if name not in names:
+            raise ValueError(f"the environment has no parameter {name!r}{nearest(name, names)}")
+    return env_params.replace(**values) if values else env_params

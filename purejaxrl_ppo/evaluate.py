@@ -1,0 +1,69 @@
+"""Episode statistics of a policy."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from purejaxrl_ppo.policy import Policy
+from purejaxrl_ppo.wrappers import action_mask, prepare
+
+
+class Episodes(struct.PyTreeNode):
+    """One finished episode of each of B environments."""
+
+    returns: jax.Array  # float32 [B], undiscounted sum of rewards
+    lengths: jax.Array  # int32 [B]
+    finished: jax.Array  # bool [B]; False: cut off by `max_steps`, counted as it stood
+
+    def summary(self) -> dict[str, float]:
+        """Mean, deviation, extremes and length as plain numbers."""
+        return {
+            "return": float(self.returns.mean()),
+            "return_std": float(self.returns.std()),
+            "return_min": float(self.returns.min()),
+            "return_max": float(self.returns.max()),
+            "length": float(self.lengths.astype(jnp.float32).mean()),
+            "episodes": float(self.returns.shape[0]),
+            "unfinished": float((~self.finished).sum()),
+        }
+
+
+@partial(jax.jit, static_argnames=("env", "num_episodes", "max_steps"))
+def evaluate(
+    env: Any, env_params: Any, policy: Policy, key: jax.Array, num_episodes: int = 64, max_steps: int = 10_000
+) -> Episodes:
+    """Play the first episode of `num_episodes` environments with one policy.
+
+    One episode each: counting whatever finishes first in a running batch would favour short episodes.
+    """
+    env, spec = prepare(env, env_params)
+    key, key_reset = jax.random.split(key)
+    obs, state = jax.vmap(env.reset, (0, None))(jax.random.split(key_reset, num_episodes), env_params)
+    start = Episodes(
+        jnp.zeros(num_episodes), jnp.zeros(num_episodes, jnp.int32), jnp.zeros(num_episodes, bool)
+    )
+
+    def body(loop: tuple[Any, ...]) -> tuple[Any, ...]:
+        step, key, obs, state, carry, seen = loop
+        keys = jax.random.split(key, num_episodes + 2)
+        mask = jax.vmap(lambda s: action_mask(env, s, env_params))(state) if spec.masked else None
+        if policy.config.recurrent:
+            action, carry = policy(keys[1], obs, mask, carry)
+        else:
+            action = policy(keys[1], obs, mask)
+        obs, state, reward, terminated, truncated, _ = jax.vmap(env.step, (0, 0, 0, None))(
+            keys[2:], state, action, env_params
+        )
+        running = ~seen.finished
+        seen = Episodes(
+            seen.returns + jnp.where(running, reward.astype(jnp.float32), 0.0),
+            seen.lengths + running,
+            seen.finished | terminated | truncated,
+        )
+        return step + 1, keys[0], obs, state, carry, seen
+
+    loop = (jnp.int32(0), key, obs, state, policy.initial_carry(num_episodes), start)
+    return jax.lax.while_loop(lambda c: (c[0] < max_steps) & ~c[-1].finished.all(), body, loop)[-1]

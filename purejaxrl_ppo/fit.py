@@ -1,0 +1,315 @@
+"""The host loop: the same update step as `make_train`, in chunks, with logs, evaluation and checkpoints."""
+
+import dataclasses
+import functools
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_ppo.checkpoint import Checkpoints, from_arrays, to_arrays
+from purejaxrl_ppo.config import Hyperparameters, PPOConfig
+from purejaxrl_ppo.evaluate import evaluate
+from purejaxrl_ppo.host import FitOptions, check_numbers, interruptible, jax_settings
+from purejaxrl_ppo.logs import CsvLog, EventLog, Terminal, rows_of
+from purejaxrl_ppo.policy import Policy
+from purejaxrl_ppo.rundir import (
+    BEST,
+    LAST,
+    describe_run,
+    policy_arrays,
+    read_run,
+    refuse_other_run,
+    write_run,
+)
+from purejaxrl_ppo.train import ParamsSchedule, TrainState, make_trainer
+from purejaxrl_ppo.wrappers import EnvSpec, concrete_spec, prepare
+
+MAX_CHUNK = 512  # iterations between two looks of the host
+
+
+@dataclasses.dataclass(frozen=True)
+class FitResult:
+    """Where a run ended."""
+
+    state: TrainState  # the last state
+    policy: Policy  # the last policy, sampled
+    run_dir: pathlib.Path
+    iterations: int  # done in all
+    best_score: float  # highest evaluated return (highest training return where none was evaluated)
+    compile_seconds: float  # of the first chunk, its run included
+
+
+def fit(
+    env: Any,
+    env_params: Any,
+    config: PPOConfig,
+    *,
+    run_dir: pathlib.Path | str,
+    options: FitOptions | None = None,
+    params_schedule: ParamsSchedule | None = None,
+    hyperparameters: Hyperparameters | None = None,
+    eval_params: Any = None,
+    init_params: Any = None,
+    env_source: dict[str, Any] | None = None,
+) -> FitResult:
+    """Train with progress, logs and checkpoints; in the folder of an unfinished run, go on with it.
+
+    The folder gets `run.json`, `metrics.csv` (a row per iteration), `evaluations.csv`, TensorBoard event
+    files, `checkpoints/` (complete states) and `best/` (the policy that evaluated best).
+
+    SIGTERM and SIGINT finish the running chunk, save, and raise `SystemExit(0)`.
+
+    Args:
+        env, env_params: gymnax environment and its parameters.
+        config: settings of the training.
+        run_dir: folder of the run; created if missing.
+        options: settings of the host loop.
+        params_schedule: as in `make_train`; give the same one when resuming.
+        hyperparameters: traced settings in place of the config's.
+        eval_params: parameters to evaluate under (held-out data, say); `env_params` by default.
+        init_params: network parameters to start from (`transfer_parameters`) in place of random ones.
+        env_source: how the command line makes the environment, stored for `resume`.
+
+    Raises:
+        ValueError: when the folder holds a run of other settings or environment; differences are listed.
+        CheckpointError: when all checkpoints of the run are damaged.
+        FloatingPointError: when a metric or a parameter is NaN or infinite; the checkpoint before it stays.
+    """
+    loop = _Loop(
+        env,
+        env_params,
+        config,
+        pathlib.Path(run_dir),
+        options or FitOptions(),
+        params_schedule,
+        hyperparameters,
+        eval_params,
+    )
+    with jax_settings(loop.options), interruptible() as interrupted:
+        loop.open(init_params, env_source)
+        try:
+            loop.run(interrupted)
+        finally:
+            loop.close()
+    return loop.result()
+
+
+class _Loop:
+    """One call of `fit`: the state on the device and the files it is written to."""
+
+    def __init__(
+        self,
+        env: Any,
+        env_params: Any,
+        config: PPOConfig,
+        run_dir: pathlib.Path,
+        options: FitOptions,
+        params_schedule: ParamsSchedule | None,
+        hyperparameters: Hyperparameters | None,
+        eval_params: Any,
+    ) -> None:
+        self.env, self.config, self.run_dir, self.options = env, config, run_dir, options
+        self.env_params = jax.tree.map(jnp.asarray, env_params)
+        self.eval_params = self.env_params if eval_params is None else eval_params
+        self.hyper = config.hyperparameters if hyperparameters is None else hyperparameters
+        self.spec: EnvSpec = concrete_spec(prepare(env, self.env_params)[1])
+        self.init, self.chunk = _programs(env, config, params_schedule)
+        self.best_score, self.compile_seconds, self.speed = float("-inf"), 0.0, 0.0
+        self.last_saved, self.saved_at = -1, time.monotonic()
+
+    # -- opening and closing ------------------------------------------------------------------------------
+
+    def open(self, init_params: Any, env_source: dict[str, Any] | None) -> None:
+        """Start a run or go on with the one in the folder."""
+        run = describe_run(self.config, self.spec, self.env, self.env_params, env_source)
+        exists = (self.run_dir / "run.json").is_file()
+        if exists:
+            refuse_other_run(self.run_dir, read_run(self.run_dir), run)
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        self.checkpoints = Checkpoints(self.run_dir / LAST, self.options.keep_checkpoints)
+        self.best = Checkpoints(self.run_dir / BEST, keep=2)  # a resumed run may have to step back by one
+        key = jax.random.key(self.config.seed)
+        shapes = jax.eval_shape(self.init, key, self.env_params)
+        found = self.checkpoints.restore(("state",)) if exists else None
+        if found is None:
+            self.state = self.init(key, self.env_params)
+            if init_params is not None:
+                self.state = self.state.replace(params=_fitting(init_params, shapes.params))
+        else:
+            # copied: the chunk donates its input, which must not be memory that NumPy owns
+            self.state = jax.tree.map(jnp.copy, from_arrays(shapes, found[0]["state"]))
+            self.best_score = found[1]["best_score"]
+        self.iteration = int(self.state.iteration)
+        self.checkpoints.remove_newer(self.iteration)
+        self.best.remove_newer(self.iteration)
+        if not exists:
+            write_run(self.run_dir, run)
+        self._open_logs(resumed=found is not None)
+
+    def _open_logs(self, resumed: bool) -> None:
+        config = self.config
+        steps = self.iteration * config.batch_size
+        self.metrics = CsvLog(self.run_dir / "metrics.csv", self.iteration)
+        self.evaluations = CsvLog(self.run_dir / "evaluations.csv", self.iteration)
+        self.events = EventLog(self.run_dir, steps) if self.options.tensorboard else None
+        self.terminal = Terminal(config.num_iterations * config.batch_size, steps, self.options.quiet)
+        self.terminal.say(config.budget_note)
+        if resumed:
+            self.terminal.say(f"resuming {self.run_dir} after iteration {self.iteration:,}")
+
+    def close(self) -> None:
+        """Finish the files."""
+        self.terminal.stop()
+        self.metrics.close()
+        self.evaluations.close()
+        if self.events is not None:
+            self.events.close()
+        self.checkpoints.close()
+        self.best.close()
+
+    def result(self) -> FitResult:
+        """What `fit` returns."""
+        policy = Policy(self.state.params, self.state.obs_moments, self.spec, self.config, sampled=True)
+        return FitResult(
+            self.state, policy, self.run_dir, self.iteration, self.best_score, self.compile_seconds
+        )
+
+    # -- the loop -----------------------------------------------------------------------------------------
+
+    def run(self, interrupted: Callable[[], bool]) -> None:
+        """Chunk after chunk until the last iteration or a signal."""
+        total = self.config.num_iterations
+        if self.iteration < total:
+            self.terminal.say("compiling the update step, once; the first progress follows it")
+        self.terminal.start()
+        chunks = 0
+        while self.iteration < total:
+            self._one_chunk(self._chunk_length(chunks), first=chunks == 0)
+            chunks += 1
+            if interrupted():
+                self.save()
+                self.terminal.stop()
+                self.terminal.say(
+                    f"stopped after iteration {self.iteration:,} and saved; to go on: {self._command()}"
+                )
+                raise SystemExit(0)
+        self.save()
+
+    def _one_chunk(self, count: int, first: bool) -> None:
+        began = time.monotonic()
+        self.state, metrics = self.chunk(self.state, self.env_params, self.hyper, jnp.int32(count))
+        metrics = jax.device_get(metrics)
+        seconds = time.monotonic() - began
+        rows = rows_of(metrics, count, self.iteration, self.config.batch_size)
+        self.metrics.write(rows)
+        check_numbers(rows, to_arrays(self.state.params), self.run_dir / LAST)
+        if self.events is not None:
+            self.events.write(rows)
+        self.iteration += count
+        if first:
+            self.compile_seconds = seconds
+        else:
+            self.speed = count * self.config.batch_size / seconds
+        steps, total = (n * self.config.batch_size for n in (self.iteration, self.config.num_iterations))
+        self.terminal.update(steps, total, self.speed, rows[-1]["episode_return"], time.monotonic())
+        self._evaluate_if_due(rows)
+        self._save_if_due()
+
+    def _chunk_length(self, chunks: int) -> int:
+        """Iterations until the host looks again: never past an evaluation, a checkpoint or the end."""
+        length = self.options.chunk_iterations
+        if length is None:  # one to compile, one to measure, then about a second's worth
+            per_second = self.speed / self.config.batch_size
+            length = 1 if chunks < 2 else max(1, round(per_second))
+        stops = [self.config.num_iterations]
+        for every in (self._eval_every(), self.options.checkpoint_every or 0):
+            if every:
+                stops.append((self.iteration // every + 1) * every)
+        return min(length, MAX_CHUNK, *(stop - self.iteration for stop in stops))
+
+    def _eval_every(self) -> int:
+        every = self.options.eval_every
+        return max(1, self.config.num_iterations // 10) if every is None else every
+
+    def _evaluate_if_due(self, rows: list[dict[str, float]]) -> None:
+        every = self._eval_every()
+        if not every:
+            score = max(row["episode_return"] for row in rows)
+        elif self.iteration % every and self.iteration != self.config.num_iterations:
+            return
+        else:
+            score = self._evaluate()
+        if score > self.best_score:
+            self.best_score = score
+            record = {"best_score": score}
+            self.best.save(self.iteration, {"policy": policy_arrays(self.state)}, record)
+
+    def _evaluate(self) -> float:
+        key = jax.random.fold_in(jax.random.key(self.config.seed), self.iteration)
+        row: dict[str, float] = {
+            "iteration": self.iteration,
+            "steps": self.iteration * self.config.batch_size,
+        }
+        for kind, sampled in (("sampled", True), ("argmax", False)):
+            policy = Policy(self.state.params, self.state.obs_moments, self.spec, self.config, sampled)
+            options = self.options
+            played = evaluate(
+                self.env, self.eval_params, policy, key, options.eval_episodes, options.eval_max_steps
+            )
+            row |= {f"{kind}_{name}": value for name, value in played.summary().items()}
+        self.evaluations.write([row])
+        if self.events is not None:
+            self.events.write([row], prefix="evaluation")
+        return row["sampled_return"]
+
+    def _save_if_due(self) -> None:
+        every = self.options.checkpoint_every
+        due = (
+            time.monotonic() - self.saved_at > 60 if every is None else every and self.iteration % every == 0
+        )
+        if due:
+            self.save()
+
+    def save(self) -> None:
+        """Write a complete checkpoint of the present iteration, unless there is one."""
+        if self.last_saved == self.iteration:
+            return
+        groups = {"state": to_arrays(self.state), "policy": policy_arrays(self.state)}
+        self.checkpoints.save(self.iteration, groups, {"best_score": self.best_score})
+        self.last_saved, self.saved_at = self.iteration, time.monotonic()
+
+    def _command(self) -> str:
+        if read_run(self.run_dir).get("source"):
+            return f"purejaxrl-ppo resume {self.run_dir}"
+        return f"call fit again with run_dir={str(self.run_dir)!r}"
+
+
+@functools.lru_cache(maxsize=8)
+def _programs(env: Any, config: PPOConfig, params_schedule: ParamsSchedule | None) -> tuple[Any, Any]:
+    """Compiled `init` and `chunk`; kept, so that a second run of the same settings does not compile again."""
+    trainer = make_trainer(env, config, params_schedule)
+
+    def chunk(
+        state: TrainState, env_params: Any, hyper: Hyperparameters, count: jax.Array
+    ) -> tuple[Any, Any]:
+        # the number of iterations is an argument: chunks of every length run one program, bit for bit alike
+        shapes = jax.eval_shape(trainer.update, state, env_params, hyper)[1]
+        rows = {name: jnp.zeros((MAX_CHUNK, *s.shape), s.dtype) for name, s in shapes.items()}
+
+        def body(i: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+            state, rows = carry
+            state, metrics = trainer.update(state, env_params, hyper)
+            return state, {name: rows[name].at[i].set(metrics[name]) for name in rows}
+
+        return jax.lax.fori_loop(0, count, body, (state, rows))
+
+    return jax.jit(trainer.init), jax.jit(chunk, donate_argnums=0)
+
+
+def _fitting(given: Any, wanted: Any) -> Any:
+    """Given network parameters, checked against the network's shapes."""
+    return from_arrays(wanted, to_arrays(given))

@@ -1,0 +1,106 @@
+"""What the host loop needs from its surroundings: options, signals, JAX's switches, checks of numbers."""
+
+import dataclasses
+import pathlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class FitOptions:
+    """How the host runs a training; none of it changes what is learned."""
+
+    eval_every: int | None = None
+    """Iterations between evaluations; None makes about ten in a run, 0 makes none."""
+    eval_episodes: int = 64
+    """Episodes of an evaluation, once with sampled and once with the most probable actions."""
+    eval_max_steps: int = 10_000
+    """Steps after which an evaluated episode is cut off."""
+    checkpoint_every: int | None = None
+    """Iterations between checkpoints; None writes one about every minute. The last one is always written."""
+    keep_checkpoints: int = 3
+    """Newest checkpoints that are kept."""
+    chunk_iterations: int | None = None
+    """Iterations between two looks of the host; None measures how many make about a second."""
+    compilation_cache: pathlib.Path | None = None
+    """Folder of JAX's persistent compilation cache, which saves the first compile of later runs; it holds
+    program code, so never share it."""
+    debug_nans: bool = False
+    """Stop at the operation that makes a NaN (slow)."""
+    tensorboard: bool = True
+    """Write TensorBoard event files."""
+    quiet: bool = False
+    """Print nothing."""
+
+
+def check_numbers(rows: list[dict[str, float]], params: dict[str, Any], checkpoints: pathlib.Path) -> None:
+    """Refuse to go on with numbers that are none.
+
+    Args:
+        rows: metrics of the chunk's iterations.
+        params: network parameters after it, by name.
+        checkpoints: folder named in the message.
+
+    Raises:
+        FloatingPointError: naming the first metric or parameter that is NaN or infinite, and its iteration.
+    """
+    stays = (
+        f"the last good checkpoint in {checkpoints} stays; "
+        "--debug-nans (FitOptions.debug_nans) finds the operation"
+    )
+    for row in rows:
+        for name, value in row.items():
+            if not np.isfinite(value):
+                raise FloatingPointError(f"{name} is {value} in iteration {int(row['iteration']):,}: {stays}")
+    last = int(rows[-1]["iteration"])
+    for name, array in params.items():
+        if not np.isfinite(array).all():
+            raise FloatingPointError(f"parameter {name} is not finite after iteration {last:,}: {stays}")
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Turn the first SIGTERM or SIGINT into a flag; the second acts as usual."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield flag.is_set
+        return
+    old: dict[int, Any] = {}
+
+    def restore() -> None:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+    def handle(number: int, frame: Any) -> None:
+        flag.set()
+        restore()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        old[number] = signal.signal(number, handle)
+    try:
+        yield flag.is_set
+    finally:
+        restore()
+
+
+@contextmanager
+def jax_settings(options: FitOptions) -> Iterator[None]:
+    """JAX's NaN check and compilation cache for the time of a run."""
+    wanted: dict[str, Any] = {"jax_debug_nans": True} if options.debug_nans else {}
+    if options.compilation_cache is not None:
+        wanted["jax_compilation_cache_dir"] = str(options.compilation_cache)
+        wanted["jax_persistent_cache_min_compile_time_secs"] = 0.5
+    before = {name: getattr(jax.config, name) for name in wanted}
+    for name, value in wanted.items():
+        jax.config.update(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)

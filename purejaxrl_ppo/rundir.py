@@ -1,0 +1,165 @@
+"""A run's folder: what it was started with, where its files lie, and the policies in it."""
+
+import json
+import pathlib
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_ppo.checkpoint import CheckpointError, Checkpoints, digest, from_arrays, to_arrays
+from purejaxrl_ppo.config import PPOConfig
+from purejaxrl_ppo.networks import ActionSpec, make_network
+from purejaxrl_ppo.normalise import init_moments
+from purejaxrl_ppo.policy import Policy
+from purejaxrl_ppo.train import TrainState
+from purejaxrl_ppo.wrappers import EnvSpec
+
+RUN_FILE = "run.json"
+LAST, BEST = "checkpoints", "best"
+
+
+def policy_arrays(state: TrainState) -> dict[str, np.ndarray]:
+    """The part of a state that acts: network and observation statistics."""
+    return to_arrays({"params": state.params, "moments": state.obs_moments})
+
+
+def write_run(folder: pathlib.Path, run: dict[str, Any]) -> None:
+    """Write the run's description, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / (RUN_FILE + ".partial")
+    partial.write_text(json.dumps(run, indent=2) + "\n")
+    partial.replace(folder / RUN_FILE)
+
+
+def read_run(folder: pathlib.Path | str) -> dict[str, Any]:
+    """The run's description.
+
+    Raises:
+        FileNotFoundError: when the folder holds no run.
+    """
+    path = pathlib.Path(folder) / RUN_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no run: there is no {RUN_FILE} in it")
+    return dict(json.loads(path.read_text()))
+
+
+def spec_to_json(spec: EnvSpec) -> dict[str, Any]:
+    """An EnvSpec as plain JSON values."""
+    bounds = {name: None if x is None else np.asarray(x).tolist() for name, x in _bounds(spec.action).items()}
+    return {
+        "obs_shapes": [list(shape) for shape in spec.obs_shapes],
+        "num_actions": spec.action.num_actions,
+        "action_shape": list(spec.action.shape),
+        **bounds,
+        "masked": spec.masked,
+    }
+
+
+def spec_from_json(values: dict[str, Any]) -> EnvSpec:
+    """Inverse of `spec_to_json`."""
+    low, high = (None if values[k] is None else jnp.asarray(values[k], jnp.float32) for k in ("low", "high"))
+    action = ActionSpec(values["num_actions"], tuple(values["action_shape"]), low, high)
+    return EnvSpec(tuple(tuple(shape) for shape in values["obs_shapes"]), action, values["masked"])
+
+
+def load_policy(
+    run_dir: pathlib.Path | str, *, sampled: bool = True, checkpoint: Literal["best", "last"] = "best"
+) -> Policy:
+    """The policy of a run, with its normaliser; the environment is not needed.
+
+    Args:
+        run_dir: folder that `fit` wrote.
+        sampled: draw actions from the policy, as in training; False takes the most probable one.
+        checkpoint: "best" by evaluation (by the training return where none was made), or "last".
+
+    Raises:
+        FileNotFoundError: when the folder holds no run or no checkpoint.
+        CheckpointError: when all its checkpoints are damaged.
+    """
+    folder = pathlib.Path(run_dir)
+    run = read_run(folder)
+    config, spec = PPOConfig.from_dict(run["config"]), spec_from_json(run["spec"])
+    arrays = _policy_arrays(folder, checkpoint)
+    return build_policy(config, spec, arrays, sampled)
+
+
+def build_policy(config: PPOConfig, spec: EnvSpec, arrays: dict[str, np.ndarray], sampled: bool) -> Policy:
+    """A policy from `policy_arrays`."""
+    network = make_network(config, spec.action)
+    shapes = jax.eval_shape(
+        lambda: {
+            "params": network.init(
+                jax.random.key(0),
+                network.initial_memory(1),
+                jnp.zeros((1, spec.obs_size)),
+                jnp.zeros(1, bool),
+            ),
+            "moments": init_moments((spec.obs_size,)),
+        }
+    )
+    parts = from_arrays(shapes, arrays)
+    return Policy(parts["params"], parts["moments"], spec, config, sampled)
+
+
+def _policy_arrays(folder: pathlib.Path, checkpoint: str) -> dict[str, np.ndarray]:
+    if checkpoint not in ("best", "last"):
+        raise ValueError(f"checkpoint={checkpoint!r}: it must be 'best' or 'last'")
+    error: CheckpointError | None = None
+    for name in (BEST, LAST) if checkpoint == "best" else (LAST,):
+        if not (folder / name).is_dir():
+            continue
+        checkpoints = Checkpoints(folder / name, keep=None, read_only=True)
+        try:
+            found = checkpoints.restore(("policy",))
+        except CheckpointError as damaged:
+            error = damaged
+            continue
+        finally:
+            checkpoints.close()
+        if found is not None:
+            return found[0]["policy"]
+    raise error or FileNotFoundError(f"{folder} has no checkpoint yet: train first")
+
+
+def _bounds(action: ActionSpec) -> dict[str, Any]:
+    return {"low": action.low, "high": action.high}
+
+
+def describe_run(
+    config: PPOConfig, spec: EnvSpec, env: Any, env_params: Any, source: dict[str, Any] | None
+) -> dict[str, Any]:
+    """What `run.json` holds: settings, environment, and digests of its parameters.
+
+    `source` says how the command line makes the environment; None for a run started from Python.
+    """
+    name = getattr(env, "name", type(env).__name__)
+    params = {key: digest({"value": array})[:16] for key, array in to_arrays(env_params).items()}
+    return {
+        "config": config.to_dict(),
+        "env": str(name),
+        "env_params": params,
+        "spec": spec_to_json(spec),
+        "source": source,
+    }
+
+
+def refuse_other_run(folder: pathlib.Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Compare a run's description with what is asked for.
+
+    Raises:
+        ValueError: listing the settings that differ.
+    """
+    found = [f"{k}: {old[k]!r} there, {new[k]!r} asked for" for k in ("env",) if old[k] != new[k]]
+    for group in ("config", "spec", "env_params"):
+        there, asked = old[group], new[group]
+        for key in sorted({*there, *asked}):
+            if there.get(key) != asked.get(key):
+                found.append(f"{group}.{key}: {there.get(key)!r} there, {asked.get(key)!r} asked for")
+    if found:
+        raise ValueError(
+            f"{folder} holds a run of another configuration; use another run_dir, or the same settings. "
+            + "Differences: "
+            + "; ".join(found)
+        )
