@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from trading_gymnax.contracts import ContractSpec, contract
-from trading_gymnax.data import Bars, Report
+from trading_gymnax.data import Bars
+from trading_gymnax.data_report import Report
 
 LEVEL = 80_000  # ticks; NQ at 20,000 points
 OPEN_MINUTE = 930  # a bar that closes at 9:30 New York closes 930 minutes after 18:00
@@ -41,11 +42,12 @@ def make_bars(
     features: np.ndarray | None = None,
     rth: tuple[float, float] = (9.5, 16 + 59 / 60),
 ) -> Bars:
-    """Bars of one market: `warmup` flat bars (session 0), the rows, and a flat tail.
+    """Bars of one market: `warmup` flat bars in the session(s) before, the rows, and a flat tail.
 
     rows: (open, high, low, close) in ticks; row i is bar `warmup + i`.
     atr: ATR in ticks of each row, or one for all; warm-up takes the first, the tail the last.
-    sessions: session of each row, 1, 2, ... without gaps and never falling (default: all in session 1).
+    sessions: session of each row, 1, 2, ... without gaps and never falling (default: all in session 1). The
+        warm-up is session 0, and more sessions before it where 390 bars do not fit into one (long bars).
     times: close of each row in minutes since 18:00 of the evening before (default: in each session the
         first row at 930, which is 9:30, then one every `bar_minutes`).
     scheduled_close: minute of the scheduled close, for all rows' sessions or by session.
@@ -59,24 +61,28 @@ def make_bars(
         raise ValueError("rows, atr, sessions and times must have the same length")
     if sorted(set(days)) != list(range(1, days[-1] + 1)) or days != sorted(days):
         raise ValueError("sessions must be 1, 2, ... without gaps and never fall")
-    closes = [FULL_CLOSE] + [
+    in_a_session = FULL_CLOSE // bar_minutes
+    warm_sessions = -(-warmup // in_a_session)
+    warm_minutes = [FULL_CLOSE - bar_minutes * (i % in_a_session) for i in reversed(range(warmup))]
+    warm_days = [warm_sessions - 1 - i // in_a_session for i in reversed(range(warmup))]
+    closes = [FULL_CLOSE] * warm_sessions + [
         scheduled_close.get(day, FULL_CLOSE) if isinstance(scheduled_close, Mapping) else scheduled_close
         for day in range(1, days[-1] + 1)
     ]
     first, last = rows[0][0], rows[-1][3]
-    warm_minutes = [FULL_CLOSE - bar_minutes * (warmup - 1 - i) for i in range(warmup)]
     tail_minutes = list(range(minutes[-1] + bar_minutes, closes[-1] + 1, bar_minutes)) if tail else []
     table = np.array([*flat(first, warmup), *rows, *flat(last, len(tail_minutes))], np.int32)
     time = np.array([*warm_minutes, *minutes, *tail_minutes], np.int32)
-    session = np.array([0] * warmup + days + [days[-1]] * len(tail_minutes), np.int32)
-    starts = np.searchsorted(session, np.arange(days[-1] + 1), side="left").astype(np.int32)
-    ends = np.searchsorted(session, np.arange(days[-1] + 1), side="right").astype(np.int32)
-    date = np.busday_offset(FIRST_DATE, np.arange(days[-1] + 1))
-    midnight_before = (date[session] - np.timedelta64(1, "D")).astype("datetime64[m]")
+    rows_days = [warm_sessions - 1 + day for day in [*days, *[days[-1]] * len(tail_minutes)]]
+    session = np.array(warm_days + rows_days, np.int32)
+    date = np.busday_offset(FIRST_DATE, np.arange(len(closes)))
+    spec = contract(symbol)
+    started = date[session].astype("datetime64[m]") - np.timedelta64(spec.date_shift_days * 1440, "m")
+    to_utc = 5 * 60 + spec.session_start_minute
     return Bars(
-        spec=contract(symbol),
+        spec=spec,
         bar_minutes=bar_minutes,
-        close_time=midnight_before + (23 * 60 + time).astype("timedelta64[m]"),
+        close_time=started + (to_utc + time).astype("timedelta64[m]"),
         open=table[:, 0].copy(),
         high=table[:, 1].copy(),
         low=table[:, 2].copy(),
@@ -86,16 +92,16 @@ def make_bars(
         features=np.zeros((len(table), NUM_FEATURES), np.float32) if features is None else features,
         feature_names=tuple(f"feature_{i}" for i in range(NUM_FEATURES)),
         time=time,
-        hour=(((18 * 60 + time) % 1440) / 60).astype(np.float32),
+        hour=(((spec.session_start_minute + time) % 1440) / 60).astype(np.float32),
         session=session,
         session_date=date,
-        session_start=starts,
-        session_end=ends,
+        session_start=np.searchsorted(session, np.arange(len(closes)), side="left").astype(np.int32),
+        session_end=np.searchsorted(session, np.arange(len(closes)), side="right").astype(np.int32),
         scheduled_close=np.array(closes, np.int32),
         first_decision_bar=warmup,
         first_finite_bar=first_finite_bar,
         rth=rth,
-        report=Report(),
+        report=Report("made by hand"),
     )
 
 
