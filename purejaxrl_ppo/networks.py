@@ -183,6 +183,25 @@ def distribution(spec: ActionSpec, head: jax.Array, mask: jax.Array | None) -> A
     return distrax.MultivariateNormalDiag(mean, jnp.exp(log_std))
 
 
+def draw_noise(spec: ActionSpec, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Noise [*shape, K] for `sample`: Gumbel for choices, normal for a box."""
+    draw = jax.random.gumbel if spec.num_actions else jax.random.normal
+    return draw(key, (*shape, spec.num_outputs))
+
+
+def sample(spec: ActionSpec, head: jax.Array, mask: jax.Array | None, noise: jax.Array) -> jax.Array:
+    """An action of `distribution(spec, head, mask)` from noise drawn beforehand.
+
+    A rollout draws the noise of all its steps at once: drawing inside the loop is many small operations.
+    Choices are the largest logit plus Gumbel noise (Gumbel 1954; Maddison et al. 2014, arXiv:1411.0030).
+    """
+    if spec.num_actions:
+        logits = head if mask is None else jnp.where(mask, head, ILLEGAL_LOGIT)
+        return jnp.argmax(logits + noise, axis=-1).astype(jnp.int32)
+    mean, log_std = jnp.split(head, 2, axis=-1)
+    return mean + jnp.exp(log_std) * noise
+
+
 def to_environment(spec: ActionSpec, action: jax.Array) -> jax.Array:
     """The action as the environment takes it.
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from purejaxrl_ppo.config import PPOConfig, nearest
-from purejaxrl_ppo.networks import ActorCritic, distribution, to_environment
+from purejaxrl_ppo.networks import ActorCritic, distribution, draw_noise, sample, to_environment
 from purejaxrl_ppo.normalise import RunningMoments, normalise
 from purejaxrl_ppo.wrappers import EnvSpec, action_mask, flatten
 
@@ -42,14 +42,13 @@ class Players(struct.PyTreeNode):
 
 
 class StepLog(struct.PyTreeNode):
-    """Scalars of one step of all environments."""
+    """What one step of all environments leaves for the logs and the normaliser."""
 
-    obs_mean: jax.Array  # float32 [D], of the raw observations over B
-    obs_var: jax.Array  # float32 [D]
-    episodes: jax.Array  # int32, episodes that ended
-    return_sum: jax.Array  # float32, their returns
-    length_sum: jax.Array  # float32, their lengths
-    info: dict[str, jax.Array]  # sums of the scalars in `config.log_info`
+    obs_mean: jax.Array  # float32 [D], of the raw observations over B; [0] when they are not normalised
+    obs_var: jax.Array  # float32 [D] or [0]
+    ended_return: jax.Array  # float32 [B], of episodes that ended, else 0
+    ended_length: jax.Array  # int32 [B]
+    info: dict[str, jax.Array]  # float32 [B], the scalars in `config.log_info`
 
 
 def start_players(
@@ -89,15 +88,15 @@ def collect(
     def see(obs: jax.Array) -> jax.Array:
         return normalise(moments, obs, config.observation_clip) if config.normalise_observations else obs
 
-    def step(players: Players, _: None) -> tuple[Players, tuple[Transition, StepLog]]:
-        keys = jax.random.split(players.key, config.num_envs + 2)
+    def step(players: Players, xs: tuple[jax.Array, jax.Array]) -> tuple[Players, tuple[Transition, StepLog]]:
+        keys, noise = xs
         mask = jax.vmap(lambda s: action_mask(env, s, env_params))(players.env_state) if spec.masked else None
         seen = see(players.obs)
         memory, head, value = network.apply(params, players.memory, seen, players.reset)
         dist = distribution(spec.action, head, mask)
-        action = dist.sample(seed=keys[1])
+        action = sample(spec.action, head, mask, noise)
         obs, env_state, reward, terminated, truncated, info = jax.vmap(env.step, (0, 0, 0, None))(
-            keys[2:], players.env_state, to_environment(spec.action, action), env_params
+            keys, players.env_state, to_environment(spec.action, action), env_params
         )
         reward, done = reward.astype(jnp.float32), terminated | truncated
         final_value = _final_values(
@@ -120,11 +119,14 @@ def collect(
         )
         log, episode_return, episode_length = _log(config, players, reward, done, info)
         players = Players(
-            env_state, jax.vmap(flatten)(obs), memory, done, episode_return, episode_length, keys[0]
+            env_state, jax.vmap(flatten)(obs), memory, done, episode_return, episode_length, players.key
         )
         return players, (transition, log)
 
-    players, (transitions, log) = jax.lax.scan(step, players, None, config.num_steps)
+    shape = (config.num_steps, config.num_envs)
+    key, key_noise, key_envs = jax.random.split(players.key, 3)
+    xs = (jax.random.split(key_envs, shape), draw_noise(spec.action, key_noise, shape))
+    players, (transitions, log) = jax.lax.scan(step, players.replace(key=key), xs)
     last_value = network.apply(params, players.memory, see(players.obs), players.reset)[2]
     return players, transitions, log, last_value
 
@@ -161,14 +163,14 @@ def _log(
 ) -> tuple[StepLog, jax.Array, jax.Array]:
     """The step's log, and return and length of the episodes that go on."""
     returns, lengths = players.episode_return + reward, players.episode_length + 1
-    mean = players.obs.mean(axis=0)
+    seen = players.obs if config.normalise_observations else players.obs[:, :0]
+    mean = seen.mean(axis=0)
     log = StepLog(
         obs_mean=mean,
-        obs_var=jnp.square(players.obs - mean[None]).mean(axis=0),
-        episodes=done.sum(dtype=jnp.int32),
-        return_sum=jnp.where(done, returns, 0.0).sum(),
-        length_sum=jnp.where(done, lengths, 0).astype(jnp.float32).sum(),
-        info={name: _named(info, name).astype(jnp.float32).sum() for name in config.log_info},
+        obs_var=jnp.square(seen - mean[None]).mean(axis=0),
+        ended_return=jnp.where(done, returns, 0.0),
+        ended_length=jnp.where(done, lengths, 0),
+        info={name: _named(info, name).astype(jnp.float32) for name in config.log_info},
     )
     return log, jnp.where(done, 0.0, returns), jnp.where(done, 0, lengths)
 

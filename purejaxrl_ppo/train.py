@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from jax.flatten_util import ravel_pytree
 
 from purejaxrl_ppo.config import Hyperparameters, PPOConfig
 from purejaxrl_ppo.losses import LossTerms, explained_variance, gae, ppo_loss, standardise
@@ -142,7 +143,7 @@ def _init(
     params = network.init(key_network, players.memory, players.obs, players.reset)
     state = TrainState(
         params=params,
-        opt_state=optimiser.init(params),
+        opt_state=optimiser.init(ravel_pytree(params)[0]),
         players=players,
         obs_moments=init_moments((spec.obs_size,)),
         return_moments=init_moments(()),
@@ -193,6 +194,7 @@ def _update(
         advantages,
         targets,
     )
+    ended = rollout.terminated | rollout.truncated
     key, key_epochs = jax.random.split(state.key)
     learner = _Learner(config, spec, network, optimiser, rates)
     params, opt_state, learned = _learn(learner, state, batch, key_epochs)
@@ -203,8 +205,8 @@ def _update(
         obs_moments=_merge_observations(config, state.obs_moments, steps),
         return_moments=return_moments,
         discounted_return=discounted_return,
-        episode_return=_mean_or(steps.return_sum, steps.episodes, state.episode_return),
-        episode_length=_mean_or(steps.length_sum, steps.episodes, state.episode_length),
+        episode_return=_mean_or(steps.ended_return, ended, state.episode_return),
+        episode_length=_mean_or(steps.ended_length.astype(jnp.float32), ended, state.episode_length),
         key=key,
         iteration=state.iteration + 1,
     )
@@ -231,34 +233,39 @@ def _learn(learner: _Learner, state: TrainState, batch: Batch, key: jax.Array) -
     def step(
         carry: tuple[Any, Any, jax.Array], pick: jax.Array
     ) -> tuple[Any, tuple[LossTerms, jax.Array, jax.Array]]:
-        params, opt_state, stopped = carry
+        flat, opt_state, stopped = carry
         memory, minibatch = select(config, state.players.memory, batch, pick)
 
         def gradient_step() -> tuple[Any, Any, LossTerms, jax.Array]:
-            grads, terms = jax.grad(_loss, argnums=1, has_aux=True)(learner, params, memory, minibatch)
-            updates, new_opt = learner.optimiser.update(grads, opt_state, params)
-            updates = jax.tree.map(lambda u: -learner.rates.learning_rate * u, updates)
-            return optax.apply_updates(params, updates), new_opt, terms, optax.global_norm(grads)
+            def loss(flat: jax.Array) -> tuple[jax.Array, LossTerms]:
+                return _loss(learner, unravel(flat), memory, minibatch)
+
+            grads, terms = jax.grad(loss, has_aux=True)(flat)
+            direction, new_opt = learner.optimiser.update(grads, opt_state, flat)
+            return flat - learner.rates.learning_rate * direction, new_opt, terms, jnp.linalg.norm(grads)
 
         if stop_at is None:
-            params, opt_state, terms, norm = gradient_step()
-            return (params, opt_state, stopped), (terms, norm, jnp.float32(1))
+            flat, opt_state, terms, norm = gradient_step()
+            return (flat, opt_state, stopped), (terms, norm, jnp.float32(1))
         nothing = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(gradient_step)[2:])
         taken = ~stopped
-        params, opt_state, terms, norm = jax.lax.cond(
-            stopped, lambda: (params, opt_state, *nothing), gradient_step
+        flat, opt_state, terms, norm = jax.lax.cond(
+            stopped, lambda: (flat, opt_state, *nothing), gradient_step
         )
         stopped = stopped | (terms.approx_kl > stop_at)
-        return (params, opt_state, stopped), (terms, norm, taken.astype(jnp.float32))
+        return (flat, opt_state, stopped), (terms, norm, taken.astype(jnp.float32))
 
-    start = (state.params, state.opt_state, jnp.bool_(False))
-    (params, opt_state, _), (terms, norms, taken) = jax.lax.scan(step, start, picks)
+    # one vector instead of a dozen arrays: clipping and Adam become a few operations instead of a hundred
+    flat, unravel = ravel_pytree(state.params)
+    (flat, opt_state, _), (terms, norms, taken) = jax.lax.scan(
+        step, (flat, state.opt_state, jnp.bool_(False)), picks
+    )
     count = taken.sum()
     means = jax.tree.map(lambda x: x.sum() / count, terms)
     metrics = {name: getattr(means, name) for name in LossTerms.__dataclass_fields__ if name != "ratio_error"}
     metrics |= {"grad_norm": norms.sum() / count, "gradient_steps": count}
     metrics |= {"first_ratio_error": terms.ratio_error[0]}
-    return params, opt_state, metrics
+    return unravel(flat), opt_state, metrics
 
 
 def _loss(learner: _Learner, params: Any, memory: Any, batch: Batch) -> tuple[jax.Array, LossTerms]:
@@ -335,7 +342,7 @@ def _merge_observations(config: PPOConfig, moments: RunningMoments, steps: StepL
 
 def _rollout_metrics(rollout: Transition, steps: StepLog, state: TrainState, targets: jax.Array) -> Metrics:
     metrics = {
-        "episodes": steps.episodes.sum().astype(jnp.float32),
+        "episodes": (rollout.terminated | rollout.truncated).astype(jnp.float32).sum(),
         "episode_return": state.episode_return,
         "episode_length": state.episode_length,
         "reward": rollout.reward.mean(),
@@ -370,9 +377,9 @@ def _scheduled_params(
     return schedule(iteration.astype(jnp.float32) / config.num_iterations, env_params)
 
 
-def _mean_or(total: jax.Array, count: jax.Array, before: jax.Array) -> jax.Array:
+def _mean_or(total: jax.Array, ended: jax.Array, before: jax.Array) -> jax.Array:
     """Mean of the finished episodes of this iteration, or the mean known before if none finished."""
-    total, count = total.sum(), count.sum().astype(jnp.float32)
+    total, count = total.sum(), ended.astype(jnp.float32).sum()
     return jnp.where(count > 0, total / jnp.maximum(count, 1.0), before)
 
 
