@@ -28,22 +28,18 @@ class ContractSpec:
     tick_size: float  # smallest price step, points
     multiplier: float  # dollars per point and contract
     commission_per_side: float = 2.50  # dollars per contract, paid at the entry and again at the exit
-    calendar: str | None = (
-        EQUITY_CALENDAR  # name in pandas_market_calendars; None: every weekday is a full session
-    )
-    session_start: str = "18:00"  # New York clock; from noon on, the session is named by the next day's date
+    calendar: str | None = EQUITY_CALENDAR  # name in pandas_market_calendars; None: each weekday is a session
+    session_start: str = "18:00"  # New York clock; from noon on, the next day's date names the session
 
     def __post_init__(self) -> None:
         if not isinstance(self.symbol, str) or not self.symbol.strip():
             raise ValueError("a ContractSpec needs a symbol, for example symbol='NQ'")
-        for name, lowest in (
-            ("tick_size", "above 0"),
-            ("multiplier", "above 0"),
-            ("commission_per_side", "0 or more"),
-        ):
+        for name in ("tick_size", "multiplier", "commission_per_side"):
             value = getattr(self, name)
             number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-            if not number or value < 0 or (value == 0 and lowest == "above 0"):
+            zero_allowed = name == "commission_per_side"
+            if not number or value < 0 or (value == 0 and not zero_allowed):
+                lowest = "0 or more" if zero_allowed else "above 0"
                 raise ValueError(f"{name} of {self.symbol} must be a number {lowest}, got {value!r}")
         if self.calendar is not None and not isinstance(self.calendar, str):
             raise ValueError(
@@ -74,7 +70,7 @@ class ContractSpec:
 
     @property
     def session_minutes(self) -> int:
-        """Length of a full session, minutes: 23 hours, as on every CME contract of the table."""
+        """Length of a full session without a calendar, minutes: 23 hours, as in all of the table."""
         return _CME_SESSION_MINUTES
 
     @property

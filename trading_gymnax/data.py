@@ -1,27 +1,34 @@
-"""A market's table -> checked bars: integer ticks, sessions, ATR and features, ready for packing (rule book, section 2).
+"""A market's table -> checked bars: integer ticks, sessions, ATR, features (rule book, sections 1, 2 and 5).
 
-`load_bars` reads a file or a DataFrame, collects everything that is wrong with it and refuses it once with all of that
-in plain words; each thing can be allowed by name (`repair=`). What is odd but harmless is in `Bars.report`.
+`load_bars` reads a file or a DataFrame, collects everything that is wrong with it and refuses it once with
+all of that in plain words; each thing can be allowed by name (`repair=`). What is odd but harmless is in
+`Bars.report`.
+
+Bars count where the market trades: in the sessions of the calendar, up to their scheduled close. A calendar
+can err; then `repair="holiday_trading"` trusts the bars, but the scheduled closes stay the calendar's, and
+a session whose bars stop before them is history and never ground for an episode. Nothing of this depends
+on later bars, so cutting a table changes nothing before the cut.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from trading_gymnax import sessions
+from trading_gymnax.columns import read_table
 from trading_gymnax.contracts import ContractSpec, contract
 from trading_gymnax.data_checks import Rows, check_rows
-from trading_gymnax.data_features import build_features
+from trading_gymnax.data_features import FeatureFn, build_features
 from trading_gymnax.data_notes import SessionTable, note_sessions, note_table
 from trading_gymnax.data_report import REPAIRS, DataError, Finding, Findings, Report, count_text
-from trading_gymnax.features import ATR_BARS, true_range, wilder_mean
-from trading_gymnax.formats import read_table, title_of
+from trading_gymnax.features import atr
+from trading_gymnax.formats import PRICES, title_of
 
 __all__ = ["REPAIRS", "WARM_UP_BARS", "Bars", "DataError", "Finding", "Report", "load_bars"]
 
@@ -75,25 +82,26 @@ def load_bars(
     repair: str | Iterable[str] = (),
     rth: tuple[float, float] = RTH,
     feature_columns: Sequence[str] | None = None,
-    feature_fn: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+    feature_fn: FeatureFn | None = None,
 ) -> Bars:
     """Read a table of bars, check it and build sessions, ATR and features.
 
     Args:
-        source: path of a CSV (gzip too) or parquet file, or a DataFrame. Names of columns in any case; the stamps are a
-            column timestamp, datetime, time or date, or the index.
+        source: path of a CSV (gzip too) or parquet file, or a DataFrame. Column names in any case; the stamps
+            are a column timestamp, datetime, time or date, or the index.
         market: symbol of the contract table, or a ContractSpec.
-        timezone: of stamps without an offset, "America/New_York" say. Offsets in the stamps come first.
-        timestamps_mark: "start" or "end" of the bar. Default: "start", but "end" for NinjaTrader's own text layout.
-        timestamp_format: of text stamps, as for `datetime.strptime`, where they cannot be told by themselves.
+        timezone: of stamps without an offset, "America/New_York" say. An offset in the stamps comes first.
+        timestamps_mark: "start" or "end" of the bar. Default: "start"; "end" for NinjaTrader's text layout.
+        timestamp_format: of text stamps, as for `datetime.strptime`, where it cannot be told from them.
         bar_minutes: length of a bar; default: the commonest step between two stamps.
         snap_to_tick: rounds prices off the tick to the nearest tick instead of refusing them.
         repair: names of `REPAIRS` that are allowed.
-        rth: opening and closing hour, New York clock; sessions are usable when they reach the closing one.
-        feature_columns: instead of the default features, columns of the source by name, or close, volume, sma_5,
-            sma_20, rsi, macd, momentum, atr (points), which are computed where the source has no such column.
-        feature_fn: instead of the default features, a function of a frame with columns open, high, low, close (points)
-            and volume, indexed by the bar's close in New York time; it returns a frame of as many rows.
+        rth: opening and closing hour, New York clock; a session is usable when it reaches the closing one.
+        feature_columns: instead of the default features, columns of the source by name; close, volume, sma_5,
+            sma_20, rsi, macd, momentum and atr (points) are computed where the source has none of that name.
+        feature_fn: instead of the default features, a function of a frame with columns open, high, low, close
+            (points) and volume, indexed by the bar's close in New York time; it returns a frame of as many
+            rows. It is called a second time on a shorter frame, to see that it does not look ahead.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -109,47 +117,62 @@ def load_bars(
     if table is None:
         raise DataError(findings.report())
     mark_is_end = timestamps_mark == "end" or (timestamps_mark is None and table.ninjatrader)
-    rows, bar_minutes = check_rows(table, spec, findings, bar_minutes, mark_is_end)
-    summary = [f"{count_text(len(table), 'row')} read" + (f": {table.stamps.note}" if table.stamps else "")]
-    summary[0] += f", marking the {'end' if mark_is_end else 'start'} of {count_text(bar_minutes, 'minute')}"
-    if table.stamps is None or table.prices is None or len(rows) == 0:
-        if not findings.report().refused or len(rows) == 0:
-            findings.refuse("empty", "no bar is left")
+    rows, minutes = check_rows(table, spec, findings, bar_minutes, mark_is_end)
+    summary = [f"{count_text(len(table), 'row')}: {table.stamps.note}" if table.stamps else "no time stamps"]
+    if len(rows) == 0 and not findings.refused:
+        findings.refuse("source", "no bar is left")
+    if len(rows) == 0 or minutes is None or table.prices is None:
         raise DataError(findings.report(summary))
+    summary.append(f"{minutes}-minute bars, stamped at their {'end' if mark_is_end else 'start'}")
     day = SessionTable.of(rows, spec)
-    ticks = pd.DataFrame(rows.ticks.astype(np.float64), columns=["open", "high", "low", "close"]).assign(
-        volume=rows.volume
-    )
-    features, names, first_finite = build_features(
-        ticks, rows, table, spec, findings, feature_columns, feature_fn
-    )
-    note_table(rows, day, ticks, spec, findings, bar_minutes)
-    unusable = note_sessions(rows, day, spec, findings, bar_minutes, rth, max(WARM_UP_BARS, first_finite))
-    summary += _summary(rows, day, unusable)
-    findings.raise_if_refused(summary, unusable)
+    ticks = pd.DataFrame(rows.ticks.astype(np.float64), columns=list(PRICES)).assign(volume=rows.volume)
+    features = build_features(ticks, rows, table, spec, findings, feature_columns, feature_fn)
+    note_table(rows, day, spec, findings, minutes)
+    first_decision_bar = max(WARM_UP_BARS, features[2])
+    unusable = note_sessions(rows, day, spec, findings, minutes, rth, first_decision_bar)
+    summary += _summary(rows, day, len(unusable))
+    report = findings.report(summary, unusable)
+    if report.refused:
+        raise DataError(report)
+    return _assemble(rows, day, ticks, features, spec, minutes, rth, report)
+
+
+def _assemble(
+    rows: Rows,
+    day: SessionTable,
+    ticks: pd.DataFrame,
+    features: tuple[np.ndarray, tuple[str, ...], int],
+    spec: ContractSpec,
+    bar_minutes: int,
+    rth: tuple[float, float],
+    report: Report,
+) -> Bars:
+    opening, high, low, close = (np.ascontiguousarray(column) for column in rows.ticks.T)
+    clock = (rows.time + spec.session_start_minute) % sessions.MINUTES_PER_DAY
+    values, names, first_finite_bar = features
     return Bars(
         spec=spec,
         bar_minutes=bar_minutes,
         close_time=rows.close_minute.astype("datetime64[m]"),
-        **{
-            name: np.ascontiguousarray(rows.ticks[:, i])
-            for i, name in enumerate(("open", "high", "low", "close"))
-        },
+        open=opening,
+        high=high,
+        low=low,
+        close=close,
         volume=rows.volume,
-        atr=wilder_mean(true_range(ticks), ATR_BARS).to_numpy(np.float32),
-        features=features,
+        atr=atr(ticks).to_numpy(np.float32),
+        features=values,
         feature_names=names,
         time=rows.time,
-        hour=((rows.time + spec.session_start_minute) % sessions.MINUTES_PER_DAY / 60.0).astype(np.float32),
+        hour=(clock / 60.0).astype(np.float32),
         session=day.session,
         session_date=day.date,
         session_start=day.start,
         session_end=day.end,
         scheduled_close=day.scheduled_close,
         first_decision_bar=WARM_UP_BARS,
-        first_finite_bar=first_finite,
+        first_finite_bar=first_finite_bar,
         rth=(float(rth[0]), float(rth[1])),
-        report=findings.report(summary, unusable),
+        report=report,
     )
 
 
@@ -158,7 +181,7 @@ def _check_options(
     bar_minutes: int | None,
     rth: tuple[float, float],
     feature_columns: Sequence[str] | None,
-    feature_fn: Callable[[pd.DataFrame], pd.DataFrame] | None,
+    feature_fn: FeatureFn | None,
 ) -> None:
     if timestamps_mark not in (None, "start", "end"):
         raise ValueError(f"timestamps_mark must be 'start' or 'end' of the bar, got {timestamps_mark!r}")
@@ -170,14 +193,17 @@ def _check_options(
     except (TypeError, ValueError):
         hours = []
     if len(hours) != 2 or not all(math.isfinite(hour) and 0 <= hour <= 24 for hour in hours):
-        raise ValueError(f"rth must be two New York clock hours from 0 to 24, such as (9.5, 16), got {rth!r}")
+        raise ValueError(f"rth must be two New York clock hours from 0 to 24, (9.5, 16) say, got {rth!r}")
     if feature_columns is not None and feature_fn is not None:
         raise ValueError("give feature_columns or feature_fn, not both")
     if isinstance(feature_columns, str):
         raise ValueError(f"feature_columns must be a list of names, got the text {feature_columns!r}")
 
 
-def _summary(rows: Rows, day: SessionTable, unusable: list[tuple[str, str]]) -> list[str]:
-    first, last = (str(day.date[i]) for i in (0, -1))
-    span = f"{count_text(len(rows), 'bar')} in {count_text(len(day.date), 'session')}, {first} to {last}"
-    return [span, f"{count_text(len(day.date) - len(unusable), 'session')} in which an episode can start"]
+def _summary(rows: Rows, day: SessionTable, unusable: int) -> list[str]:
+    sessions_text = count_text(len(day.date), "session")
+    usable = count_text(len(day.date) - unusable, "session")
+    return [
+        f"{count_text(len(rows), 'bar')} in {sessions_text}, {day.date[0]} to {day.date[-1]}",
+        f"{usable} in which an episode can start",
+    ]

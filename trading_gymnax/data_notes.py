@@ -5,20 +5,21 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import pandas as pd
 
 from trading_gymnax import sessions
 from trading_gymnax.contracts import ContractSpec
 from trading_gymnax.data_checks import Rows
 from trading_gymnax.data_report import Findings, count_text
-from trading_gymnax.features import ATR_BARS, true_range, wilder_mean
 
 _EXAMPLES = 3
 _USABLE_WITHIN = (
     5  # minutes: a session is usable when its bars reach so near to its end (rule book, section 2)
 )
-# An overnight gap of so many ordinary bar ranges is a roll, or news of the size of one.
+# A step from one close to the next open of so many ordinary bar ranges is a contract roll, or great news.
 _ROLL_RANGES = 15.0
+_STOCK_OPEN = 9 * 60 + 30  # New York minute at which volume jumps in every market of the table
+_CLEAR_PEAK = 1.5
+_PEAK_DAYS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,89 +34,107 @@ class SessionTable:
 
     @classmethod
     def of(cls, rows: Rows, spec: ContractSpec) -> SessionTable:
-        """Group rows in time order by session. A day that the calendar does not know gets a full session's close."""
+        """Group rows in time order. A kept holiday gets the usual close: the calendar knows no other."""
         date, start, inverse = np.unique(rows.day, return_index=True, return_inverse=True)
         closes = sessions.close_minutes(spec, date)
+        usual = sessions.full_session_minutes(spec, date)
         return cls(
             session=inverse.astype(np.int32),
             date=date,
             start=start.astype(np.int32),
             end=np.append(start[1:], len(rows)).astype(np.int32),
-            scheduled_close=np.where(closes > 0, closes, spec.session_minutes).astype(np.int32),
+            scheduled_close=np.where(closes > 0, closes, usual).astype(np.int32),
         )
 
 
 def note_table(
-    rows: Rows,
-    day: SessionTable,
-    ticks: pd.DataFrame,
-    spec: ContractSpec,
-    findings: Findings,
-    bar_minutes: int,
+    rows: Rows, day: SessionTable, spec: ContractSpec, findings: Findings, bar_minutes: int
 ) -> None:
-    """Holes, zero volume, jumps that look like a roll, sessions of the calendar without a bar."""
+    """Holes, zero volume, jumps that look like a roll, doubtful time stamps, sessions without a bar."""
     _note_holes(rows, day, spec, findings, bar_minutes)
-    if rows.volume.any():
-        empty = rows.volume == 0
-        if empty.any():
-            share = 100.0 * empty.mean()
-            text = f"{count_text(int(empty.sum()), 'bar')} of zero volume ({share:.2g} %; {rows.examples(empty)})"
-            findings.note("zero_volume", text, int(empty.sum()))
-    _note_jumps(rows, day, ticks, spec, findings)
-    known, _ = sessions.scheduled_sessions(spec, day.date[0], day.date[-1])
-    absent = np.setdiff1d(known, day.date)
+    empty = rows.volume == 0
+    if empty.any() and not empty.all():
+        share = 100.0 * empty.mean()
+        text = f"{count_text(int(empty.sum()), 'bar')} of zero volume, {share:.2g} % ({rows.examples(empty)})"
+        findings.note("zero_volume", text, int(empty.sum()))
+    _note_jumps(rows, day, spec, findings)
+    if bar_minutes == 1:
+        _note_volume_peak(rows, spec, findings)
+    absent = np.setdiff1d(sessions.scheduled_dates(spec, day.date[0], day.date[-1]), day.date)
     if len(absent):
         listed = ", ".join(map(str, absent[:8])) + (", ..." if len(absent) > 8 else "")
-        text = f"no bar at all in {count_text(len(absent), 'session')} of the calendar: {listed}"
+        text = f"{count_text(len(absent), 'session')} of the calendar without a single bar: {listed}"
         findings.note("absent_sessions", text, len(absent))
 
 
 def _note_holes(
     rows: Rows, day: SessionTable, spec: ContractSpec, findings: Findings, bar_minutes: int
 ) -> None:
-    """Bars missing inside a session, or before its first one; what is missing at its end is told session by session."""
-    before = np.zeros(len(rows), np.int32)
+    """Bars missing inside a session, or before it where sessions usually begin earlier.
+
+    The first session of a table may begin anywhere. What is missing at the end of one is told with it.
+    """
+    first = rows.time[day.start]
+    usual = int(np.bincount(first).argmax())
+    before = np.zeros(len(rows), np.int64)
     before[1:] = rows.time[:-1]
-    before[day.start] = 0
+    before[day.start] = np.minimum(first, usual) - bar_minutes
+    before[0] = rows.time[0] - bar_minutes
     missing = (rows.time - before) // bar_minutes - 1
-    hole = missing > 0
-    if not hole.any():
+    holes = np.flatnonzero(missing > 0)
+    if len(holes) == 0:
         return
-    worst = np.argsort(-missing, kind="stable")[:_EXAMPLES]
+    longest = holes[np.argsort(-missing[holes], kind="stable")[:_EXAMPLES]]
     listed = ", ".join(
-        f"{day.date[day.session[at]]} {sessions.clock_text(before[at], spec)}-"
-        f"{sessions.clock_text(rows.time[at] - bar_minutes, spec)}"
-        for at in worst
-        if missing[at] > 0
+        f"{missing[at]:,} from {sessions.clock_text(before[at], spec)} in session {rows.day[at]}"
+        for at in longest
     )
+    total = int(missing.sum())
     text = (
-        f"{count_text(int(hole.sum()), 'hole')} inside sessions, {count_text(int(missing.sum()), 'bar')} missing; "
-        f"longest: {listed}"
+        f"{count_text(len(holes), 'hole')} in sessions, {count_text(total, 'bar')} missing; longest: {listed}"
     )
-    findings.note("holes", text, int(missing.sum()))
+    findings.note("holes", text, total)
 
 
-def _note_jumps(
-    rows: Rows, day: SessionTable, ticks: pd.DataFrame, spec: ContractSpec, findings: Findings
-) -> None:
-    """Gaps between sessions that are as large as the spread between two contract months."""
-    first = day.start[1:]
-    if len(first) == 0:
+def _note_jumps(rows: Rows, day: SessionTable, spec: ContractSpec, findings: Findings) -> None:
+    """Steps from one close to the next open as large as the spread between two contract months."""
+    if len(rows) < 2:
         return
-    usual = wilder_mean(true_range(ticks), ATR_BARS).median()
-    gap = rows.ticks[first, 0].astype(np.int64) - rows.ticks[first - 1, 3]
-    large = np.flatnonzero(np.abs(gap) > _ROLL_RANGES * max(usual, 1.0))
+    ticks = rows.ticks.astype(np.int64)
+    usual = max(float(np.median(ticks[:, 1] - ticks[:, 2])), 1.0)
+    step = ticks[1:, 0] - ticks[:-1, 3]
+    large = np.flatnonzero(np.abs(step) > _ROLL_RANGES * usual)
     if len(large) == 0:
         return
+    between = int((day.session[large] != day.session[large + 1]).sum())
+    largest = large[np.argsort(-np.abs(step[large]), kind="stable")[:_EXAMPLES]]
     listed = ", ".join(
-        f"{day.date[at + 1]} {gap[at] * spec.tick_size:+.10g} points"
-        for at in large[np.argsort(-np.abs(gap[large]), kind="stable")][:_EXAMPLES]
+        f"{step[at] * spec.tick_size:+.10g} points into session {rows.day[at + 1]}" for at in largest
     )
     text = (
-        f"{count_text(len(large), 'jump')} between sessions that may be a contract roll, largest: {listed}; a series "
-        "of several contracts must be adjusted, or cut at the roll"
+        f"{count_text(len(large), 'jump')} from one bar to the next that may be a contract roll, {between:,} "
+        f"between sessions; largest: {listed}; several contracts in one series must be adjusted, or cut at the roll"
     )
     findings.note("jumps", text, len(large))
+
+
+def _note_volume_peak(rows: Rows, spec: ContractSpec, findings: Findings) -> None:
+    """Volume jumps in the minute from 09:30 to 09:31: read as another minute, the stamps are read wrongly."""
+    closes = [
+        (_STOCK_OPEN + minute - spec.session_start_minute) % sessions.MINUTES_PER_DAY for minute in range(3)
+    ]
+    at = [rows.time == close for close in closes]
+    if min(int(mask.sum()) for mask in at) < _PEAK_DAYS:
+        return
+    before, opening, after = (float(rows.volume[mask].mean()) for mask in at)
+    if before > _CLEAR_PEAK * opening:
+        other, found = "start", "09:30, before the stock market opens: every bar is seen a minute early"
+    elif after > _CLEAR_PEAK * opening:
+        other, found = "end", "09:32, a minute after the open"
+    else:
+        return
+    text = f"volume peaks in the bar that closes at {found}; is timestamps_mark={other!r} right?"
+    findings.note("timestamps_mark", text)
 
 
 def note_sessions(
@@ -127,31 +146,29 @@ def note_sessions(
     rth: tuple[float, float],
     first_decision_bar: int,
 ) -> list[tuple[str, str]]:
-    """Sessions that are not usable under these hours, each with the reason; refuses a table that has no other."""
+    """Sessions not usable under these hours, each with the reason; a table that has no other is too short."""
     opening, closing = sessions.rth_minutes(rth, spec)
     flat = np.minimum(closing, day.scheduled_close)
     last = rows.time[day.end - 1]
-    flat_of_bar = flat[day.session]
-    allowed = (rows.time >= opening) & (rows.time + bar_minutes < flat_of_bar)
+    allowed = (rows.time >= opening) & (rows.time + bar_minutes < flat[day.session])
     allowed[-1] = False  # no bar is left to play
     by_clock = np.bincount(day.session, allowed, len(day.date)) > 0
     warm = np.arange(len(rows)) >= first_decision_bar
-    by_warm_up = np.bincount(day.session, allowed & warm, len(day.date)) > 0
+    after_warm_up = np.bincount(day.session, allowed & warm, len(day.date)) > 0
     reaches = last >= flat - _USABLE_WITHIN
     unusable = []
-    for at in np.flatnonzero(~(reaches & by_warm_up)):
-        ends, due = sessions.clock_text(last[at], spec), sessions.clock_text(flat[at], spec)
+    for at in np.flatnonzero(~(reaches & after_warm_up)):
+        due = sessions.clock_text(flat[at], spec)
         if not reaches[at]:
-            reason = f"its bars stop at {ends}, {flat[at] - last[at]} minutes before {due}"
+            stop = sessions.clock_text(last[at], spec)
+            reason = f"its bars stop at {stop}, {count_text(int(flat[at] - last[at]), 'minute')} before {due}"
         elif not by_clock[at]:
-            reason = (
-                f"no bar between {sessions.clock_text(opening, spec)} and {due} at which an entry is allowed"
-            )
+            reason = f"no bar from {sessions.clock_text(opening, spec)} to {due} allows an entry"
         else:
-            reason = f"lies in the first {first_decision_bar} bars, the warm-up of the features"
+            reason = f"lies in the first {first_decision_bar:,} bars, the warm-up"
         unusable.append((str(day.date[at]), reason))
     if len(unusable) == len(day.date):
-        _refuse_too_short(rows, unusable, findings, first_decision_bar, reaches)
+        _refuse_too_short(rows, unusable, findings, first_decision_bar, bool(reaches.any()))
     return unusable
 
 
@@ -160,13 +177,15 @@ def _refuse_too_short(
     unusable: list[tuple[str, str]],
     findings: Findings,
     first_decision_bar: int,
-    reaches: np.ndarray,
+    any_reaches: bool,
 ) -> None:
     if len(rows) < first_decision_bar + 2:
-        text = f"{count_text(len(rows), 'bar')}: too short for one episode, the first {first_decision_bar} are warm-up"
+        why = f"{count_text(len(rows), 'bar')}, of which the first {first_decision_bar:,} are warm-up"
     else:
         date, reason = unusable[-1]
-        text = f"too short for one episode: none of {count_text(len(unusable), 'session')} is usable ({date}: {reason})"
-        if not reaches.any():
-            text += "; for data cut to other hours pass rth=(9.5, 16), say"
-    findings.repairable("too_short", text, len(rows), "loaded, but no episode can start in it")
+        why = f"none of {count_text(len(unusable), 'session')} is usable; the last one, {date}: {reason}"
+        if not any_reaches:
+            why += "; for data cut to other hours pass them, rth=(9.5, 16) say"
+    findings.repairable(
+        "too_short", f"too short for one episode: {why}", len(rows), "loaded, for history only"
+    )

@@ -1,4 +1,4 @@
-"""What the loader found in a table: findings, the page that `trading-gymnax check` prints, and the refusal."""
+"""What the loader found in a table: findings, the page of `trading-gymnax check`, and the refusal."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Iterable
 
 REPAIRS: dict[str, str] = {
     "nan": "drops bars with a missing price, volume or time stamp",
-    "inconsistent": "drops bars whose high is not the highest or whose low is not the lowest price, or of negative volume",
+    "inconsistent": "drops bars whose high or low lies inside their other prices, or of negative volume",
     "off_tick": "rounds prices to the nearest tick (as snap_to_tick=True does)",
     "clock_change": "drops bars whose local time stamp exists twice or never on a day of clock change",
     "off_grid": "drops bars that do not close on a whole bar length after the session's start",
     "backward": "sorts bars whose time stamps run backward",
     "repeated": "keeps the first bar of each time stamp and drops the later ones",
-    "holiday_trading": "keeps bars that the calendar calls holiday or after an early close, as bars of that session",
+    "holiday_trading": "keeps bars on the calendar's holidays and after its early closes",
     "stray_prints": "drops bars outside the sessions",
     "look_ahead": "keeps features of feature_fn whose values change when later bars are cut off",
     "too_short": "loads a table without a single bar on which an episode can start",
@@ -23,6 +23,7 @@ REPAIRS: dict[str, str] = {
 """Names for `repair=(...)` and `--repair`, each with what it does."""
 
 _WIDTH = 110
+_LISTED_SESSIONS = 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,32 +63,29 @@ class Report:
             for finding in chosen:
                 lines += _bullet(finding.text)
         if self.unusable:
-            lines += [
-                "",
-                f"Sessions in which no episode starts ({len(self.unusable)}; their bars serve as history)",
-            ]
-            lines += [f"  {date}  {reason}" for date, reason in self.unusable]
+            heading = f"Sessions in which no episode starts ({len(self.unusable):,})"
+            lines += ["", f"{heading}; their bars serve as history"]
+            lines += [f"  {date}  {reason}" for date, reason in self.unusable[:_LISTED_SESSIONS]]
+            more = len(self.unusable) - _LISTED_SESSIONS
+            lines += [f"  ... and {more:,} more"] if more > 0 else []
         return "\n".join(lines)
 
 
 class DataError(ValueError):
-    """A table that is refused: lists everything that is wrong with it and the repairs that would allow it.
+    """A table that is refused: says everything that is wrong with it, and the repairs that would allow it.
 
     `report` is the whole page, with the notes as well.
     """
 
     def __init__(self, report: Report) -> None:
         self.report = report
-        lines = [
-            f"{report.title}: refused, {len(report.refused)} thing{'s' * (len(report.refused) != 1)} wrong"
-        ]
+        lines = [f"{report.title}: refused, {count_text(len(report.refused), 'thing')} wrong"]
         for finding in report.refused:
             lines += _bullet(finding.text)
-        names = list(dict.fromkeys(finding.name for finding in report.refused if finding.name in REPAIRS))
-        if names and all(finding.name in REPAIRS for finding in report.refused):
-            listed = ", ".join(repr(name) for name in names)
-            comma = "," if len(names) == 1 else ""
-            lines.append(f"To load it all the same: repair=({listed}{comma}), or --repair {' '.join(names)}")
+        names = list(dict.fromkeys(finding.name for finding in report.refused))
+        if all(name in REPAIRS for name in names):
+            listed = ", ".join(repr(name) for name in names) + ("," if len(names) == 1 else "")
+            lines.append(f"To load it all the same: repair=({listed}), or --repair {' '.join(names)}")
         super().__init__("\n".join(lines))
 
     def __reduce__(self) -> tuple[type[DataError], tuple[Report]]:
@@ -102,6 +100,11 @@ class Findings:
         self.repair = check_repairs(repair)
         self.items: list[Finding] = []
 
+    @property
+    def refused(self) -> bool:
+        """Whether anything stops the table so far."""
+        return any(finding.kind == "refused" for finding in self.items)
+
     def refuse(self, name: str, text: str, count: int = 0) -> None:
         """Something that no repair allows."""
         self.items.append(Finding(name, text, "refused", count))
@@ -110,25 +113,17 @@ class Findings:
         """Something that the reader should know and that does not stop the table."""
         self.items.append(Finding(name, text, "note", count))
 
-    def repairable(self, name: str, text: str, count: int, done: str) -> bool:
-        """Something refused unless the repair of that name is allowed; `done` says what the repair did then."""
+    def repairable(self, name: str, text: str, count: int, done: str) -> None:
+        """Something refused unless the repair of that name is allowed; `done` says what it did."""
         if name in self.repair:
             self.items.append(Finding(name, f"{text} [{name}: {done}]", "repaired", count))
-            return True
-        self.items.append(
-            Finding(name, f"{text} [to allow: repair={name!r}, {REPAIRS[name]}]", "refused", count)
-        )
-        return False
+        else:
+            allow = f"[to allow: repair={name!r}, {REPAIRS[name]}]"
+            self.items.append(Finding(name, f"{text} {allow}", "refused", count))
 
     def report(self, summary: Iterable[str] = (), unusable: Iterable[tuple[str, str]] = ()) -> Report:
         """The page so far."""
         return Report(self.title, tuple(summary), tuple(self.items), tuple(unusable))
-
-    def raise_if_refused(self, summary: Iterable[str] = (), unusable: Iterable[tuple[str, str]] = ()) -> None:
-        """Raise one DataError with all refused findings, if there is any."""
-        report = self.report(summary, unusable)
-        if report.refused:
-            raise DataError(report)
 
 
 def check_repairs(repair: str | Iterable[str]) -> frozenset[str]:
@@ -153,11 +148,6 @@ def count_text(count: int, one: str, many: str | None = None) -> str:
 
 
 def _bullet(text: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        _WIDTH,
-        initial_indent="  - ",
-        subsequent_indent="    ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    wrapper = textwrap.TextWrapper(_WIDTH, initial_indent="  - ", subsequent_indent="    ")
+    wrapper.break_long_words = wrapper.break_on_hyphens = False  # names and dates stay in one piece
+    return wrapper.wrap(text)

@@ -1,9 +1,10 @@
-"""Feature columns from open, high, low, close and volume: causal, float64, one row per bar (rule book, section 5).
+"""Feature columns from open, high, low, close and volume: causal, one row a bar (rule book, section 5).
 
-A row depends on that bar and earlier ones only, bit for bit: every smoothing runs forward from the first bar of the
-table. Smoothings are exponentially weighted means seeded by their first value: Wilder's with alpha = 1/n
-(J. Welles Wilder, New Concepts in Technical Trading Systems, 1978), MACD's with alpha = 2/(span + 1) (Gerald Appel).
-The first bars have NaN where a formula needs more bars than there are; bar 19 is the first with every default feature.
+A row depends on that bar and earlier ones only, bit for bit: every smoothing runs forward from the first bar
+of the table. Smoothings are exponentially weighted means seeded by their first value: Wilder's with
+alpha = 1/n (J. Welles Wilder, New Concepts in Technical Trading Systems, 1978), MACD's with
+alpha = 2/(span + 1) (Gerald Appel). The first bars have NaN where a formula needs more bars than there are:
+bar 19 is the first with every default feature.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ DEFAULT_FEATURES = (
 
 
 def true_range(frame: pd.DataFrame) -> pd.Series:
-    """Wilder's true range, in the unit of the prices; of the first bar, which has no bar before it, high - low."""
+    """Wilder's true range, in the unit of the prices; of the first bar, high - low."""
     before = frame["close"].shift(1)
     reach_up = np.fmax(
         frame["high"], before
@@ -54,7 +55,7 @@ def atr(frame: pd.DataFrame, bars: int = ATR_BARS) -> pd.Series:
 
 
 def rsi(close: pd.Series, bars: int = RSI_BARS) -> pd.Series:
-    """Relative strength index, 0 to 100: 50 while nothing has moved, NaN on the first bar, which has no change."""
+    """Relative strength index, 0 to 100: 50 while nothing has moved, NaN on the first bar."""
     change = close.diff()
     gain = wilder_mean(change.clip(lower=0.0), bars)
     loss = wilder_mean((-change).clip(lower=0.0), bars)
@@ -69,7 +70,7 @@ def sma(values: pd.Series, bars: int) -> pd.Series:
 
 
 def macd(close: pd.Series) -> pd.Series:
-    """Exponential mean of span 12 less that of span 26, both seeded by the first close; unit of the prices."""
+    """Exponential mean of span 12 less that of span 26, seeded by the first close; unit of the prices."""
     fast, slow = (close.ewm(span=span, adjust=False).mean() for span in MACD_SPANS)
     return fast - slow
 
@@ -80,10 +81,11 @@ def momentum(close: pd.Series, bars: int = MOMENTUM_BARS) -> pd.Series:
 
 
 def default_features(frame: pd.DataFrame) -> pd.DataFrame:
-    """The eight default features of a frame whose prices are ticks, clipped to +-10, NaN in the first 19 bars.
+    """The eight default features of a frame whose prices are ticks, float64, clipped to +-10.
 
-    close change / ATR, (high - low) / ATR, (close - sma_20) / ATR, rsi / 50 - 1, macd / ATR, momentum(10) / ATR,
-    log((volume + 1) / (20-bar mean + 1)), log(ATR / ATR_390); both ATRs are floored at one tick.
+    close change / ATR, (high - low) / ATR, (close - sma_20) / ATR, rsi / 50 - 1, macd / ATR,
+    momentum(10) / ATR, log((volume + 1) / (20-bar mean + 1)), log(ATR / ATR_390); both ATRs are floored at one
+    tick. The first 19 bars have NaN where 20 bars, or a bar 10 before, do not exist.
     """
     close, volume = frame["close"], frame["volume"]
     one_tick = 1.0
@@ -113,4 +115,4 @@ NAMED_FEATURES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "momentum": lambda frame: momentum(frame["close"]),
     "atr": atr,
 }
-"""Columns that `feature_columns=` computes by name from open/high/low/close in points and volume; not clipped."""
+"""Columns that `feature_columns=` computes by name from prices in points and volume; not clipped."""

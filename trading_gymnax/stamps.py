@@ -1,4 +1,4 @@
-"""Time stamps of any usual shape -> UTC: offsets, naive local time, epochs, compact digits, day or month first."""
+"""Time stamps of any usual shape -> UTC: offsets, naive local time, epochs, day or month first."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ import zoneinfo
 import numpy as np
 import pandas as pd
 
-NOT_A_TIME = np.iinfo(np.int64).min
+NOT_A_TIME = int(np.iinfo(np.int64).min)
 MICROSECONDS_PER_MINUTE = 60_000_000
 
 # A clock followed by Z, UTC, GMT or +hh:mm: the hyphens of a date alone must not look like an offset.
 _OFFSET = r"(?:\d\s?(?:Z|UTC|GMT)|:\d\d(?:\.\d+)?\s?[+-]\d\d(?::?\d\d)?)$"
-_FORMATS = tuple(
-    f"{day} {clock}" if clock else day
-    for day in ("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%m-%d-%Y", "%d-%m-%Y", "%m/%d/%y", "%d/%m/%y")
-    for clock in ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%H:%M:%S.%f", "")
-)
+_DAYS = ("%m/%d/%Y", "%d/%m/%Y", "%m.%d.%Y", "%d.%m.%Y", "%m-%d-%Y", "%d-%m-%Y", "%m/%d/%y", "%d/%m/%y")
+_CLOCKS = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%H:%M:%S.%f")
+_FORMATS = ("%Y%m%d%H%M", "%Y%m%d%H%M%S", *(f"{day} {clock}" for day in _DAYS for clock in _CLOCKS), *_DAYS)
 _SAMPLE = 2000
-_YEARS = (
-    1970,
-    2200,
-)  # a stamp outside them is a wrong unit or a typing mistake, and overflows time zone tables
+# A stamp outside them comes from a wrong unit or a slip, and would overflow the time zone tables.
+_YEARS = (1970, 2200)
+_EPOCHS = (  # unit, from, to, microseconds of one
+    ("seconds", 1e8, 1e10, 1e6),
+    ("milliseconds", 3e11, 1.9e13, 1e3),
+    ("microseconds", 1e14, 1e16, 1.0),
+    ("nanoseconds", 1e17, 9e18, 1e-3),
+)
 
 
 class StampError(ValueError):
@@ -44,8 +46,8 @@ def parse_stamps(
 ) -> Stamps:
     """Read a column of stamps (datetimes, text or numbers) as UTC.
 
-    `timezone` is needed for stamps that carry no offset; `utc_by_vendor` says that they are UTC without it. Raises
-    StampError when the column cannot be read or nobody knows its time zone.
+    `timezone` is needed for stamps that carry no offset; `utc_by_vendor` says that they are UTC without it.
+    Raises StampError when the column cannot be read or nobody knows its time zone.
     """
     zone = check_timezone(timezone)
     values = _plain(values)
@@ -57,11 +59,9 @@ def parse_stamps(
         epoch = _epoch(values.to_numpy(np.float64, na_value=np.nan)) if timestamp_format is None else None
         if epoch is not None:
             return epoch
-        whole = values.astype("Int64") if np.all(values.dropna() % 1 == 0) else values
-        values = whole.astype("str").where(values.notna())
-    return _from_text(
-        values.astype("str").where(values.notna()).str.strip(), zone, timestamp_format, utc_by_vendor
-    )
+        known = values.notna() & np.isfinite(values.to_numpy(np.float64, na_value=np.nan))
+        values = values.where(known).astype("float64").map("{:.0f}".format).astype("str").where(known)
+    return _from_text(values.str.strip(), zone, timestamp_format, utc_by_vendor)
 
 
 def check_timezone(timezone: str | None) -> zoneinfo.ZoneInfo | None:
@@ -70,47 +70,35 @@ def check_timezone(timezone: str | None) -> zoneinfo.ZoneInfo | None:
         return None
     try:
         return zoneinfo.ZoneInfo(timezone)
-    except (KeyError, ValueError, OSError, TypeError):
-        near = difflib.get_close_matches(
-            str(timezone), sorted(zoneinfo.available_timezones()), n=1, cutoff=0.5
-        )
-        hint = (
-            f"did you mean {near[0]!r}?"
-            if near
-            else "it is like 'America/New_York', 'America/Chicago' or 'UTC'"
-        )
+    except (KeyError, ValueError, OSError, TypeError, AttributeError):
+        names = sorted(zoneinfo.available_timezones())
+        near = difflib.get_close_matches(str(timezone), names, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else "it is like 'America/New_York' or 'UTC'"
         raise StampError(f"unknown timezone {timezone!r}: {hint}") from None
 
 
 def _plain(values: pd.Series) -> pd.Series:
-    """Objects as text, categories and digit strings as what they hold."""
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(values.cat.categories.dtype)
-    if pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_datetime64_any_dtype(values.dtype):
+    """Datetimes and numbers as they are, also out of digit strings; all else as text."""
+    if isinstance(values.dtype, pd.DatetimeTZDtype) or pd.api.types.is_datetime64_dtype(values.dtype):
         return values
-    text = values.map(str, na_action="ignore").astype("str")
-    filled = text.dropna()
-    if len(filled) and filled.str.fullmatch(r"\s*\d{8,19}\s*").all():
-        return pd.to_numeric(text)
+    if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_complex_dtype(values.dtype):
+        return values
+    text = values.astype("object").map(str, na_action="ignore").astype("str")
+    if text.str.fullmatch(r"\s*\d{8,19}\s*").mean() > 0.5:
+        return pd.to_numeric(text, errors="coerce")
     return text
 
 
 def _epoch(numbers: np.ndarray) -> Stamps | None:
-    """Seconds, milli-, micro- or nanoseconds since 1970 by their size; None where the numbers are no epoch."""
-    finite = numbers[np.isfinite(numbers)]
-    if len(finite) == 0:
-        return None
-    for unit, low, high, micro in (
-        ("seconds", 1e8, 1e10, 1e6),
-        ("milliseconds", 3e11, 1.9e13, 1e3),
-        ("microseconds", 1e14, 1e16, 1.0),
-        ("nanoseconds", 1e17, 1e19, 1e-3),
-    ):
-        if low <= finite.min() and finite.max() < high:
-            known = np.isfinite(numbers)
+    """Seconds, milli-, micro- or nanoseconds since 1970 by their size; None where they are no epoch."""
+    known = np.isfinite(numbers)
+    middle = np.median(numbers[known]) if known.any() else 0.0
+    for unit, low, high, micro in _EPOCHS:
+        if low <= middle < high:
+            known &= (numbers >= low) & (numbers < high)
             utc = np.full(len(numbers), NOT_A_TIME)
             # Doubles hold nanoseconds only to a quarter of a microsecond, which is nothing for a bar.
-            utc[known] = np.rint(finite * micro).astype(np.int64)
+            utc[known] = np.rint(numbers[known] * micro).astype(np.int64)
             return Stamps(_sensible(utc), np.zeros(len(utc), bool), f"{unit} since 1970 UTC")
     return None
 
@@ -120,87 +108,89 @@ def _from_text(
 ) -> Stamps:
     known = text.dropna()
     if len(known) == 0:
-        return Stamps(np.full(len(text), NOT_A_TIME), np.zeros(len(text), bool), "no stamps")
+        raise StampError("the column of time stamps is empty")
+    if timestamp_format is not None:
+        parsed = _read(text, timestamp_format, aware="%z" in timestamp_format)
+        if parsed.isna().all():
+            form = repr(timestamp_format)
+            raise StampError(f"timestamp_format {form} fits none of the stamps (first: {known.iloc[0]!r})")
+        return _aware_or_naive(parsed, zone, utc_by_vendor)
     with_offset = known.str.contains(_OFFSET, regex=True)
-    if timestamp_format is None and with_offset.any() and not with_offset.all():
+    aware = bool(with_offset.any())
+    if aware:
+        text = text.str.replace(r"\s?(?:UTC|GMT)$", "Z", regex=True)
+    parsed = _read_any(text, aware)
+    if aware and (parsed.notna() & ~with_offset.reindex(text.index, fill_value=True)).any():
         first = known[~with_offset].iloc[0]
         raise StampError(
-            f"{int((~with_offset).sum()):,} of {len(known):,} time stamps carry no offset (first: {first!r}) and the "
-            "others do: write all of them in one way"
+            f"{int((~with_offset).sum()):,} of {len(known):,} time stamps carry no offset (first: {first!r}) "
+            "and the others do: write all of them in one way"
         )
-    aware = bool(with_offset.all()) if timestamp_format is None else "%z" in timestamp_format
-    if aware and timestamp_format is None:
-        text = text.str.replace(r"\s?(?:UTC|GMT)$", "Z", regex=True)
-    parsed = _parse_text(text, known, timestamp_format, aware)
-    if aware:
+    return _aware_or_naive(parsed, zone, utc_by_vendor)
+
+
+def _aware_or_naive(parsed: pd.Series, zone: zoneinfo.ZoneInfo | None, utc_by_vendor: bool) -> Stamps:
+    if isinstance(parsed.dtype, pd.DatetimeTZDtype):
         return _result(parsed.dt.tz_convert("UTC").dt.tz_localize(None), "stamps with an offset")
     return _localize(parsed, zone, utc_by_vendor)
 
 
-def _parse_text(text: pd.Series, known: pd.Series, timestamp_format: str | None, aware: bool) -> pd.Series:
-    """Text -> datetimes, NaT where it does not fit; StampError when no format fits or two do."""
+def _read(text: pd.Series, form: str, aware: bool) -> pd.Series:
+    """Text -> datetimes, NaT where the format does not fit."""
+    try:
+        return pd.to_datetime(text, format=form, errors="coerce", utc=aware)
+    except (ValueError, TypeError) as error:
+        raise StampError(f"timestamp_format {form!r} cannot be used: {error}") from None
 
-    def read(values: pd.Series, form: str) -> pd.Series:
-        try:
-            return pd.to_datetime(values, format=form, errors="coerce", utc=aware)
-        except ValueError as error:  # a format that is none
-            raise StampError(f"timestamp_format {form!r} cannot be used: {error}") from None
 
-    if timestamp_format is not None:
-        parsed = read(text, timestamp_format)
-        if parsed.isna().all():
-            raise StampError(
-                f"timestamp_format {timestamp_format!r} fits none of the stamps (first: {known.iloc[0]!r})"
-            )
-        return parsed
+def _read_any(text: pd.Series, aware: bool) -> pd.Series:
+    """Text -> datetimes by the format that fits most; StampError when none fits, or two equally well."""
+    known = text.dropna()
     sample = pd.concat([known.iloc[:_SAMPLE], known.iloc[-_SAMPLE:]])
     best, misses = "", len(sample)
-    for form in ("ISO8601", *(("%Y%m%d%H%M", "%Y%m%d%H%M%S") if known.iloc[0].isdigit() else ()), *_FORMATS):
-        missed = int(read(sample, form).isna().sum())
+    for form in ("ISO8601", *_FORMATS):
+        missed = int(_read(sample, form, aware).isna().sum())
         if missed < misses:
             best, misses = form, missed
         if misses == 0:
             break
     if not best:
-        raise StampError(
-            f"the time stamps cannot be read (first: {known.iloc[0]!r}): pass timestamp_format='%Y-%m-%d %H:%M'"
-        )
-    parsed = read(text, best)
-    swapped = best.replace("%m", "%M_").replace("%d", "%m").replace("%M_", "%d")
-    if best == "ISO8601" or swapped == best or swapped not in _FORMATS:
+        first = known.iloc[0]
+        text_hint = "pass timestamp_format, '%d %b %Y %H:%M' for '31 Jan 2025 09:30' say"
+        raise StampError(f"the time stamps cannot be read (first: {first!r}): {text_hint}")
+    parsed = _read(text, best, aware)
+    swapped = best.replace("%m", "%?").replace("%d", "%m").replace("%?", "%d")
+    if swapped == best or swapped not in _FORMATS:
         return parsed
-    other = read(text, swapped)
-    if other.notna().sum() == parsed.notna().sum() and not other.equals(parsed):
+    other = _read(text, swapped, aware)
+    fits, other_fits = int(parsed.notna().sum()), int(other.notna().sum())
+    if fits == other_fits and not other.equals(parsed):
         raise StampError(
-            f"day and month of the time stamps can be told apart nowhere (first: {known.iloc[0]!r}): pass "
+            f"nothing tells day and month of the time stamps apart (first: {known.iloc[0]!r}): pass "
             f"timestamp_format={best!r} or {swapped!r}"
         )
-    return parsed if parsed.notna().sum() >= other.notna().sum() else other
+    return parsed if fits >= other_fits else other
 
 
 def _localize(naive: pd.Series, zone: zoneinfo.ZoneInfo | None, utc_by_vendor: bool) -> Stamps:
+    known = naive.dropna()
     if zone is None:
-        if not utc_by_vendor:
-            first = naive.dropna().iloc[0] if naive.notna().any() else "none"
-            raise StampError(
-                f"the time stamps carry no offset (first: {first}), so nobody knows when these bars were: pass "
-                "timezone='America/New_York' for US Eastern time (FirstRate, Kibot), 'America/Chicago' for exchange "
-                "time, 'UTC', or whatever your source says"
-            )
-        return _result(naive, "stamps without an offset, UTC as NinjaTrader exports them")
-    stamps = pd.DatetimeIndex(naive)
-    sensible = pd.DatetimeIndex(
-        pd.Series(stamps).where((stamps.year >= _YEARS[0]) & (stamps.year < _YEARS[1]))
-    )
+        if utc_by_vendor:
+            return _result(naive, "stamps without an offset, UTC as NinjaTrader exports them")
+        raise StampError(
+            f"the time stamps carry no offset (first: {known.iloc[0] if len(known) else 'none'}), so nobody "
+            "knows when these bars were: pass timezone='America/New_York' for US Eastern time (FirstRate, Kibot), "
+            "'America/Chicago' for exchange time, 'UTC', or whatever your source says"
+        )
+    years = naive.dt.year
+    local = naive.where((years >= _YEARS[0]) & (years < _YEARS[1]))
     try:  # the hour that comes twice in autumn, where the table has it twice
-        local = sensible.tz_localize(zone, ambiguous="infer", nonexistent="NaT")
+        aware = local.dt.tz_localize(zone, ambiguous="infer", nonexistent="NaT")
     except ValueError:
-        local = sensible.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
-    result = _result(
-        pd.Series(local.tz_convert("UTC").tz_localize(None)), f"stamps without an offset, {zone.key} time"
-    )
-    lost = (result.utc == NOT_A_TIME) & sensible.notna()
-    return dataclasses.replace(result, clock_change=np.asarray(lost))
+        aware = local.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
+    utc = aware.dt.tz_convert("UTC").dt.tz_localize(None)
+    stamps = _result(utc, f"stamps without an offset, read as {zone.key} time")
+    return dataclasses.replace(stamps, clock_change=(utc.isna() & local.notna()).to_numpy(bool))
 
 
 def _result(utc: pd.Series, note: str) -> Stamps:
