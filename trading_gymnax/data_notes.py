@@ -111,9 +111,10 @@ def _note_jumps(rows: Rows, day: SessionTable, spec: ContractSpec, findings: Fin
     listed = ", ".join(
         f"{step[at] * spec.tick_size:+.10g} points into session {rows.day[at + 1]}" for at in largest
     )
+    jumps = f"{count_text(len(large), 'jump')} from one bar to the next ({between:,} between sessions)"
     text = (
-        f"{count_text(len(large), 'jump')} from one bar to the next that may be a contract roll, {between:,} "
-        f"between sessions; largest: {listed}; several contracts in one series must be adjusted, or cut at the roll"
+        f"{jumps} that may be a contract roll, largest: {listed}; several contracts in one series must be "
+        "adjusted, or cut at the roll"
     )
     findings.note("jumps", text, len(large))
 
@@ -163,7 +164,7 @@ def note_sessions(
             stop = sessions.clock_text(last[at], spec)
             reason = f"its bars stop at {stop}, {count_text(int(flat[at] - last[at]), 'minute')} before {due}"
         elif not by_clock[at]:
-            reason = f"no bar from {sessions.clock_text(opening, spec)} to {due} allows an entry"
+            reason = f"no bar from {sessions.clock_text(opening, spec)} on allows an entry before {due}"
         else:
             reason = f"lies in the first {first_decision_bar:,} bars, the warm-up"
         unusable.append((str(day.date[at]), reason))

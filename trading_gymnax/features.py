@@ -84,8 +84,8 @@ def default_features(frame: pd.DataFrame) -> pd.DataFrame:
     """The eight default features of a frame whose prices are ticks, float64, clipped to +-10.
 
     close change / ATR, (high - low) / ATR, (close - sma_20) / ATR, rsi / 50 - 1, macd / ATR,
-    momentum(10) / ATR, log((volume + 1) / (20-bar mean + 1)), log(ATR / ATR_390); both ATRs are floored at one
-    tick. The first 19 bars have NaN where 20 bars, or a bar 10 before, do not exist.
+    momentum(10) / ATR, log((volume + 1) / (20-bar mean + 1)), log(ATR / ATR_390); both ATRs are floored at
+    one tick. The first 19 bars have NaN where 20 bars, or a bar 10 before, do not exist.
     """
     close, volume = frame["close"], frame["volume"]
     one_tick = 1.0

@@ -35,7 +35,7 @@ _DATE = re.compile(r"\d{8}|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
 _CLOCK = re.compile(r"\d{1,2}:\d\d.*|\d{4}(\d\d)?")
 _NINJATRADER = re.compile(r"\d{8} \d{6}")
 _HEAD_LINES = 20
-_HEAD_CHARACTERS = 100_000
+_HEAD_BYTES = 100_000
 
 
 class UnreadableError(ValueError):
@@ -96,16 +96,16 @@ def _read_parquet(content: bytes) -> pd.DataFrame:
 
 
 def _read_text(content: bytes) -> tuple[pd.DataFrame, bool]:
-    if not content.strip():
-        raise UnreadableError("the file is empty")
-    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")  # a note in some local alphabet; prices and stamps are plain ASCII
-    if "\x00" in text[:_HEAD_CHARACTERS]:
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        content = content.decode("utf-16", errors="replace").encode()
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    # A note in some local alphabet may not be UTF-8; prices and stamps are plain ASCII.
+    head = content[:_HEAD_BYTES].decode("utf-8", errors="replace")
+    if "\x00" in head:
         raise UnreadableError("the file is neither text nor parquet; unpack a zip, save a spreadsheet as CSV")
-    lines = text[:_HEAD_CHARACTERS].splitlines()[:_HEAD_LINES]
+    lines = head.splitlines()[:_HEAD_LINES]
+    if not any(line.strip() for line in lines):
+        raise UnreadableError("the file is empty")
     separator = max(";\t,|", key=lambda sign: max(line.count(sign) for line in lines))
     try:
         rows = list(csv.reader(lines, delimiter=separator))
@@ -113,7 +113,8 @@ def _read_text(content: bytes) -> tuple[pd.DataFrame, bool]:
         # Names are given afterwards: pandas would rename a second "close" to "close.1" without a word.
         width = max(len(names), *map(len, rows))
         frame = pd.read_csv(
-            io.StringIO(text),
+            io.BytesIO(content),
+            encoding_errors="replace",
             sep=separator,
             header=None,
             names=range(width),

@@ -8,6 +8,8 @@ import zoneinfo
 
 import numpy as np
 import pandas as pd
+import pyarrow
+import pyarrow.compute
 
 NOT_A_TIME = int(np.iinfo(np.int64).min)
 MICROSECONDS_PER_MINUTE = 60_000_000
@@ -17,7 +19,7 @@ _OFFSET = r"(?:\d\s?(?:Z|UTC|GMT)|:\d\d(?:\.\d+)?\s?[+-]\d\d(?::?\d\d)?)$"
 _DAYS = ("%m/%d/%Y", "%d/%m/%Y", "%m.%d.%Y", "%d.%m.%Y", "%m-%d-%Y", "%d-%m-%Y", "%m/%d/%y", "%d/%m/%y")
 _CLOCKS = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%H:%M:%S.%f")
 _FORMATS = ("%Y%m%d%H%M", "%Y%m%d%H%M%S", *(f"{day} {clock}" for day in _DAYS for clock in _CLOCKS), *_DAYS)
-_SAMPLE = 2000
+_SAMPLE = 4000
 # A stamp outside them comes from a wrong unit or a slip, and would overflow the time zone tables.
 _YEARS = (1970, 2200)
 _EPOCHS = (  # unit, from, to, microseconds of one
@@ -83,10 +85,18 @@ def _plain(values: pd.Series) -> pd.Series:
         return values
     if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_complex_dtype(values.dtype):
         return values
-    text = values.astype("object").map(str, na_action="ignore").astype("str")
-    if text.str.fullmatch(r"\s*\d{8,19}\s*").mean() > 0.5:
+    text = values
+    if values.dtype != "str":
+        text = values.astype("object").map(str, na_action="ignore").astype("str")
+    if _sample(text).str.fullmatch(r"\s*\d{8,19}\s*").mean() > 0.5:
         return pd.to_numeric(text, errors="coerce")
     return text
+
+
+def _sample(text: pd.Series) -> pd.Series:
+    """Rows spread over the whole column: one day of it says little about day and month."""
+    known = text.dropna()
+    return known.iloc[:: max(len(known) // _SAMPLE, 1)]
 
 
 def _epoch(numbers: np.ndarray) -> Stamps | None:
@@ -115,16 +125,18 @@ def _from_text(
             form = repr(timestamp_format)
             raise StampError(f"timestamp_format {form} fits none of the stamps (first: {known.iloc[0]!r})")
         return _aware_or_naive(parsed, zone, utc_by_vendor)
-    with_offset = known.str.contains(_OFFSET, regex=True)
+    matched = pyarrow.compute.match_substring_regex(pyarrow.array(text, pyarrow.large_string()), _OFFSET)
+    with_offset = matched.fill_null(False).to_numpy(zero_copy_only=False)
     aware = bool(with_offset.any())
-    if aware:
+    if aware and _sample(text).str.contains("UTC|GMT", regex=True).any():
         text = text.str.replace(r"\s?(?:UTC|GMT)$", "Z", regex=True)
     parsed = _read_any(text, aware)
-    if aware and (parsed.notna() & ~with_offset.reindex(text.index, fill_value=True)).any():
-        first = known[~with_offset].iloc[0]
+    naive = parsed.notna().to_numpy() & ~with_offset
+    if aware and naive.any():
+        count, first = int(naive.sum()), text[naive].iloc[0]
         raise StampError(
-            f"{int((~with_offset).sum()):,} of {len(known):,} time stamps carry no offset (first: {first!r}) "
-            "and the others do: write all of them in one way"
+            f"{count:,} of {len(known):,} time stamps carry no offset (first: {first!r}) and the others do: write "
+            "all of them in one way"
         )
     return _aware_or_naive(parsed, zone, utc_by_vendor)
 
@@ -145,8 +157,7 @@ def _read(text: pd.Series, form: str, aware: bool) -> pd.Series:
 
 def _read_any(text: pd.Series, aware: bool) -> pd.Series:
     """Text -> datetimes by the format that fits most; StampError when none fits, or two equally well."""
-    known = text.dropna()
-    sample = pd.concat([known.iloc[:_SAMPLE], known.iloc[-_SAMPLE:]])
+    sample = _sample(text)
     best, misses = "", len(sample)
     for form in ("ISO8601", *_FORMATS):
         missed = int(_read(sample, form, aware).isna().sum())
@@ -154,19 +165,19 @@ def _read_any(text: pd.Series, aware: bool) -> pd.Series:
             best, misses = form, missed
         if misses == 0:
             break
+    first = sample.iloc[0]
     if not best:
-        first = known.iloc[0]
-        text_hint = "pass timestamp_format, '%d %b %Y %H:%M' for '31 Jan 2025 09:30' say"
-        raise StampError(f"the time stamps cannot be read (first: {first!r}): {text_hint}")
-    parsed = _read(text, best, aware)
+        example = "timestamp_format='%d %b %Y %H:%M' for '31 Jan 2025 09:30' say"
+        raise StampError(f"the time stamps cannot be read (first: {first!r}): pass {example}")
     swapped = best.replace("%m", "%?").replace("%d", "%m").replace("%?", "%d")
-    if swapped == best or swapped not in _FORMATS:
+    parsed = _read(text, best, aware)
+    if swapped == best or swapped not in _FORMATS or _read(sample, swapped, aware).isna().sum() > misses:
         return parsed
     other = _read(text, swapped, aware)
     fits, other_fits = int(parsed.notna().sum()), int(other.notna().sum())
     if fits == other_fits and not other.equals(parsed):
         raise StampError(
-            f"nothing tells day and month of the time stamps apart (first: {known.iloc[0]!r}): pass "
+            f"nothing tells day and month of the time stamps apart (first: {first!r}): pass "
             f"timestamp_format={best!r} or {swapped!r}"
         )
     return parsed if fits >= other_fits else other
@@ -177,10 +188,11 @@ def _localize(naive: pd.Series, zone: zoneinfo.ZoneInfo | None, utc_by_vendor: b
     if zone is None:
         if utc_by_vendor:
             return _result(naive, "stamps without an offset, UTC as NinjaTrader exports them")
+        first = known.iloc[0] if len(known) else "none"
         raise StampError(
-            f"the time stamps carry no offset (first: {known.iloc[0] if len(known) else 'none'}), so nobody "
-            "knows when these bars were: pass timezone='America/New_York' for US Eastern time (FirstRate, Kibot), "
-            "'America/Chicago' for exchange time, 'UTC', or whatever your source says"
+            f"the time stamps carry no offset (first: {first}), so nobody knows when these bars were: pass "
+            "timezone='America/New_York' for US Eastern time (FirstRate, Kibot), 'America/Chicago' for "
+            "exchange time, 'UTC', or whatever your source says"
         )
     years = naive.dt.year
     local = naive.where((years >= _YEARS[0]) & (years < _YEARS[1]))
