@@ -6,7 +6,7 @@ from flax import struct
 
 
 class LossTerms(struct.PyTreeNode):
-    """What one minibatch's loss consists of; float32 scalars."""
+    """What a minibatch's loss consists of; float32 scalars. All but the last add up over its parts."""
 
     total_loss: jax.Array
     policy_loss: jax.Array
@@ -56,6 +56,16 @@ def gae(
     return advantages, advantages + values
 
 
+def no_terms() -> LossTerms:
+    """The loss terms of no rows at all."""
+    return LossTerms(*(jnp.float32(0) for _ in LossTerms.__dataclass_fields__))
+
+
+def add_terms(a: LossTerms, b: LossTerms) -> LossTerms:
+    """Loss terms of two parts of a minibatch together."""
+    return jax.tree.map(jnp.add, a, b).replace(ratio_error=jnp.maximum(a.ratio_error, b.ratio_error))
+
+
 def weighted_mean(x: jax.Array, weights: jax.Array) -> jax.Array:
     """Mean of `x` over the rows of weight 1; 0 where there is none. Both of one shape."""
     return jnp.sum(x * weights) / jnp.maximum(jnp.sum(weights), 1.0)
@@ -67,15 +77,15 @@ def standardise(advantages: jax.Array, weights: jax.Array) -> jax.Array:
     return centred / (jnp.sqrt(weighted_mean(jnp.square(centred), weights)) + 1e-8)
 
 
-def value_loss(
+def squared_errors(
     values: jax.Array, old_values: jax.Array, targets: jax.Array, clip_eps: jax.Array | float, clip: bool
 ) -> jax.Array:
-    """Half the mean squared error, or that of values within `clip_eps` of the OLD ones if worse."""
+    """Squared errors of values, or of values within `clip_eps` of the OLD ones where that is worse."""
     errors = jnp.square(values - targets)
     if clip:
         clipped = old_values + jnp.clip(values - old_values, -clip_eps, clip_eps)
         errors = jnp.maximum(errors, jnp.square(clipped - targets))
-    return 0.5 * jnp.mean(errors)
+    return errors
 
 
 def ppo_loss(
@@ -87,6 +97,7 @@ def ppo_loss(
     advantages: jax.Array,
     targets: jax.Array,
     weights: jax.Array,
+    rows: int,
     *,
     clip_eps: jax.Array | float,
     ent_coef: jax.Array | float,
@@ -99,22 +110,24 @@ def ppo_loss(
         log_prob, entropy, values: of the network being trained, any one shape, such as [T, B].
         old_log_prob, old_values: of the network at rollout time, same shape.
         advantages: as they shall weigh (standardised beforehand or not).
-        weights: 1 where a row counts in the policy terms, else 0. The value loss is over all rows.
+        weights: of the rows in the policy terms, summing to 1 over the minibatch.
+        rows: of the whole minibatch, over all of which the value loss is a mean. A minibatch may be passed
+            in parts: losses and gradients of the parts add up to its own.
     """
     log_ratio = log_prob - old_log_prob
     ratio = jnp.exp(log_ratio)
     clipped = jnp.clip(ratio, 1.0 - clip_eps, 1.0 + clip_eps)
-    policy = -weighted_mean(jnp.minimum(ratio * advantages, clipped * advantages), weights)
-    value = value_loss(values, old_values, targets, clip_eps, clip_value)
-    mean_entropy = weighted_mean(entropy, weights)
+    policy = -jnp.sum(jnp.minimum(ratio * advantages, clipped * advantages) * weights)
+    value = 0.5 * jnp.sum(squared_errors(values, old_values, targets, clip_eps, clip_value)) / rows
+    mean_entropy = jnp.sum(entropy * weights)
     return LossTerms(
         total_loss=policy + value_coef * value - ent_coef * mean_entropy,
         policy_loss=policy,
         value_loss=value,
         entropy=mean_entropy,
-        approx_kl=weighted_mean(ratio - 1.0 - log_ratio, weights),
-        clip_fraction=weighted_mean((jnp.abs(ratio - 1.0) > clip_eps).astype(jnp.float32), weights),
-        ratio_error=jnp.max(jnp.abs(ratio - 1.0) * weights),
+        approx_kl=jnp.sum((ratio - 1.0 - log_ratio) * weights),
+        clip_fraction=jnp.sum((jnp.abs(ratio - 1.0) > clip_eps) * weights),
+        ratio_error=jnp.max(jnp.where(weights > 0, jnp.abs(ratio - 1.0), 0.0)),
     )
 
 

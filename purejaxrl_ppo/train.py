@@ -11,8 +11,9 @@ from flax import struct
 from jax.flatten_util import ravel_pytree
 
 from purejaxrl_ppo.config import Hyperparameters, PPOConfig
-from purejaxrl_ppo.losses import LossTerms, explained_variance, gae, ppo_loss, standardise
-from purejaxrl_ppo.networks import ActorCritic, distribution, make_network
+from purejaxrl_ppo.learn import Batch, Learner, Metrics, Rates, choice_rows, learn
+from purejaxrl_ppo.losses import explained_variance, gae
+from purejaxrl_ppo.networks import make_network
 from purejaxrl_ppo.normalise import (
     RunningMoments,
     batch_moments,
@@ -23,10 +24,9 @@ from purejaxrl_ppo.normalise import (
     scale_rewards,
 )
 from purejaxrl_ppo.rollout import Players, StepLog, Transition, collect, start_players
-from purejaxrl_ppo.wrappers import EnvSpec, prepare
+from purejaxrl_ppo.wrappers import prepare
 
 ParamsSchedule = Callable[[jax.Array, Any], Any]
-Metrics = dict[str, jax.Array]
 log = logging.getLogger("purejaxrl_ppo")
 
 
@@ -50,27 +50,6 @@ class TrainResult(struct.PyTreeNode):
 
     state: TrainState
     metrics: Metrics  # float32 [num_iterations] each
-
-
-class Batch(struct.PyTreeNode):
-    """What the loss reads of a rollout; [T, B, ...] or a minibatch of it."""
-
-    obs: jax.Array
-    reset: jax.Array
-    mask: jax.Array | None
-    action: jax.Array
-    log_prob: jax.Array
-    value: jax.Array
-    advantage: jax.Array
-    target: jax.Array
-
-
-class Rates(NamedTuple):
-    """Scheduled coefficients of one iteration."""
-
-    learning_rate: jax.Array
-    clip_eps: jax.Array
-    ent_coef: jax.Array
 
 
 class Trainer(NamedTuple):
@@ -185,19 +164,20 @@ def _update(
         hyper.gae_lambda,
     )
     batch = Batch(
-        rollout.obs,
-        rollout.reset,
-        rollout.mask,
-        rollout.action,
-        rollout.log_prob,
-        rollout.value,
-        advantages,
-        targets,
+        obs=rollout.obs,
+        reset=rollout.reset,
+        mask=rollout.mask,
+        action=rollout.action,
+        log_prob=rollout.log_prob,
+        value=rollout.value,
+        target=targets,
+        advantage=advantages,
+        weight=choice_rows(config, rollout.mask, advantages),
     )
     ended = rollout.terminated | rollout.truncated
     key, key_epochs = jax.random.split(state.key)
-    learner = _Learner(config, spec, network, optimiser, rates)
-    params, opt_state, learned = _learn(learner, state, batch, key_epochs)
+    learner = Learner(config, spec.action, network, optimiser, rates, batch, state.players.memory)
+    params, opt_state, learned = learn(learner, state.params, state.opt_state, key_epochs)
     new_state = TrainState(
         params=params,
         opt_state=opt_state,
@@ -212,110 +192,6 @@ def _update(
     )
     metrics = {**learned, **_rollout_metrics(rollout, steps, new_state, targets), **rates._asdict()}
     return jax.tree.map(_strong, new_state), metrics
-
-
-class _Learner(NamedTuple):
-    """What one gradient step needs besides data."""
-
-    config: PPOConfig
-    spec: EnvSpec
-    network: ActorCritic
-    optimiser: optax.GradientTransformation
-    rates: Rates
-
-
-def _learn(learner: _Learner, state: TrainState, batch: Batch, key: jax.Array) -> tuple[Any, Any, Metrics]:
-    """All epochs of minibatch updates; metrics are means over the gradient steps that were taken."""
-    config = learner.config
-    picks = minibatch_indices(config, key)
-    stop_at = config.target_kl
-
-    def step(
-        carry: tuple[Any, Any, jax.Array], pick: jax.Array
-    ) -> tuple[Any, tuple[LossTerms, jax.Array, jax.Array]]:
-        flat, opt_state, stopped = carry
-        memory, minibatch = select(config, state.players.memory, batch, pick)
-
-        def gradient_step() -> tuple[Any, Any, LossTerms, jax.Array]:
-            def loss(flat: jax.Array) -> tuple[jax.Array, LossTerms]:
-                return _loss(learner, unravel(flat), memory, minibatch)
-
-            grads, terms = jax.grad(loss, has_aux=True)(flat)
-            direction, new_opt = learner.optimiser.update(grads, opt_state, flat)
-            return flat - learner.rates.learning_rate * direction, new_opt, terms, jnp.linalg.norm(grads)
-
-        if stop_at is None:
-            flat, opt_state, terms, norm = gradient_step()
-            return (flat, opt_state, stopped), (terms, norm, jnp.float32(1))
-        nothing = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(gradient_step)[2:])
-        taken = ~stopped
-        flat, opt_state, terms, norm = jax.lax.cond(
-            stopped, lambda: (flat, opt_state, *nothing), gradient_step
-        )
-        stopped = stopped | (terms.approx_kl > stop_at)
-        return (flat, opt_state, stopped), (terms, norm, taken.astype(jnp.float32))
-
-    # one vector instead of a dozen arrays: clipping and Adam become a few operations instead of a hundred
-    flat, unravel = ravel_pytree(state.params)
-    (flat, opt_state, _), (terms, norms, taken) = jax.lax.scan(
-        step, (flat, state.opt_state, jnp.bool_(False)), picks
-    )
-    count = taken.sum()
-    means = jax.tree.map(lambda x: x.sum() / count, terms)
-    metrics = {name: getattr(means, name) for name in LossTerms.__dataclass_fields__ if name != "ratio_error"}
-    metrics |= {"grad_norm": norms.sum() / count, "gradient_steps": count}
-    metrics |= {"first_ratio_error": terms.ratio_error[0]}
-    return unravel(flat), opt_state, metrics
-
-
-def _loss(learner: _Learner, params: Any, memory: Any, batch: Batch) -> tuple[jax.Array, LossTerms]:
-    config, spec = learner.config, learner.spec
-    _, head, values = learner.network.apply(params, memory, batch.obs, batch.reset)
-    dist = distribution(spec.action, head, batch.mask)
-    weights = choice_rows(config, batch.mask, batch.advantage)
-    advantages = standardise(batch.advantage, weights) if config.normalise_advantages else batch.advantage
-    terms = ppo_loss(
-        dist.log_prob(batch.action),
-        dist.entropy(),
-        values,
-        batch.log_prob,
-        batch.value,
-        advantages,
-        batch.target,
-        weights,
-        clip_eps=learner.rates.clip_eps,
-        ent_coef=learner.rates.ent_coef,
-        value_coef=config.value_coef,
-        clip_value=config.clip_value,
-    )
-    return terms.total_loss, terms
-
-
-def choice_rows(config: PPOConfig, mask: jax.Array | None, like: jax.Array) -> jax.Array:
-    """1 for rows that count in the policy terms, shaped as `like`: those with at least two legal actions."""
-    if mask is None or not config.choice_rows_only:
-        return jnp.ones_like(like)
-    return (mask.sum(axis=-1) >= 2).astype(jnp.float32)
-
-
-def minibatch_indices(config: PPOConfig, key: jax.Array) -> jax.Array:
-    """Indices [epochs * minibatches, n] into rows, steps or environments; an epoch is a permutation."""
-    size = {"rows": config.batch_size, "time": config.num_steps, "envs": config.num_envs}[
-        config.minibatch_mode
-    ]
-    keys = jax.random.split(key, config.num_epochs)
-    order = jax.vmap(lambda k: jax.random.permutation(k, size))(keys)
-    return order.reshape(config.num_epochs * config.num_minibatches, size // config.num_minibatches)
-
-
-def select(config: PPOConfig, memory: Any, batch: Batch, pick: jax.Array) -> tuple[Any, Batch]:
-    """The minibatch of the picked rows, time steps or environments, and the memory it began with."""
-    if config.minibatch_mode == "envs":
-        return jax.tree.map(lambda x: x[pick], memory), jax.tree.map(lambda x: x[:, pick], batch)
-    if config.minibatch_mode == "time":
-        return (), jax.tree.map(lambda x: x[pick], batch)
-    rows = config.batch_size
-    return (), jax.tree.map(lambda x: x.reshape(rows, *x.shape[2:])[pick], batch)
 
 
 def _rewards(
