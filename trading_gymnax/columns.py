@@ -40,7 +40,8 @@ class RawTable:
         """What stands where a number is missing in a row: "high='n/a'"; "" for a missing stamp."""
         for name, at in self.position.items():
             if not np.isfinite(numbers(self.frame.iloc[row : row + 1, at])[0]):
-                return f"{name}={self.frame.iloc[row, at]!r}"
+                value = self.frame.iloc[row, at]
+                return f"{name}={value!r}" if isinstance(value, str) else f"{name}={value}"
         return ""
 
 

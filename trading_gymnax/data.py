@@ -109,7 +109,7 @@ def load_bars(
         ValueError: an argument that cannot be.
     """
     spec = contract(market)
-    _check_options(timestamps_mark, bar_minutes, rth, feature_columns, feature_fn)
+    _check_options(spec, timestamps_mark, bar_minutes, rth, feature_columns, feature_fn)
     findings = Findings(f"{title_of(source)} as {spec.symbol}", repair)
     if snap_to_tick:
         findings.repair |= {"off_tick"}
@@ -127,7 +127,7 @@ def load_bars(
     day = SessionTable.of(rows, spec)
     ticks = pd.DataFrame(rows.ticks.astype(np.float64), columns=list(PRICES)).assign(volume=rows.volume)
     features = build_features(ticks, rows, table, spec, findings, feature_columns, feature_fn)
-    note_table(rows, day, spec, findings, minutes)
+    note_table(rows, day, spec, findings, minutes, mark_is_end)
     first_decision_bar = max(WARM_UP_BARS, features[2])
     unusable = note_sessions(rows, day, spec, findings, minutes, rth, first_decision_bar)
     summary += _summary(rows, day, len(unusable))
@@ -177,6 +177,7 @@ def _assemble(
 
 
 def _check_options(
+    spec: ContractSpec,
     timestamps_mark: str | None,
     bar_minutes: int | None,
     rth: tuple[float, float],
@@ -194,6 +195,10 @@ def _check_options(
         hours = []
     if len(hours) != 2 or not all(math.isfinite(hour) and 0 <= hour <= 24 for hour in hours):
         raise ValueError(f"rth must be two New York clock hours from 0 to 24, (9.5, 16) say, got {rth!r}")
+    opening, closing = sessions.rth_minutes((hours[0], hours[1]), spec)
+    if opening >= closing:
+        start = spec.session_start
+        raise ValueError(f"rth must open before it closes, in a session from {start} on, got {rth!r}")
     if feature_columns is not None and feature_fn is not None:
         raise ValueError("give feature_columns or feature_fn, not both")
     if isinstance(feature_columns, str):

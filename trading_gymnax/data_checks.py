@@ -241,11 +241,12 @@ def _days_against(rows: Rows, against: np.ndarray, spec: ContractSpec) -> str:
 
 def _mark_advice(time_in_halt: np.ndarray, full_days: int, after_close: int, mark_is_end: bool) -> str:
     """A word of advice where on most days a bar lies one bar too late or too early."""
+    enough = 0.5 * max(full_days, len(time_in_halt))
     late = int((time_in_halt == after_close).sum())
     early = int((time_in_halt == sessions.MINUTES_PER_DAY).sum())
-    if not mark_is_end and late > 0.5 * full_days:
+    if not mark_is_end and late > enough:
         return "; most days have one just after the close: pass timestamps_mark='end' if stamps mark the end"
-    if mark_is_end and early > 0.5 * full_days:
+    if mark_is_end and early > enough:
         return "; most days have one before the start: pass timestamps_mark='start' if stamps mark the start"
     return ""
 

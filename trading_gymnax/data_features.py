@@ -147,6 +147,7 @@ def _first_finite(features: np.ndarray, names: tuple[str, ...], rows: Rows, find
         if names != DEFAULT_FEATURES:  # the default ones only need more bars
             empty = ", ".join(name for name, bad in zip(names, never, strict=True) if bad)
             findings.refuse("features", f"feature {empty} is a finite number on no bar")
+            return 0
         return len(features)
     first = np.argmax(finite, axis=0)
     later = ~finite & (np.arange(len(features))[:, None] >= first)

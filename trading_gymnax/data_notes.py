@@ -20,6 +20,8 @@ _ROLL_RANGES = 15.0
 _STOCK_OPEN = 9 * 60 + 30  # New York minute at which volume jumps in every market of the table
 _CLEAR_PEAK = 1.5
 _PEAK_DAYS = 5
+_MANY_BARS = 100
+_LISTED_JUMPS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +50,9 @@ class SessionTable:
 
 
 def note_table(
-    rows: Rows, day: SessionTable, spec: ContractSpec, findings: Findings, bar_minutes: int
+    rows: Rows, day: SessionTable, spec: ContractSpec, findings: Findings, bar_minutes: int, mark_is_end: bool
 ) -> None:
-    """Holes, zero volume, jumps that look like a roll, doubtful time stamps, sessions without a bar."""
+    """Holes, zero volume, jumps that look like a roll, doubtful stamps or ticks, sessions without a bar."""
     _note_holes(rows, day, spec, findings, bar_minutes)
     empty = rows.volume == 0
     if empty.any() and not empty.all():
@@ -59,7 +61,8 @@ def note_table(
         findings.note("zero_volume", text, int(empty.sum()))
     _note_jumps(rows, day, spec, findings)
     if bar_minutes == 1:
-        _note_volume_peak(rows, spec, findings)
+        _note_volume_peak(rows, spec, findings, mark_is_end)
+    _note_coarse_ticks(rows, spec, findings)
     absent = np.setdiff1d(sessions.scheduled_dates(spec, day.date[0], day.date[-1]), day.date)
     if len(absent):
         listed = ", ".join(map(str, absent[:8])) + (", ..." if len(absent) > 8 else "")
@@ -107,7 +110,7 @@ def _note_jumps(rows: Rows, day: SessionTable, spec: ContractSpec, findings: Fin
     if len(large) == 0:
         return
     between = int((day.session[large] != day.session[large + 1]).sum())
-    largest = large[np.argsort(-np.abs(step[large]), kind="stable")[:_EXAMPLES]]
+    largest = large[np.argsort(-np.abs(step[large]), kind="stable")[:_LISTED_JUMPS]]
     listed = ", ".join(
         f"{step[at] * spec.tick_size:+.10g} points into session {rows.day[at + 1]}" for at in largest
     )
@@ -119,23 +122,28 @@ def _note_jumps(rows: Rows, day: SessionTable, spec: ContractSpec, findings: Fin
     findings.note("jumps", text, len(large))
 
 
-def _note_volume_peak(rows: Rows, spec: ContractSpec, findings: Findings) -> None:
-    """Volume jumps in the minute from 09:30 to 09:31: read as another minute, the stamps are read wrongly."""
-    closes = [
-        (_STOCK_OPEN + minute - spec.session_start_minute) % sessions.MINUTES_PER_DAY for minute in range(3)
-    ]
-    at = [rows.time == close for close in closes]
-    if min(int(mask.sum()) for mask in at) < _PEAK_DAYS:
+def _note_volume_peak(rows: Rows, spec: ContractSpec, findings: Findings, mark_is_end: bool) -> None:
+    """Volume jumps in the minute from 09:30 to 09:31; if it does beside it, stamps are read wrongly."""
+    beside, words, mark = (-1, "a minute early", "start") if mark_is_end else (1, "a minute late", "end")
+    opening = (_STOCK_OPEN + 1 - spec.session_start_minute) % sessions.MINUTES_PER_DAY
+    at_open, at_beside = rows.time == opening, rows.time == opening + beside
+    if min(int(at_open.sum()), int(at_beside.sum())) < _PEAK_DAYS:
         return
-    before, opening, after = (float(rows.volume[mask].mean()) for mask in at)
-    if before > _CLEAR_PEAK * opening:
-        other, found = "start", "09:30, before the stock market opens: every bar is seen a minute early"
-    elif after > _CLEAR_PEAK * opening:
-        other, found = "end", "09:32, a minute after the open"
-    else:
-        return
-    text = f"volume peaks in the bar that closes at {found}; is timestamps_mark={other!r} right?"
-    findings.note("timestamps_mark", text)
+    if rows.volume[at_beside].mean() > _CLEAR_PEAK * rows.volume[at_open].mean():
+        closes = sessions.clock_text(opening + beside, spec)
+        text = (
+            f"volume peaks in the bar that closes at {closes}, as if the bars were stamped {words}; is "
+            f"timestamps_mark={mark!r} right?"
+        )
+        findings.note("timestamps_mark", text)
+
+
+def _note_coarse_ticks(rows: Rows, spec: ContractSpec, findings: Findings) -> None:
+    """Prices that all lie on a coarser grid than the contract's tick come from another contract."""
+    step = int(np.gcd.reduce(rows.ticks.ravel()))
+    if step > 1 and len(rows) >= _MANY_BARS:
+        text = f"all prices are multiples of {step:,} ticks of {spec.tick_size:g}: is this {spec.symbol}?"
+        findings.note("coarse_ticks", text)
 
 
 def note_sessions(

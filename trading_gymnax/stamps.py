@@ -61,8 +61,7 @@ def parse_stamps(
         epoch = _epoch(values.to_numpy(np.float64, na_value=np.nan)) if timestamp_format is None else None
         if epoch is not None:
             return epoch
-        known = values.notna() & np.isfinite(values.to_numpy(np.float64, na_value=np.nan))
-        values = values.where(known).astype("float64").map("{:.0f}".format).astype("str").where(known)
+        values = _digits(values)
     return _from_text(values.str.strip(), zone, timestamp_format, utc_by_vendor)
 
 
@@ -113,6 +112,19 @@ def _epoch(numbers: np.ndarray) -> Stamps | None:
     return None
 
 
+def _digits(values: pd.Series) -> pd.Series:
+    """Numbers such as 20250313 or 202503130930 as text."""
+    floats = values.to_numpy(np.float64, na_value=np.nan)
+    known = np.isfinite(floats)
+    middle = np.median(floats[known]) if known.any() else 0.0
+    if not any(1.9 <= middle / scale < 2.2 for scale in (1e7, 1e11, 1e13)):
+        raise StampError(
+            f"the time stamps are numbers (first: {values.iloc[0]}), neither since 1970 nor like 202503130930"
+        )
+    text = pd.Series(np.where(known, floats, 0.0)).map("{:.0f}".format).astype("str")
+    return text.where(pd.Series(known))
+
+
 def _from_text(
     text: pd.Series, zone: zoneinfo.ZoneInfo | None, timestamp_format: str | None, utc_by_vendor: bool
 ) -> Stamps:
@@ -135,8 +147,8 @@ def _from_text(
     if aware and naive.any():
         count, first = int(naive.sum()), text[naive].iloc[0]
         raise StampError(
-            f"{count:,} of {len(known):,} time stamps carry no offset (first: {first!r}) and the others do: write "
-            "all of them in one way"
+            f"{count:,} of {len(known):,} time stamps carry no offset (first: {first!r}) and the others do: "
+            "write all of them in one way"
         )
     return _aware_or_naive(parsed, zone, utc_by_vendor)
 
