@@ -97,6 +97,8 @@ class Scenario:
         self, step: int, *, info: Mapping[str, Any], state: Any, mask: Any, obs: Any, **of_step: Any
     ) -> None:
         """Compare one step (-1: the reset); of_step: reward, terminated, truncated."""
+        for name in ("equity", "balance", "trade_pnl"):  # dollars, beside the exact cents
+            np.testing.assert_allclose(float(info[name]), int(info[f"{name}_cents"]) / 100, rtol=1e-6)
         wanted = self.at_start if step < 0 else self.expect[step]
         for name, value in wanted.items():
             where = f"{self.name} ({self.rule}), step {step}, {name}"

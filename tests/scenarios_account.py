@@ -143,6 +143,18 @@ CLOSE = [
         ],
     ),
     Scenario(
+        name="the data jumps to the last bar of the table",
+        rule="2",
+        rows=[q(), b(0, 4, 0, 4), q()],
+        market=use(times=[930, 1375, 930], sessions=[1, 1, 2], tail=False),
+        actions=[BUY],
+        # in at 1, out at 4 - 1 = 3 at 15:55
+        expect=[
+            see(exit_reason=SESSION_CLOSE, done_reason=SESSION_END, trade_pnl_cents=500, terminated=T)
+            | see(truncated=F),
+        ],
+    ),
+    Scenario(
         name="no mask foresees that the data jumps",
         rule="2",
         rows=[q(), q(), q(), q(), q()],
@@ -200,6 +212,16 @@ ACCOUNTING = [
             see(balance_cents=4_999_751),
             see(trade_pnl_cents=2, num_trades=1, winning_trades=1, balance_cents=5_000_002),
         ],
+    ),
+    Scenario(
+        name="a trade wins with the first cent",
+        rule="3.6",
+        rows=[q(), q(), b(0, 3, 0, 3)],
+        market=LAST_MINUTES,
+        changes={1: use(commission_per_side=2.49)},
+        actions=[BUY, HOLD],
+        # 500 - 250 - 249
+        expect=[see(balance_cents=4_999_750), see(trade_pnl_cents=1, winning_trades=1)],
     ),
     Scenario(
         name="two trades, one after the other",

@@ -313,6 +313,25 @@ ENTRY = [
         expect=[see(contracts=3, balance_cents=4_999_250, equity_cents=4_997_750)],
     ),
     Scenario(
+        name="size by risk with the ATR of the decision bar",
+        rule="3.3",
+        rows=QUIET,
+        market=use(atr=[8, 4, 4, 4]),
+        params=use(risk_per_trade=200.0),
+        actions=[BUY],
+        expect=[see(contracts=3, initial_stop_ticks=12)],  # at ATR 4 it would be floor(200 / 30) = 6
+    ),
+    Scenario(
+        name="size by a risk of less than a dollar",
+        rule="3.3",
+        rows=QUIET,
+        market=use(symbol="MNQ", atr=0.5),
+        params=use(risk_per_trade=0.6, min_stop_ticks=1, position_size=4),
+        actions=[BUY],
+        # D = max(1, round(0.75)) = 1 tick of 50 cents: floor(60 / 50) = 1 contract, not 4
+        expect=[see(contracts=1, initial_stop_ticks=1, entry_balance=5_000_000)],
+    ),
+    Scenario(
         name="size by risk, exactly one contract",
         rule="3.3",
         rows=QUIET,

@@ -285,6 +285,19 @@ ENDS = [
         ],
     ),
     Scenario(
+        name="banked profit is not the target while a position is open",
+        rule="3.10",
+        rows=[q(), b(0, 38, 0, 37), q(37), q(37)],
+        changes={1: use(profit_target=100.0)},
+        actions=[BUY, BUY, HOLD],
+        # 17,500 earned before the target of 10,000 comes into force
+        expect=[
+            see(balance_cents=5_017_500, done_reason=NOT_DONE),
+            see(balance_cents=5_017_250, position=1, done_reason=NOT_DONE, terminated=F),
+            see(position=1, done_reason=NOT_DONE),
+        ],
+    ),
+    Scenario(
         name="profit target on a must-flat bar comes before the session's end",
         rule="3.10",
         rows=[q(), q(), b(0, 30, 0, 30)],

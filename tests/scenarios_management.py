@@ -394,6 +394,32 @@ NO_OPS = [
         ],
     ),
     Scenario(
+        name="actions that would change nothing are masked, short",
+        rule="4",
+        rows=[q(), b(0, 0, -12, -10), q(-10), q(-10), q(-10)],
+        phase=2,
+        params=use(mask_no_ops=True),
+        changes={3: use(trail_atr_mult=0.875)},
+        actions=[SELL, TO_BE, TRAIL_ON, TRAIL_ON],
+        # the trail gives -10 + 8 = -2, one tick better than the entry -1; then -10 + 7 = -3, one better still
+        expect=[
+            see(mask=[T, F, F, T, T, F]),
+            see(mask=[T, F, F, F, T, F], sl_price=L - 1),
+            see(mask=[T, F, F, F, F, T], sl_price=L - 2),
+            see(invalid_action=F, mask=[T, F, F, F, F, T], sl_price=L - 3),
+        ],
+    ),
+    Scenario(
+        name="a move by one tick is a move",
+        rule="4",
+        rows=[q(), b(0, 22, 0, 20), q(20), q(20)],
+        phase=2,
+        params=use(mask_no_ops=True),
+        changes={2: use(trail_atr_mult=0.875)},
+        actions=[BUY, TRAIL_ON, TRAIL_ON],
+        expect=[see(), see(sl_price=L + 12), see(invalid_action=F, sl_price=L + 13)],
+    ),
+    Scenario(
         name="break-even is masked behind a better stop",
         rule="4",
         rows=[q(), b(0, 22, 0, 20), q(20), q(20)],

@@ -1,11 +1,13 @@
 """JAX environments against the reference: every integer, cent, decision and reason equal, floats to 1e-5."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from .parity import Parity
 from trading_gymnax.data import Bars, load_bars
-from trading_gymnax.synthetic import regime
+from trading_gymnax.synthetic import SYNTH, regime
 
 from .handmade import flat, make_bars
 
@@ -13,7 +15,8 @@ from .handmade import flat, make_bars
 @pytest.fixture(scope="module")
 def synthetic() -> list[Bars]:
     """Two synthetic markets of unlike tick, price level and length."""
-    first, second = regime(12, seed=1), regime(7, seed=2, tick_size=1.0, multiplier=5.0, price=40_000.0)
+    dow = dataclasses.replace(SYNTH, symbol="DOW", tick_size=1.0, multiplier=5.0)
+    first, second = regime(12, seed=1), regime(7, seed=2, spec=dow, price=40_000.0)
     return [load_bars(market.frame, market.spec) for market in (first, second)]
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import pickle
 
 import gymnasium
@@ -47,20 +48,28 @@ def env() -> TradingPhase1:
     return TradingPhase1(three_days(), min_bars_left=10)
 
 
-def random_steps(env, params, num_envs, num_steps, seed=0, step=None):
-    """Random legal actions under scan; returns per step the state before, the action and all that `step` gave."""
+@functools.lru_cache(maxsize=32)
+def stepper(env, num_envs, num_steps, step):
+    """Compiled: random legal actions under scan."""
     step = env.step if step is None else step
 
-    def one(state, key):
+    def one(params, state, key):
         mask = jax.vmap(env.action_mask, (0, None))(state, params)
         action = jax.random.categorical(key, jnp.where(mask, 0.0, -1e9))
-        keys = jax.random.split(key, num_envs)
-        obs, after, *rest = jax.vmap(step, (0, 0, 0, None))(keys, state, action, params)
+        obs, after, *rest = jax.vmap(step, (0, 0, 0, None))(jax.random.split(key, num_envs), state, action, params)
         return after, (state, action, obs, after, *rest)
 
-    keys = jax.random.split(jax.random.key(seed), num_envs)
-    _, start = jax.vmap(env.reset, (0, None))(keys, params)
-    return jax.jit(lambda s, k: jax.lax.scan(one, s, k)[1])(start, jax.random.split(jax.random.key(seed + 1), num_steps))
+    @jax.jit
+    def play(key, params):
+        _, start = jax.vmap(env.reset, (0, None))(jax.random.split(key, num_envs), params)
+        return jax.lax.scan(functools.partial(one, params), start, jax.random.split(jax.random.fold_in(key, 1), num_steps))[1]
+
+    return play
+
+
+def random_steps(env, params, num_envs, num_steps, seed=0, step=None):
+    """Per step the state before, the action and all that `step` gave, for random legal actions."""
+    return stepper(env, num_envs, num_steps, step)(jax.random.key(seed), params)
 
 
 def assert_trees_equal(one, other):

@@ -175,7 +175,8 @@ def test_given_starts_and_seeds() -> None:
         ({"sl_atr_mul": 2.0}, "unknown parameter 'sl_atr_mul', did you mean 'sl_atr_mult'"),
         ({"phase": 3}, "phase must be 1 or 2"),
         ({"window": 0}, "window must be at least 1"),
-        ({"view": (0, 9)}, "must lie in the 3 sessions"),
+        ({"view": (0, 4)}, "must lie in the 3 sessions"),
+        ({"view": (1, 1)}, "must lie in the 3 sessions"),
         ({"view": [(0, 1), (0, 1)]}, "one .first, end. pair per market"),
         ({"view": (0, 1)}, "no usable session"),
     ],
@@ -213,11 +214,18 @@ def test_reset_needs_a_usable_session() -> None:
 
 
 def test_step_needs_a_reset_before_and_after_an_episode() -> None:
-    env = ReferenceEnv(small_market(), max_steps_in_episode=1)
+    env = ReferenceEnv(small_market())
     with pytest.raises(RuntimeError, match="call reset"):
         env.step(HOLD)
-    env.reset(seed=0)
-    assert env.step(HOLD)[3]
+    env.reset(options={"bar": 392})
+    _, _, terminated, truncated, _ = env.step(HOLD)  # to 16:59 of the first day
+    assert (terminated, truncated) == (True, False)
+    with pytest.raises(RuntimeError, match="call reset"):
+        env.step(HOLD)
+    env.params.max_steps_in_episode = 1
+    env.reset(options={"bar": 390})
+    _, _, terminated, truncated, _ = env.step(HOLD)
+    assert (terminated, truncated) == (False, True)
     with pytest.raises(RuntimeError, match="call reset"):
         env.step(HOLD)
 

@@ -18,6 +18,7 @@ from trading_gymnax.data import Bars, load_bars
 OPEN, HIGH, LOW, CLOSE, TIME, SCHEDULED_CLOSE, SESSION_AND_BREAK, ATR_BITS = range(8)
 # Columns of `MarketData.sessions`.
 START, END, CLOSE_MINUTE, LAST_TIME, FIRST_DECISION, FIRST_FINITE = range(6)
+MINUTES = 1441  # 0 to 1440 since a session's start
 CLOCK_COLUMNS = 3  # hour / 24, time, minutes to the scheduled close: behind the features of each bar
 ORDINARY_STOP_ATR = 1.5  # an "ordinary stop" of the default reward scale, in ATR
 
@@ -44,10 +45,11 @@ class MarketData:
     as an argument of jitted functions, inside `EnvParams`; closed over, they would be baked into the program.
     """
 
-    bars: jax.Array  # open, high, low, close, time, scheduled close, 2*session + breaks, bits of ATR: int32 [M, T, 8]
+    bars: jax.Array  # open, high, low, close, time, scheduled close, 2*session + breaks, bits of ATR: int32 [M, T + 1, 8]
     features: jax.Array  # per bar: F, hour/24, time, minutes to scheduled close: float32 [M, T, F + 3]
     close_minute: jax.Array  # UTC minute of the close since 1970, int32 [M, T]
     sessions: jax.Array  # start, end, scheduled close, last bar's time, first decision, first finite: int32 [M, S, 6]
+    bar_at: jax.Array  # first bar of a session that closes at or after a minute, its end if none: int32 [M, S, 1441]
     session_date: jax.Array  # days since 1970 of the date that names the session, int32 [M, S]
     view: jax.Array  # first session and end (exclusive) of the view, int32 [M, 2]
     num_bars: jax.Array  # bars before the padding, int32 [M]
@@ -203,6 +205,7 @@ def pack(tables: Sequence[Bars]) -> MarketData:
         features=_stack([_feature_rows(table) for table in tables]),
         close_minute=_stack([table.close_time.astype("datetime64[m]").astype(np.int32) for table in tables]),
         sessions=_stack([_session_rows(table) for table in tables]),
+        bar_at=_stack([_bar_at_minute(table) for table in tables]),
         session_date=_stack([table.session_date.astype("datetime64[D]").astype(np.int32) for table in tables]),
         view=_int([[0, n] for n in sessions]),
         num_bars=_int(counts),
@@ -237,11 +240,12 @@ def load_market_data(source: Any, market: str | ContractSpec | None = None, **op
 
 
 def _bar_rows(table: Bars) -> np.ndarray:
-    """The packed row of each bar, int32 [T, 8]."""
+    """The packed row of each bar, int32 [T + 1, 8]; the last row twice, so that every bar has one behind it."""
     breaks = np.append(table.session[1:] != table.session[:-1], False)
     columns = [table.open, table.high, table.low, table.close, table.time, table.scheduled_close[table.session]]
     columns += [2 * table.session + breaks, table.atr.astype(np.float32).view(np.int32)]
-    return np.stack(columns, axis=1).astype(np.int32)
+    rows = np.stack(columns, axis=1).astype(np.int32)
+    return np.concatenate([rows, rows[-1:]])
 
 
 def _feature_rows(table: Bars) -> np.ndarray:
@@ -256,6 +260,12 @@ def _session_rows(table: Bars) -> np.ndarray:
     columns = [table.session_start, table.session_end, table.scheduled_close, table.time[table.session_end - 1]]
     columns += [table.first_decision_bar * ones, table.first_finite_bar * ones]
     return np.stack(columns, axis=1).astype(np.int32)
+
+
+def _bar_at_minute(table: Bars) -> np.ndarray:
+    """First bar at or after each minute of each session, int32 [S, 1441]."""
+    key = table.session.astype(np.int64) * MINUTES + table.time
+    return np.searchsorted(key, np.arange(len(table.session_date) * MINUTES)).astype(np.int32).reshape(-1, MINUTES)
 
 
 def _stack(rows: list[np.ndarray]) -> jax.Array:

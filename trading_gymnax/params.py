@@ -129,6 +129,8 @@ def median_reward_scale(params: EnvParams) -> np.ndarray:
 
 def _replace(self: Any, updates: dict[str, Any]) -> Any:
     _check_names(type(self), updates)
+    if not isinstance(updates.get("market", self.market), MarketData):
+        raise ValueError(f"market must be a MarketData, made by load_market_data; got {type(updates['market']).__name__}")
     params = dataclasses.replace(self, **updates)
     if "reward_scale" not in updates and _is_concrete(self) and _is_concrete(params):
         if self.reward_scale is not None and np.array_equal(np.asarray(self.reward_scale), median_reward_scale(self)):

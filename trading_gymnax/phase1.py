@@ -17,12 +17,10 @@ from trading_gymnax import rules
 from trading_gymnax.market import (
     CLOCK_COLUMNS,
     CLOSE_MINUTE,
-    END,
     FIRST_DECISION,
     FIRST_FINITE,
     LAST_TIME,
-    START,
-    TIME,
+    MINUTES,
     Bar,
     MarketData,
     load_market_data,
@@ -32,7 +30,6 @@ from trading_gymnax.market import (
 from trading_gymnax.params import EnvParams
 
 DAY_MINUTES = 390  # regular trading hours; the unit of the observation's clocks
-_SEARCH_STEPS = 11  # halvings that find a minute among the at most 1,440 bars of a session
 _BOUND = 1e30  # of the observation space: finite, so that it can be sampled
 
 
@@ -503,13 +500,7 @@ def _pick(values: jax.Array, market_id: jax.Array) -> jax.Array:
 
 def _first_bar_at(market: MarketData, minute: jax.Array) -> jax.Array:
     """First bar of each session that closes at or after a minute, its end if none; int32 [M, S]."""
-    markets = jnp.arange(minute.shape[0], dtype=jnp.int32)[:, None]
-    low, high = market.sessions[..., START], market.sessions[..., END]
-    for _ in range(_SEARCH_STEPS):
-        middle = (low + high) // 2
-        early = (low < high) & (market.bars[markets, middle, TIME] < minute)
-        low, high = jnp.where(early, middle + 1, low), jnp.where(early, high, middle)
-    return low
+    return jnp.take_along_axis(market.bar_at, jnp.clip(minute, 0, MINUTES - 1)[..., None], axis=2)[..., 0]
 
 
 def _share(bits: jax.Array) -> jax.Array:
