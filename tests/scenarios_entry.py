@@ -326,7 +326,7 @@ ENTRY = [
         rule="3.3",
         rows=QUIET,
         market=use(symbol="MNQ", atr=0.5),
-        params=use(risk_per_trade=0.6, min_stop_ticks=1, position_size=4),
+        params=use(risk_per_trade=0.6, min_stop_ticks=1, position_size=4, slippage_ticks=0),
         actions=[BUY],
         # D = max(1, round(0.75)) = 1 tick of 50 cents: floor(60 / 50) = 1 contract, not 4
         expect=[see(contracts=1, initial_stop_ticks=1, entry_balance=5_000_000)],
