@@ -45,7 +45,9 @@ ENTRY = [
         ],
         # floor 50,000 - 15,000 dollars
         at_start=see(mask=[T, T, T], step_idx=390, time=0, balance=5_000_000, floor=3_500_000)
-        | see(high_water_mark=5_000_000, session_start_equity=5_000_000, position=0, forced_side=0),
+        | see(high_water_mark=5_000_000, session_start_equity=5_000_000, position=0, forced_side=0)
+        | see(contracts=0, entry_price=0, entry_balance=0, sl_price=0, tp_price=0, initial_stop_ticks=0)
+        | see(position_entry_step=0, num_trades=0, winning_trades=0, session_number=1, day_over=F),
     ),
     Scenario(
         name="an entry while in a position is illegal and acts as hold",

@@ -25,7 +25,7 @@ from .scenarios import SCENARIOS
 from .scenarios_starts import STARTS, Starts
 
 
-def play(env: ReferenceEnv, scenario: Scenario) -> None:
+def play_and_check(env: ReferenceEnv, scenario: Scenario) -> None:
     """Run a scenario and check every step."""
     options = {"market_id": scenario.market_id, "bar": scenario.start, "forced_side": scenario.forced_side}
     obs, info = env.reset(seed=0, options=options)
@@ -57,7 +57,7 @@ def test_scenario(scenario: Scenario) -> None:
         view=scenario.view,
         **scenario.params,
     )
-    play(env, scenario)
+    play_and_check(env, scenario)
 
 
 def test_scenarios_are_many_and_named_once() -> None:
@@ -228,6 +228,25 @@ def test_step_needs_a_reset_before_and_after_an_episode() -> None:
     assert (terminated, truncated) == (False, True)
     with pytest.raises(RuntimeError, match="call reset"):
         env.step(HOLD)
+
+
+def test_defaults_are_those_of_the_rule_book() -> None:
+    inf = float("inf")
+    expected = {
+        **{"max_steps_in_episode": 450, "initial_balance": 50_000, "position_size": 1, "risk_per_trade": 0},
+        **{"max_contracts": 10, "sl_atr_mult": 1.5, "tp_sl_ratio": 3.0, "min_stop_ticks": 4},
+        **{"slippage_ticks": 1, "slippage_atr_mult": 0, "stop_slippage_ticks": 1},
+        **{"stop_slippage_atr_mult": 0, "target_through_ticks": 1, "commission_per_side": None},
+        **{"fill_at_close": False, "stop_first": True, "trailing_dd_limit": 15_000, "high_water_mode": 0},
+        **{"floor_lock": inf, "daily_loss_limit": inf, "daily_loss_fails": False, "profit_target": inf},
+        **{"rth_open": 9.5, "rth_close": 16 + 59 / 60, "terminate_at_session_end": True},
+        **{"random_start_fraction": 0.5, "min_bars_left": 30, "forced_entry_fraction": 0},
+        **{"reward_scale": None, "reward_realized": False, "pass_reward": 0, "violation_penalty": 0},
+        **{"market_weights": None, "trail_atr_mult": 1.0, "be_min_profit_atr": 0, "mask_no_ops": False},
+    }
+    assert dataclasses.asdict(ReferenceEnv(small_market()).params) == expected
+    phase2 = ReferenceEnv(small_market(), phase=2).params
+    assert dataclasses.asdict(phase2) == expected | {"trailing_dd_limit": 2_500}
 
 
 def test_a_misspelt_parameter_cannot_be_set_later() -> None:
