@@ -8,6 +8,7 @@ from purejaxrl_ppo.host import FitOptions
 from purejaxrl_ppo.policy import Policy
 from purejaxrl_ppo.rundir import load_policy
 from purejaxrl_ppo.train import TrainResult, TrainState, make_train, make_trainer
+from purejaxrl_ppo.transfer import transfer_parameters
 
 __all__ = [
     "CheckpointError",
@@ -24,4 +25,5 @@ __all__ = [
     "load_policy",
     "make_train",
     "make_trainer",
+    "transfer_parameters",
 ]

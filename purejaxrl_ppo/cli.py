@@ -31,6 +31,8 @@ class Train:
     options: tyro.conf.OmitArgPrefixes[FitOptions]
     run_dir: pathlib.Path | None = None
     """Folder of the run; runs/<environment>-<seed> by default."""
+    warm_start: pathlib.Path | None = None
+    """Folder of a run whose policy this one starts from."""
     env_args: tuple[str, ...] = ()
     """Arguments of the environment's factory, as name=value."""
     env_params: tuple[str, ...] = ()
@@ -101,7 +103,16 @@ def _train(command: Train) -> None:
     env, params = make_environment(source["env"], source["env_args"], source["params"])
     name = command.env.rpartition(":")[2]
     run_dir = command.run_dir or pathlib.Path("runs") / f"{name}-{command.config.seed}"
-    result = fit(env, params, command.config, run_dir=run_dir, options=command.options, env_source=source)
+    warm_start = None if command.warm_start is None else load_policy(command.warm_start)
+    result = fit(
+        env,
+        params,
+        command.config,
+        run_dir=run_dir,
+        options=command.options,
+        warm_start=warm_start,
+        env_source=source,
+    )
     if not command.options.quiet:
         print(f"best return {result.best_score:.4g}; policy, logs and checkpoints are in {run_dir}")
 

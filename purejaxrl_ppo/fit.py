@@ -26,6 +26,7 @@ from purejaxrl_ppo.rundir import (
     write_run,
 )
 from purejaxrl_ppo.train import ParamsSchedule, TrainState, make_trainer
+from purejaxrl_ppo.transfer import transfer_moments, transfer_parameters
 from purejaxrl_ppo.wrappers import EnvSpec, concrete_spec, prepare
 
 MAX_CHUNK = 512  # iterations between two looks of the host
@@ -53,7 +54,7 @@ def fit(
     params_schedule: ParamsSchedule | None = None,
     hyperparameters: Hyperparameters | None = None,
     eval_params: Any = None,
-    init_params: Any = None,
+    warm_start: Policy | None = None,
     env_source: dict[str, Any] | None = None,
 ) -> FitResult:
     """Train with progress, logs and checkpoints; in the folder of an unfinished run, go on with it.
@@ -71,7 +72,8 @@ def fit(
         params_schedule: as in `make_train`; give the same one when resuming.
         hyperparameters: traced settings in place of the config's.
         eval_params: parameters to evaluate under (held-out data, say); `env_params` by default.
-        init_params: network parameters to start from (`transfer_parameters`) in place of random ones.
+        warm_start: policy whose network and normaliser a new run starts from, widened where inputs or actions
+            are new (`transfer_parameters`); what was done is printed. A resumed run ignores it.
         env_source: how the command line makes the environment, stored for `resume`.
 
     Raises:
@@ -90,7 +92,7 @@ def fit(
         eval_params,
     )
     with jax_settings(loop.options), interruptible() as interrupted:
-        loop.open(init_params, env_source)
+        loop.open(warm_start, env_source)
         try:
             loop.run(interrupted)
         finally:
@@ -123,7 +125,7 @@ class _Loop:
 
     # -- opening and closing ------------------------------------------------------------------------------
 
-    def open(self, init_params: Any, env_source: dict[str, Any] | None) -> None:
+    def open(self, warm_start: Policy | None, env_source: dict[str, Any] | None) -> None:
         """Start a run or go on with the one in the folder."""
         run = describe_run(self.config, self.spec, self.env, self.env_params, env_source)
         exists = (self.run_dir / "run.json").is_file()
@@ -136,19 +138,19 @@ class _Loop:
         shapes = jax.eval_shape(self.init, key, self.env_params)
         found = self.checkpoints.restore(("state",)) if exists else None
         if found is None:
-            self.state = self.init(key, self.env_params)
-            if init_params is not None:
-                self.state = self.state.replace(params=_fitting(init_params, shapes.params))
+            self.state, report = _warm(self.init(key, self.env_params), warm_start)
         else:
             # copied: the chunk donates its input, which must not be memory that NumPy owns
             self.state = jax.tree.map(jnp.copy, from_arrays(shapes, found[0]["state"]))
-            self.best_score = found[1]["best_score"]
+            self.best_score, report = found[1]["best_score"], []
         self.iteration = int(self.state.iteration)
         self.checkpoints.remove_newer(self.iteration)
         self.best.remove_newer(self.iteration)
         if not exists:
             write_run(self.run_dir, run)
         self._open_logs(resumed=found is not None)
+        for line in report:
+            self.terminal.say(f"warm start: {line}")
 
     def _open_logs(self, resumed: bool) -> None:
         config = self.config
@@ -310,6 +312,11 @@ def _programs(env: Any, config: PPOConfig, params_schedule: ParamsSchedule | Non
     return jax.jit(trainer.init), jax.jit(chunk, donate_argnums=0)
 
 
-def _fitting(given: Any, wanted: Any) -> Any:
-    """Given network parameters, checked against the network's shapes."""
-    return from_arrays(wanted, to_arrays(given))
+def _warm(state: TrainState, policy: Policy | None) -> tuple[TrainState, list[str]]:
+    """The first state of a run with what fits of a policy, and what was done."""
+    if policy is None:
+        return state, []
+    params, report = transfer_parameters(policy.params, state.params)
+    moments = transfer_moments(policy.moments, state.obs_moments)
+    # copied: the chunk donates the state, and the policy must outlive it
+    return state.replace(params=params, obs_moments=jax.tree.map(jnp.copy, moments)), report

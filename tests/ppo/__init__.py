@@ -1,0 +1,1 @@
+"""Tests of the trainer; they know nothing of markets."""
