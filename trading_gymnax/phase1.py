@@ -281,7 +281,15 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     def _transition(
         self, state: EnvState, action: jax.Array, params: EnvParams
     ) -> tuple[EnvState, jax.Array, jax.Array, dict[str, jax.Array]]:
-        """Section 3: from a decision bar over its outcome bar to the next decision bar."""
+        return self.play(state, action, params)[:4]
+
+    def play(
+        self, state: EnvState, action: jax.Array, params: EnvParams
+    ) -> tuple[EnvState, jax.Array, jax.Array, dict[str, jax.Array], rules.Fill]:
+        """Section 3: from a decision bar over its outcome bar to the next decision bar.
+
+        Returns state, reward, terminated, info, and the fill with its prices; builds no observation, resets nothing.
+        """
         now, bar = pair_of_bars(params.market, state.market_id, state.step_idx)
         terms = self._terms(state.market_id, params)
         before = state
@@ -302,7 +310,8 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         state = self._next_decision(state, bar, done_reason != 0, reached, fill.must_flat, params)
         over_time = state.time >= params.max_steps_in_episode
         fill = fill._replace(done_reason=rules.truncation_reason(done_reason, over_time, state.data_end))
-        return state, self._reward(before, state, fill, terms, params), state.terminated, self._info(state, fill)
+        reward = self._reward(before, state, fill, terms, params)
+        return state, reward, state.terminated, self._info(state, fill), fill
 
     def _mask(self, state: EnvState, now: Bar, terms: rules.Terms, params: EnvParams) -> jax.Array:
         return rules.entry_mask(state, now, terms, params)
