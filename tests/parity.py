@@ -79,7 +79,7 @@ class Parity:
         self.params = self.env.default_params
         self.reference = ReferenceEnv(tables, phase=phase, **shape)
         self.state_names = [f.name for f in dataclasses.fields(self.env.State) if in_reference(f.name)]
-        mapped = {name: 0 for name in random_params(np.random.default_rng(0), phase)}
+        mapped = dict.fromkeys(random_params(np.random.default_rng(0), phase), 0)
         axes = {f.name: mapped.get(f.name) for f in dataclasses.fields(self.params)}
         in_axes = type(self.params)(**axes)
         self._play = jax.jit(jax.vmap(self._episode, in_axes=(0, in_axes, in_axes, 0, 0, 0, 0)))
@@ -119,14 +119,21 @@ class Parity:
         keys = jax.random.split(jax.random.key(seed), num_episodes)
         columns = np.array(starts, np.int32).T
         first, played = self._play(
-            keys, self._batch(early), self._batch(late), jnp.asarray(switch, jnp.int32), *map(jnp.asarray, columns), jnp.asarray(forced, jnp.int32)
+            keys,
+            self._batch(early),
+            self._batch(late),
+            jnp.asarray(switch, jnp.int32),
+            *map(jnp.asarray, columns),
+            jnp.asarray(forced, jnp.int32),
         )
         first, played = jax.tree.map(np.asarray, (first, played))
         steps = 0
         for i in range(num_episodes):
             where = f"seed {seed}, episode {i}, market {starts[i][0]}, bar {starts[i][1]}, switch {switch[i]}"
             episode = jax.tree.map(lambda x, i=i: x[i], played)
-            steps += self._replay(where, early[i], late[i], int(switch[i]), starts[i], int(forced[i]), first[0][i], episode)
+            steps += self._replay(
+                where, early[i], late[i], int(switch[i]), starts[i], int(forced[i]), first[0][i], episode
+            )
         return steps
 
     def _start(self, rng: np.random.Generator, params: dict[str, Any]) -> tuple[int, int]:

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from .parity import Parity
 from trading_gymnax.data import Bars, load_bars
 from trading_gymnax.synthetic import SYNTH, regime
 
 from .handmade import flat, make_bars
+from .parity import Parity
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +23,11 @@ def synthetic() -> list[Bars]:
 @pytest.fixture(scope="module")
 def real(shared_data) -> list[Bars]:
     """The real NQ, ES and YM bars, half days, holes and all."""
-    nq = load_bars(
-        shared_data / "NQ_H25_1min_ninjatrader.parquet", "NQ", timestamps_mark="end", repair="stray_prints"
-    )
-    return [nq, *(load_bars(shared_data / f"{name}_1min_tradingview_2022-01.parquet", name) for name in ("ES", "YM"))]
+    nq = load_bars(shared_data / "NQ_H25_1min_ninjatrader.parquet", "NQ", timestamps_mark="end", repair="stray_prints")
+    return [
+        nq,
+        *(load_bars(shared_data / f"{name}_1min_tradingview_2022-01.parquet", name) for name in ("ES", "YM")),
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,9 @@ def stepper(env, num_envs, num_steps, step):
     @jax.jit
     def play(key, params):
         _, start = jax.vmap(env.reset, (0, None))(jax.random.split(key, num_envs), params)
-        return jax.lax.scan(functools.partial(one, params), start, jax.random.split(jax.random.fold_in(key, 1), num_steps))[1]
+        return jax.lax.scan(
+            functools.partial(one, params), start, jax.random.split(jax.random.fold_in(key, 1), num_steps)
+        )[1]
 
     return play
 
@@ -79,7 +81,7 @@ def assert_trees_equal(one, other):
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
 
-# -- gymnax ---------------------------------------------------------------------------------------------------------
+# -- gymnax --
 
 
 def test_make_without_a_file_gives_the_documented_shapes():
@@ -104,18 +106,14 @@ def test_importing_again_registers_once():
 def test_params_none_takes_the_defaults(env):
     obs, state = env.reset(jax.random.key(0))
     assert_trees_equal((obs, state), env.reset(jax.random.key(0), env.default_params))
-    assert_trees_equal(
-        env.step(jax.random.key(1), state, 1), env.step(jax.random.key(1), state, 1, env.default_params)
-    )
+    assert_trees_equal(env.step(jax.random.key(1), state, 1), env.step(jax.random.key(1), state, 1, env.default_params))
 
 
 @pytest.mark.parametrize("make", [TradingPhase1, TradingPhase2])
 def test_stock_step_gives_the_same(make):
     """gymnax's own `step` on the same environment, ends included: all six values equal, bit for bit."""
     env = make(three_days(), min_bars_left=10, trailing_dd_limit=300.0)
-    stock = random_steps(
-        env, env.default_params, 16, 150, step=lambda *args: environment.Environment.step(env, *args)
-    )
+    stock = random_steps(env, env.default_params, 16, 150, step=lambda *args: environment.Environment.step(env, *args))
     ours = random_steps(env, env.default_params, 16, 150)
     assert bool(ours[5].any())
     assert_trees_equal(stock, ours)
@@ -166,7 +164,7 @@ def test_deepcopy_shares_the_arrays_and_pickle_keeps_them(env):
     assert {env: 1}[env] == 1
 
 
-# -- starts ---------------------------------------------------------------------------------------------------------
+# -- starts --
 
 
 def starts(env, params, count=4_000) -> np.ndarray:
@@ -248,7 +246,7 @@ def test_two_markets_are_drawn_by_weight_and_never_in_the_padding():
     assert params.market.tick_cents.tolist() == [1250, 500]
 
 
-# -- rewards ---------------------------------------------------------------------------------------------------------
+# -- rewards --
 
 
 @given(seed=st.integers(0, 2**31 - 1), limit=st.sampled_from([100.0, 500.0, 15_000.0]))
@@ -286,7 +284,7 @@ def test_truncation_leaves_the_position_open(env):
     assert int(info["done_reason"]) == DoneReason.TIME_LIMIT
 
 
-# -- parameters and programs ------------------------------------------------------------------------------------------
+# -- parameters and programs --
 
 
 def test_values_of_any_kind_share_one_program(env):

@@ -45,7 +45,9 @@ class MarketData:
     as an argument of jitted functions, inside `EnvParams`; closed over, they would be baked into the program.
     """
 
-    bars: jax.Array  # open, high, low, close, time, scheduled close, 2*session + breaks, bits of ATR: int32 [M, T + 1, 8]
+    bars: (
+        jax.Array
+    )  # open, high, low, close, time, scheduled close, 2*session + breaks, bits of ATR: int32 [M, T + 1, 8]
     features: jax.Array  # per bar: F, hour/24, time, minutes to scheduled close: float32 [M, T, F + 3]
     close_minute: jax.Array  # UTC minute of the close since 1970, int32 [M, T]
     sessions: jax.Array  # start, end, scheduled close, last bar's time, first decision, first finite: int32 [M, S, 6]
@@ -161,8 +163,15 @@ def session_hours(rth_open: Any, rth_close: Any, start_minute: Any, xp: Any = jn
 
     rint(60 h) in float32; opening at the session's start is minute 0, closing at it minute 1440.
     """
-    opening, closing = (xp.rint(xp.float32(60) * xp.asarray(h, xp.float32)).astype(xp.int32) for h in (rth_open, rth_close))
+    opening, closing = (
+        xp.rint(xp.float32(60) * xp.asarray(h, xp.float32)).astype(xp.int32) for h in (rth_open, rth_close)
+    )
     return (opening - start_minute) % 1440, (closing - start_minute - 1) % 1440 + 1
+
+
+def of_market(values: jax.Array, market_id: jax.Array) -> jax.Array:
+    """The market's row of an [M, ...] array; without a gather where there is one market."""
+    return values[0] if values.shape[0] == 1 else values[market_id]
 
 
 def pair_of_bars(market: MarketData, market_id: jax.Array, bar: jax.Array) -> tuple[Bar, Bar]:
@@ -242,7 +251,14 @@ def load_market_data(source: Any, market: str | ContractSpec | None = None, **op
 def _bar_rows(table: Bars) -> np.ndarray:
     """The packed row of each bar, int32 [T + 1, 8]; the last row twice, so that every bar has one behind it."""
     breaks = np.append(table.session[1:] != table.session[:-1], False)
-    columns = [table.open, table.high, table.low, table.close, table.time, table.scheduled_close[table.session]]
+    columns = [
+        table.open,
+        table.high,
+        table.low,
+        table.close,
+        table.time,
+        table.scheduled_close[table.session],
+    ]
     columns += [2 * table.session + breaks, table.atr.astype(np.float32).view(np.int32)]
     rows = np.stack(columns, axis=1).astype(np.int32)
     return np.concatenate([rows, rows[-1:]])
@@ -257,7 +273,12 @@ def _feature_rows(table: Bars) -> np.ndarray:
 def _session_rows(table: Bars) -> np.ndarray:
     """The packed row of each session, int32 [S, 6]."""
     ones = np.ones_like(table.session_start)
-    columns = [table.session_start, table.session_end, table.scheduled_close, table.time[table.session_end - 1]]
+    columns = [
+        table.session_start,
+        table.session_end,
+        table.scheduled_close,
+        table.time[table.session_end - 1],
+    ]
     columns += [table.first_decision_bar * ones, table.first_finite_bar * ones]
     return np.stack(columns, axis=1).astype(np.int32)
 

@@ -17,13 +17,35 @@ from trading_gymnax.rules import HIGH_WATER_MODES
 
 MAX_USD = 10_000_000  # dollars; larger finite amounts would not fit int32 cents
 _PER_MARKET = ("commission_per_side", "reward_scale", "market_weights")
-_NOT_NEGATIVE = (
-    "risk_per_trade position_size max_contracts sl_atr_mult tp_sl_ratio min_stop_ticks slippage_ticks "
-    "slippage_atr_mult stop_slippage_ticks stop_slippage_atr_mult target_through_ticks trailing_dd_limit "
-    "daily_loss_limit profit_target floor_lock min_bars_left market_weights trail_atr_mult be_min_profit_atr"
-).split()
-_USD = "initial_balance risk_per_trade trailing_dd_limit floor_lock daily_loss_limit profit_target".split()
-_MAY_BE_INF = "trailing_dd_limit floor_lock daily_loss_limit profit_target".split()
+_NOT_NEGATIVE = [
+    "risk_per_trade",
+    "position_size",
+    "max_contracts",
+    "sl_atr_mult",
+    "tp_sl_ratio",
+    "min_stop_ticks",
+    "slippage_ticks",
+    "slippage_atr_mult",
+    "stop_slippage_ticks",
+    "stop_slippage_atr_mult",
+    "target_through_ticks",
+    "trailing_dd_limit",
+    "daily_loss_limit",
+    "profit_target",
+    "min_bars_left",
+    "market_weights",
+    "trail_atr_mult",
+    "be_min_profit_atr",
+]
+_USD = [
+    "initial_balance",
+    "risk_per_trade",
+    "trailing_dd_limit",
+    "floor_lock",
+    "daily_loss_limit",
+    "profit_target",
+]
+_MAY_BE_INF = ["trailing_dd_limit", "floor_lock", "daily_loss_limit", "profit_target"]
 
 
 def _field(default: Any, dtype: Any) -> Any:
@@ -44,7 +66,6 @@ def _bool(default: bool) -> Any:
 
 def casting_replace(cls: type) -> type:
     """Give a flax dataclass of parameters the `replace` that casts, derives and checks."""
-
 
     def replace(self: Any, **updates: Any) -> Any:
         """A copy with some fields changed, each cast to its dtype.
@@ -67,40 +88,40 @@ class EnvParams(environment.EnvParams):
     Amounts are dollars (inf switches a rule off), hours are New York clock hours, `[M]` has one value a market.
     """
 
-    max_steps_in_episode: int = _int(450)  # steps until truncation
-    market: MarketData = None  # bars of all markets  # type: ignore[assignment]
-    initial_balance: float = _float(50_000.0)  # dollars at reset
-    position_size: int = _int(1)  # contracts of an entry, unless risk_per_trade > 0
-    risk_per_trade: float = _float(0.0)  # dollars risked to the stop; 0: position_size contracts
-    max_contracts: int = _int(10)  # most contracts that risk_per_trade may choose
-    sl_atr_mult: float = _float(1.5)  # stop distance, in ATR of the decision bar
-    tp_sl_ratio: float = _float(3.0)  # target distance, in stop distances
-    min_stop_ticks: int = _int(4)  # least stop distance, ticks
-    slippage_ticks: int = _int(1)  # entries and closing orders fill worse by this
-    slippage_atr_mult: float = _float(0.0)  # and by this share of ATR
-    stop_slippage_ticks: int = _int(1)  # stop orders fill worse by this
-    stop_slippage_atr_mult: float = _float(0.0)  # and by this share of ATR
-    target_through_ticks: int = _int(1)  # price must trade this far beyond a target to fill it
-    commission_per_side: float = _float(None)  # dollars per contract at entry and at exit, [M]; a scalar serves all
-    fill_at_close: bool = _bool(False)  # entries fill at the close of the decision bar instead of the next open
-    stop_first: bool = _bool(True)  # in a bar that holds stop and target, the stop came first
-    trailing_dd_limit: float = _float(15_000.0)  # dollars below the high-water mark at which the account fails
-    high_water_mode: int = _int(0)  # 0 BAR_CLOSE, 1 INTRABAR, 2 END_OF_DAY
-    floor_lock: float = _float(float("inf"))  # the floor rises no further than initial balance + this
-    daily_loss_limit: float = _float(float("inf"))  # dollars lost in a session that end the day
-    daily_loss_fails: bool = _bool(False)  # the daily limit ends the episode even where sessions do not
-    profit_target: float = _float(float("inf"))  # dollars of profit that end the episode as passed
-    rth_open: float = _float(9.5)  # entries from this hour on
-    rth_close: float = _float(16 + 59 / 60)  # flat from this hour on
-    terminate_at_session_end: bool = _bool(True)  # False: sleep until the next usable session
-    random_start_fraction: float = _float(0.5)  # share of resets at a random bar instead of the first
-    min_bars_left: int = _int(30)  # bars before must-flat that a random start leaves
-    forced_entry_fraction: float = _float(0.0)  # share of episodes whose first mask allows one entry only
-    reward_scale: float = _float(None)  # dollars that make a reward of 1, [M]; default: the view's median R
-    reward_realized: bool = _bool(False)  # reward the change of balance instead of equity
-    pass_reward: float = _float(0.0)  # added to the reward at PROFIT_TARGET
-    violation_penalty: float = _float(0.0)  # taken from the reward at DRAWDOWN
-    market_weights: float = _float(1.0)  # how often each market is drawn at reset, relative, [M]
+    max_steps_in_episode: jax.Array = _int(450)  # steps until truncation
+    market: MarketData = struct.field(default=None)  # bars of all markets
+    initial_balance: jax.Array = _float(50_000.0)  # dollars at reset
+    position_size: jax.Array = _int(1)  # contracts of an entry, unless risk_per_trade > 0
+    risk_per_trade: jax.Array = _float(0.0)  # dollars risked to the stop; 0: position_size contracts
+    max_contracts: jax.Array = _int(10)  # most contracts that risk_per_trade may choose
+    sl_atr_mult: jax.Array = _float(1.5)  # stop distance, in ATR of the decision bar
+    tp_sl_ratio: jax.Array = _float(3.0)  # target distance, in stop distances
+    min_stop_ticks: jax.Array = _int(4)  # least stop distance, ticks
+    slippage_ticks: jax.Array = _int(1)  # entries and closing orders fill worse by this
+    slippage_atr_mult: jax.Array = _float(0.0)  # and by this share of ATR
+    stop_slippage_ticks: jax.Array = _int(1)  # stop orders fill worse by this
+    stop_slippage_atr_mult: jax.Array = _float(0.0)  # and by this share of ATR
+    target_through_ticks: jax.Array = _int(1)  # price must trade this far beyond a target to fill it
+    commission_per_side: jax.Array = _float(None)  # dollars per contract at entry and at exit, [M]; a scalar serves all
+    fill_at_close: jax.Array = _bool(False)  # entries fill at the close of the decision bar instead of the next open
+    stop_first: jax.Array = _bool(True)  # in a bar that holds stop and target, the stop came first
+    trailing_dd_limit: jax.Array = _float(15_000.0)  # dollars below the high-water mark at which the account fails
+    high_water_mode: jax.Array = _int(0)  # 0 BAR_CLOSE, 1 INTRABAR, 2 END_OF_DAY
+    floor_lock: jax.Array = _float(float("inf"))  # the floor rises no further than initial balance + this
+    daily_loss_limit: jax.Array = _float(float("inf"))  # dollars lost in a session that end the day
+    daily_loss_fails: jax.Array = _bool(False)  # the daily limit ends the episode even where sessions do not
+    profit_target: jax.Array = _float(float("inf"))  # dollars of profit that end the episode as passed
+    rth_open: jax.Array = _float(9.5)  # entries from this hour on
+    rth_close: jax.Array = _float(16 + 59 / 60)  # flat from this hour on
+    terminate_at_session_end: jax.Array = _bool(True)  # False: sleep until the next usable session
+    random_start_fraction: jax.Array = _float(0.5)  # share of resets at a random bar instead of the first
+    min_bars_left: jax.Array = _int(30)  # bars before must-flat that a random start leaves
+    forced_entry_fraction: jax.Array = _float(0.0)  # share of episodes whose first mask allows one entry only
+    reward_scale: jax.Array = _float(None)  # dollars that make a reward of 1, [M]; default: the view's median R
+    reward_realized: jax.Array = _bool(False)  # reward the change of balance instead of equity
+    pass_reward: jax.Array = _float(0.0)  # added to the reward at PROFIT_TARGET
+    violation_penalty: jax.Array = _float(0.0)  # taken from the reward at DRAWDOWN
+    market_weights: jax.Array = _float(1.0)  # how often each market is drawn at reset, relative, [M]
 
     @classmethod
     def create(cls, market: MarketData, **fields: Any) -> Self:
@@ -111,14 +132,14 @@ class EnvParams(environment.EnvParams):
         blank = {f.name: f.default for f in dataclasses.fields(cls)}
         params = cls(**{**blank, **given, "market": market})
         if given.get("reward_scale") is None:
-            params = dataclasses.replace(params, reward_scale=median_reward_scale(params))
-        return params.replace()  # type: ignore[no-any-return,attr-defined]
+            params = dataclasses.replace(params, reward_scale=jnp.asarray(median_reward_scale(params)))
+        return params.replace()
 
 
 def median_reward_scale(params: EnvParams) -> np.ndarray:
     """Dollars of one ordinary stop in each market, float32 [M]: median R of a contract times the contracts.
 
-    With sizing by risk the contracts are those that the median R would be given. 1 where the view has no bar of a market.
+    With sizing by risk the contracts are those that the median R would be given. 1 where the view lacks a market.
     """
     risk = np.asarray(params.market.median_risk_usd)
     contracts = np.full_like(risk, float(params.position_size))
@@ -127,14 +148,20 @@ def median_reward_scale(params: EnvParams) -> np.ndarray:
     return np.where(risk > 0, risk * np.maximum(contracts, 1), 1).astype(np.float32)
 
 
+def _has_median_reward_scale(params: EnvParams) -> bool:
+    return np.array_equal(np.asarray(params.reward_scale), median_reward_scale(params))
+
+
 def _replace(self: Any, updates: dict[str, Any]) -> Any:
     _check_names(type(self), updates)
     if not isinstance(updates.get("market", self.market), MarketData):
-        raise ValueError(f"market must be a MarketData, made by load_market_data; got {type(updates['market']).__name__}")
+        raise ValueError(
+            f"market must be a MarketData, made by load_market_data; got {type(updates['market']).__name__}"
+        )
     params = dataclasses.replace(self, **updates)
-    if "reward_scale" not in updates and _is_concrete(self) and _is_concrete(params):
-        if self.reward_scale is not None and np.array_equal(np.asarray(self.reward_scale), median_reward_scale(self)):
-            params = dataclasses.replace(params, reward_scale=median_reward_scale(params))
+    concrete = _is_concrete(self) and _is_concrete(params) and self.reward_scale is not None
+    if concrete and "reward_scale" not in updates and _has_median_reward_scale(self):
+        params = dataclasses.replace(params, reward_scale=jnp.asarray(median_reward_scale(params)))
     fields = {f.name: f.metadata["dtype"] for f in dataclasses.fields(params) if f.name != "market"}
     cast = {name: _cast(name, getattr(params, name), dtype, params.market) for name, dtype in fields.items()}
     params = dataclasses.replace(params, **cast)
@@ -147,7 +174,7 @@ def _cast(name: str, value: Any, dtype: Any, market: MarketData) -> jax.Array:
     if isinstance(value, str | bytes | None):
         raise ValueError(f"{name} must be a number, got {value!r}")
     if isinstance(value, jax.core.Tracer):
-        array = value.astype(dtype)
+        array: Any = value.astype(dtype)
     else:
         array = np.asarray(value)
         if array.dtype.kind not in "biuf":
@@ -174,9 +201,9 @@ def _check_names(cls: type, updates: dict[str, Any]) -> None:
 
 def _is_concrete(params: EnvParams) -> bool:
     leaves = jax.tree.leaves(params)
-    return all(isinstance(leaf, bool | int | float | list | np.generic | np.ndarray | jax.Array) for leaf in leaves) and not any(
-        isinstance(leaf, jax.core.Tracer) for leaf in leaves
-    )
+    return all(
+        isinstance(leaf, bool | int | float | list | np.generic | np.ndarray | jax.Array) for leaf in leaves
+    ) and not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
 
 
 def _check_values(params: EnvParams) -> None:
@@ -187,7 +214,9 @@ def _check_values(params: EnvParams) -> None:
         if name in _NOT_NEGATIVE and np.any(value < 0):
             raise ValueError(f"{name} must not be negative, got {value}")
         if name in _USD and np.any(np.isfinite(value) & (np.abs(value) > MAX_USD)):
-            raise ValueError(f"{name} must be at most {MAX_USD:,} dollars, or inf where the rule may be off; got {value}")
+            raise ValueError(
+                f"{name} must be at most {MAX_USD:,} dollars, or inf where the rule may be off; got {value}"
+            )
     for name in ("random_start_fraction", "forced_entry_fraction"):
         if np.any((values[name] < 0) | (values[name] > 1)):
             raise ValueError(f"{name} is a share between 0 and 1, got {values[name]}")

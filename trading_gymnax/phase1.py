@@ -5,31 +5,25 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from trading_gymnax import rules
+from trading_gymnax import observation, rules, starts
 from trading_gymnax.market import (
     CLOCK_COLUMNS,
-    CLOSE_MINUTE,
-    FIRST_DECISION,
-    FIRST_FINITE,
-    LAST_TIME,
-    MINUTES,
     Bar,
     MarketData,
     load_market_data,
+    of_market,
     pair_of_bars,
     session_hours,
 )
 from trading_gymnax.params import EnvParams
 
-DAY_MINUTES = 390  # regular trading hours; the unit of the observation's clocks
 _BOUND = 1e30  # of the observation space: finite, so that it can be sampled
 
 
@@ -69,16 +63,9 @@ class EnvState(environment.EnvState):
 
 
 _POSITION_FIELDS = (
-    "position contracts entry_price sl_price tp_price initial_stop_ticks position_entry_step entry_balance"
-).split()
-
-
-class SessionPlan(NamedTuple):
-    """Where episodes may start under the present parameters; depends on no state, so vmap computes it once."""
-
-    by_rank: jax.Array  # n-th usable session: first decision bar, number of random starts; int32 [M, S, 2]
-    usable_count: jax.Array  # int32 [M]
-    next_start: jax.Array  # first decision bar of the next usable session after s, -1 if none; int32 [M, S]
+    *("position", "contracts", "entry_price", "sl_price", "tp_price"),
+    *("initial_stop_ticks", "position_entry_step", "entry_balance"),
+)
 
 
 class TradingPhase1(environment.Environment[EnvState, EnvParams]):
@@ -113,8 +100,8 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     in `info["done_reason"]`. Where the rule book is silent:
     - sessions are usable, and starts are drawn, under the hours of the present parameters;
     - the size of an order and a forced side restrict the mask, not where episodes start;
-    - a random start leaves `min_bars_left` bars of the data before must-flat; a session too short for that starts at its
-      first entry-allowed bar; no episode starts at the last bar of the table;
+    - a random start leaves `min_bars_left` bars of the data before must-flat; a session too short for that starts at
+      its first entry-allowed bar; no episode starts at the last bar of the table;
     - HOLD is illegal, too, at the first decision of a forced start;
     - the last bar of the table does not force a position flat: the episode is truncated with it open;
     - a session's number counts from 1, and bars held from the entry bar on.
@@ -155,7 +142,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         rth = {"rth_open": table.rth[0], "rth_close": table.rth[1]}
         self._default_params = self.Params.create(table, **{**rth, **fields})
 
-    # -- gymnax interface ---------------------------------------------------------------------------------------------
+    # -- gymnax interface --
 
     @property
     def default_params(self) -> EnvParams:
@@ -249,7 +236,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
             last = int(params.market.num_bars[m]) - 2
             if not first <= int(bar) <= last:
                 raise ValueError(f"bar {int(bar)} cannot be a decision bar: choose one from {first} to {last}")
-        return self._reset_at(params, jnp.asarray(market_id, jnp.int32), jnp.asarray(bar, jnp.int32))  # type: ignore[no-any-return]
+        return self._reset_at(params, jnp.asarray(market_id, jnp.int32), jnp.asarray(bar, jnp.int32))
 
     def observe(self, key: Any, state: EnvState, action: Any, params: EnvParams) -> jax.Array:
         """Observation of a state, float32 `obs_shape`; a function of state and params alone."""
@@ -276,19 +263,13 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         """A second environment that shares the arrays, which nothing can change."""
         return copy.copy(self)
 
-    # -- the rule book, in its order ----------------------------------------------------------------------------------
+    # -- the rule book, in its order --
 
-    def _transition(
-        self, state: EnvState, action: jax.Array, params: EnvParams
-    ) -> tuple[EnvState, jax.Array, jax.Array, dict[str, jax.Array]]:
-        return self.play(state, action, params)[:4]
+    def play(self, state: EnvState, action: jax.Array, params: EnvParams) -> tuple[EnvState, jax.Array, rules.Fill]:
+        """Section 3, from a decision bar over its outcome bar to the next decision bar, without auto-reset.
 
-    def play(
-        self, state: EnvState, action: jax.Array, params: EnvParams
-    ) -> tuple[EnvState, jax.Array, jax.Array, dict[str, jax.Array], rules.Fill]:
-        """Section 3: from a decision bar over its outcome bar to the next decision bar.
-
-        Returns state, reward, terminated, info, and the fill with its prices; builds no observation, resets nothing.
+        Returns the state (its `terminated` and `data_end` say how it ended), the reward float32, and what happened to
+        the position.
         """
         now, bar = pair_of_bars(params.market, state.market_id, state.step_idx)
         terms = self._terms(state.market_id, params)
@@ -310,8 +291,13 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         state = self._next_decision(state, bar, done_reason != 0, reached, fill.must_flat, params)
         over_time = state.time >= params.max_steps_in_episode
         fill = fill._replace(done_reason=rules.truncation_reason(done_reason, over_time, state.data_end))
-        reward = self._reward(before, state, fill, terms, params)
-        return state, reward, state.terminated, self._info(state, fill), fill
+        return state, self._reward(before, state, fill, terms, params), fill
+
+    def _transition(
+        self, state: EnvState, action: jax.Array, params: EnvParams
+    ) -> tuple[EnvState, jax.Array, jax.Array, dict[str, jax.Array]]:
+        state, reward, fill = self.play(state, action, params)
+        return state, reward, state.terminated, self._info(state, fill)
 
     def _mask(self, state: EnvState, now: Bar, terms: rules.Terms, params: EnvParams) -> jax.Array:
         return rules.entry_mask(state, now, terms, params)
@@ -350,10 +336,10 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     ) -> EnvState:
         """Go on at the outcome bar, or sleep until the next usable session of the view."""
         market, played = params.market, state.step_idx + 1
-        next_start = _pick(self._plan(params).next_start, state.market_id)[bar.session]
+        next_start = of_market(self._plan(params).next_start, state.market_id)[bar.session]
         night = (must_flat | limit_reached) & ~terminated
         sleeps = night & (next_start >= 0)
-        table_ends = played + 1 >= _pick(market.num_bars, state.market_id)
+        table_ends = played + 1 >= of_market(market.num_bars, state.market_id)
         return state.replace(
             time=state.time + 1,
             step_idx=jnp.where(sleeps, next_start, played),
@@ -382,107 +368,50 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         market = params.market
         opening, closing = session_hours(params.rth_open, params.rth_close, market.session_start_minute)
         return rules.Terms(
-            tick_cents=_pick(market.tick_cents, market_id),
-            commission=_pick(rules.cents(params.commission_per_side), market_id),
-            open_minute=_pick(opening, market_id),
-            close_minute=_pick(closing, market_id),
-            bar_minutes=_pick(market.bar_minutes, market_id),
-            reward_scale=_pick(params.reward_scale, market_id),
+            tick_cents=of_market(market.tick_cents, market_id),
+            commission=of_market(rules.cents(params.commission_per_side), market_id),
+            open_minute=of_market(opening, market_id),
+            close_minute=of_market(closing, market_id),
+            bar_minutes=of_market(market.bar_minutes, market_id),
+            reward_scale=of_market(params.reward_scale, market_id),
         )
 
-    # -- starts (section 2) -------------------------------------------------------------------------------------------
-
-    def _plan(self, params: EnvParams) -> SessionPlan:
-        """Decision ranges of all sessions under the present hours."""
-        market = params.market
-        opening, closing = session_hours(params.rth_open, params.rth_close, market.session_start_minute)
-        flat = jnp.minimum(closing[:, None], market.sessions[..., CLOSE_MINUTE])
-        warm = jnp.maximum(market.sessions[..., FIRST_DECISION], market.sessions[..., FIRST_FINITE] + self.window - 1)
-        first = jnp.maximum(_first_bar_at(market, jnp.broadcast_to(opening[:, None], flat.shape)), warm)
-        flat_bar = _first_bar_at(market, flat)
-        end = jnp.minimum(_first_bar_at(market, flat - market.bar_minutes[:, None]), market.num_bars[:, None] - 1)
-        random_starts = jnp.clip(jnp.minimum(end, flat_bar - params.min_bars_left) - first, 0)
-
-        index = jnp.arange(flat.shape[1], dtype=jnp.int32)[None]
-        in_view = (index >= market.view[:, :1]) & (index < market.view[:, 1:])
-        usable = in_view & (first < end) & (market.sessions[..., LAST_TIME] >= flat - 5)
-        rank = jnp.where(usable, jnp.cumsum(usable, axis=1) - 1, flat.shape[1])
-        rows = jnp.stack([first, random_starts], axis=-1)
-        by_rank = jax.vmap(lambda at, row: jnp.zeros_like(row).at[at].set(row, mode="drop"))(rank, rows)
-        following = jax.lax.cummin(jnp.where(usable, index, flat.shape[1]), axis=1, reverse=True)
-        after = jnp.concatenate([following[:, 1:], jnp.full_like(following[:, :1], flat.shape[1])], axis=1)
-        starts = jnp.take_along_axis(first, jnp.minimum(after, flat.shape[1] - 1), axis=1)
-        next_start = jnp.where(after < flat.shape[1], starts, -1)
-        return SessionPlan(by_rank, usable.sum(axis=1, dtype=jnp.int32), next_start)
+    # -- starts (section 2) --
 
     def _fresh_state(self, key: jax.Array, params: EnvParams) -> EnvState:
-        """A market by its weight, one of its usable sessions, then its first entry-allowed bar or a random one."""
-        plan = self._plan(params)
-        bits = jax.random.bits(key, (6,), jnp.uint32)
-        weights = jnp.where(plan.usable_count > 0, params.market_weights, 0.0)
-        shares = jnp.cumsum(weights) / weights.sum()
-        market_id = jnp.sum(_share(bits[0]) >= shares[:-1], dtype=jnp.int32)
-        rank = _below(bits[1], _pick(plan.usable_count, market_id))
-        first, random_starts = _pick(plan.by_rank, market_id)[rank]
-        at_random = (_share(bits[2]) < params.random_start_fraction) & (random_starts > 0)
-        bar = first + jnp.where(at_random, _below(bits[3], random_starts), 0)
-        forced = _share(bits[4]) < params.forced_entry_fraction
-        forced_side = jnp.where(forced, 2 * (bits[5] >> 31).astype(jnp.int32) - 1, 0)
-        return self._new_account(params, market_id, bar, forced_side)
+        return self._new_account(params, *starts.draw_start(key, params, self._plan(params)))
+
+    def _plan(self, params: EnvParams) -> starts.SessionPlan:
+        return starts.session_plan(params, self.window)
 
     def _new_account(self, params: EnvParams, market_id: jax.Array, bar: jax.Array, forced_side: jax.Array) -> EnvState:
         balance, limit = rules.cents(params.initial_balance), rules.cents(params.trailing_dd_limit)
         zeros = {name: jnp.int32(0) for name in self.State.__dataclass_fields__}
         flags = {name: jnp.bool_(False) for name in ("day_over", "terminated", "data_end")}
-        account = {"initial_balance": balance, "balance": balance, "equity": balance, "high_water_mark": balance}
+        account = {
+            "initial_balance": balance,
+            "balance": balance,
+            "equity": balance,
+            "high_water_mark": balance,
+        }
         account |= {"session_start_equity": balance, "trailing_limit": limit, "session_number": jnp.int32(1)}
         place = {"step_idx": bar, "market_id": market_id, "forced_side": forced_side}
         floor = rules.floor_of(balance, limit, balance, params)
         return self.State(**{**zeros, **flags, **account, **place, "floor": floor})
 
-    # -- observation (section 5) --------------------------------------------------------------------------------------
+    # -- observation (section 5) --
 
     def _observation(self, state: EnvState, params: EnvParams) -> jax.Array:
         """Window, position, and the account where asked for; float32 `obs_shape`."""
         now, _ = pair_of_bars(params.market, state.market_id, state.step_idx)
-        parts = [self._window(state, params), self._position_features(state, now, params)]
+        parts = [observation.market_window(state, params, self.window), self._position_features(state, now)]
         if self.account_features:
-            parts.append(self._account_features(state, params))
+            parts.append(observation.account_features(state, params))
         return jnp.concatenate(parts)
 
-    def _window(self, state: EnvState, params: EnvParams) -> jax.Array:
-        """The last bars' features and clocks, flat. One slice of neighbouring numbers and no concatenation: this is the
-        largest part of a step, and the clocks are turned in place."""
-        market, columns = params.market, self.num_features + CLOCK_COLUMNS
-        tape = market.features.reshape(market.num_markets, -1)
-        size, start = self.window * columns, (state.step_idx - self.window + 1) * columns
-        numbers = jax.lax.dynamic_slice(tape, (state.market_id, start), (1, size))[0]
-        before = jax.lax.dynamic_slice(tape, (state.market_id, start - 1), (1, size))[0]  # time, beside its neighbour
-        opening, closing = session_hours(params.rth_open, params.rth_close, market.session_start_minute)
-        opened, closed = (_pick(x, state.market_id).astype(jnp.float32) for x in (opening, closing))
-        column = np.arange(size) % columns
-        to_flat = jnp.minimum(closed - before, numbers)
-        numbers = jnp.where(column == columns - 1, to_flat / DAY_MINUTES, numbers)
-        return jnp.where(column == columns - 2, (numbers - opened) / DAY_MINUTES, numbers)
-
-    def _position_features(self, state: EnvState, now: Bar, params: EnvParams) -> jax.Array:
-        side = state.position
-        ticks = jnp.stack([now.close - state.entry_price, now.close - state.sl_price, state.tp_price - now.close])
-        in_atr = (side * ticks).astype(jnp.float32) / jnp.maximum(now.atr, 1.0)
-        held = jnp.where(side != 0, state.step_idx - state.position_entry_step + 1, 0).astype(jnp.float32)
-        return jnp.concatenate([side.astype(jnp.float32)[None], in_atr, held[None] / DAY_MINUTES])
-
-    def _account_features(self, state: EnvState, params: EnvParams) -> jax.Array:
-        target, daily = rules.cents(params.profit_target), rules.cents(params.daily_loss_limit)
-        limits = jnp.stack([state.trailing_limit, target, daily])
-        on = (limits != rules.OFF) & (limits != 0)
-        counted = jnp.where(on, limits, 1)
-        profit = state.equity - state.initial_balance
-        lost = state.session_start_equity - state.equity
-        floor = jnp.where(on[0], state.floor, 0)
-        room = jnp.stack([state.equity - floor, counted[1] - profit, counted[2] - lost])
-        shares = jnp.where(on, room.astype(jnp.float32) / counted.astype(jnp.float32), 0.0)
-        return jnp.concatenate([shares, state.session_number.astype(jnp.float32)[None] / 30])
+    def _position_features(self, state: EnvState, now: Bar) -> jax.Array:
+        """Phase 2 appends the management of the stop."""
+        return observation.position_features(state, now)
 
 
 def _market_data(data: Any, market: Any, options: dict[str, Any]) -> MarketData:
@@ -500,28 +429,3 @@ def _market_data(data: Any, market: Any, options: dict[str, Any]) -> MarketData:
 
         return default_market()
     return load_market_data(data, market, **options)
-
-
-def _pick(values: jax.Array, market_id: jax.Array) -> jax.Array:
-    """The market's row of an [M, ...] array; without a gather where there is one market."""
-    return values[0] if values.shape[0] == 1 else values[market_id]
-
-
-def _first_bar_at(market: MarketData, minute: jax.Array) -> jax.Array:
-    """First bar of each session that closes at or after a minute, its end if none; int32 [M, S]."""
-    return jnp.take_along_axis(market.bar_at, jnp.clip(minute, 0, MINUTES - 1)[..., None], axis=2)[..., 0]
-
-
-def _share(bits: jax.Array) -> jax.Array:
-    """Random bits -> float32 in [0, 1)."""
-    return (bits >> 8).astype(jnp.float32) * jnp.float32(2**-24)
-
-
-def _below(bits: jax.Array, count: jax.Array) -> jax.Array:
-    """Random bits -> int32 in [0, count), each equally likely to 1 in 2^32 / count; 0 for count 0.
-
-    The upper half of the 48-bit product bits * count, for counts below 2^16.
-    """
-    count = count.astype(jnp.uint32)
-    low = ((bits & 0xFFFF) * count) >> 16
-    return (((bits >> 16) * count + low) >> 16).astype(jnp.int32)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from trading_gymnax import rules
+from trading_gymnax import observation, rules
 from trading_gymnax.market import Bar
 from trading_gymnax.params import EnvParams, _bool, _float, casting_replace
 from trading_gymnax.phase1 import EnvState, TradingPhase1
@@ -17,10 +17,10 @@ from trading_gymnax.phase1 import EnvState, TradingPhase1
 class EnvParamsPhase2(EnvParams):
     """Parameters of phase 2: those of phase 1 with a tighter account, and three for the management of stops."""
 
-    trailing_dd_limit: float = _float(2_500.0)  # dollars below the high-water mark at which the account fails
-    trail_atr_mult: float = _float(1.0)  # distance of the trailing stop, in ATR
-    be_min_profit_atr: float = _float(0.0)  # MOVE_SL_TO_BE needs an open profit above this, in ATR
-    mask_no_ops: bool = _bool(False)  # mask actions that would change nothing
+    trailing_dd_limit: jax.Array = _float(2_500.0)  # dollars below the high-water mark at which the account fails
+    trail_atr_mult: jax.Array = _float(1.0)  # distance of the trailing stop, in ATR
+    be_min_profit_atr: jax.Array = _float(0.0)  # MOVE_SL_TO_BE needs an open profit above this, in ATR
+    mask_no_ops: jax.Array = _bool(False)  # mask actions that would change nothing
 
 
 @struct.dataclass
@@ -39,8 +39,9 @@ class EnvStatePhase2(EnvState):
 
 
 _MANAGEMENT_FIELDS = (
-    "trailing_stop_active highest_profit_point be_move_count original_sl_price stop_origin"
-).split()
+    *("trailing_stop_active", "highest_profit_point", "be_move_count"),
+    *("original_sl_price", "stop_origin"),
+)
 
 
 class TradingPhase2(TradingPhase1):
@@ -75,36 +76,29 @@ class TradingPhase2(TradingPhase1):
         """Numbers about the position behind the window."""
         return super().num_position_features + 6
 
-    def _mask(self, state: EnvStatePhase2, now: Bar, terms: rules.Terms, params: EnvParamsPhase2) -> jax.Array:  # type: ignore[override]
+    def _mask(self, state: EnvStatePhase2, now: Bar, terms: rules.Terms, params: EnvParamsPhase2) -> jax.Array:
         entries = super()._mask(state, now, terms, params)
         return jnp.concatenate([entries, rules.management_mask(state, now, params)])
 
-    def _manage_stop(self, state: EnvStatePhase2, action: jax.Array, now: Bar, params: EnvParamsPhase2) -> EnvStatePhase2:  # type: ignore[override]
-        return rules.manage_stop(state, action, now, params)  # type: ignore[no-any-return]
+    def _manage_stop(
+        self, state: EnvStatePhase2, action: jax.Array, now: Bar, params: EnvParamsPhase2
+    ) -> EnvStatePhase2:
+        return rules.manage_stop(state, action, now, params)
 
-    def _note_entry(self, state: EnvStatePhase2, entered: jax.Array) -> EnvStatePhase2:  # type: ignore[override]
-        return state.replace(original_sl_price=jnp.where(entered, state.sl_price, state.original_sl_price))  # type: ignore[no-any-return,attr-defined]
+    def _note_entry(self, state: EnvStatePhase2, entered: jax.Array) -> EnvStatePhase2:
+        return state.replace(original_sl_price=jnp.where(entered, state.sl_price, state.original_sl_price))
 
-    def _stop_reason(self, state: EnvStatePhase2) -> jax.Array:  # type: ignore[override]
+    def _stop_reason(self, state: EnvStatePhase2) -> jax.Array:
         return jnp.where(state.stop_origin == 0, rules.ExitReason.STOP, state.stop_origin)
 
-    def _trail(self, state: EnvStatePhase2, bar: Bar, params: EnvParamsPhase2) -> EnvStatePhase2:  # type: ignore[override]
-        return rules.trail(state, bar, params)  # type: ignore[no-any-return]
+    def _trail(self, state: EnvStatePhase2, bar: Bar, params: EnvParamsPhase2) -> EnvStatePhase2:
+        return rules.trail(state, bar, params)
 
     def _new_account(
         self, params: EnvParams, market_id: jax.Array, bar: jax.Array, forced_side: jax.Array
     ) -> EnvStatePhase2:
         state = super()._new_account(params, market_id, bar, forced_side)
-        return state.replace(trailing_stop_active=jnp.bool_(False))  # type: ignore[no-any-return,attr-defined]
+        return state.replace(trailing_stop_active=jnp.bool_(False))
 
-    def _position_features(self, state: EnvStatePhase2, now: Bar, params: EnvParams) -> jax.Array:  # type: ignore[override]
-        side = state.position
-        ticks = jnp.stack(
-            [side * (now.close - state.entry_price), state.highest_profit_point, side * (state.sl_price - state.entry_price)]
-        )
-        in_stops = ticks.astype(jnp.float32) / jnp.maximum(state.initial_stop_ticks, 1).astype(jnp.float32)
-        flags = jnp.stack([state.trailing_stop_active, (side != 0) & (ticks[2] >= 0)]).astype(jnp.float32)
-        on = (state.trailing_limit != rules.OFF) & (state.trailing_limit != 0)
-        drawdown = (state.high_water_mark - state.equity).astype(jnp.float32)
-        drawdown = jnp.where(on, drawdown / jnp.where(on, state.trailing_limit, 1).astype(jnp.float32), 0.0)
-        return jnp.concatenate([super()._position_features(state, now, params), flags, in_stops, drawdown[None]])
+    def _position_features(self, state: EnvStatePhase2, now: Bar) -> jax.Array:
+        return jnp.concatenate([super()._position_features(state, now), observation.management_features(state, now)])

@@ -1,8 +1,8 @@
 """The rule book as pure functions of one account: integer ticks, integer cents, no framework but JAX.
 
 Each function takes the account's state (any dataclass with the fields of `EnvState`), bars and parameters, and gives
-the next state. All are written for scalars and vmapped by the caller. Where long and short mirror each other, prices are
-multiplied by the side: then "worse" is always lower, and `side * price` is called `..._up` (up is better).
+the next state. All are written for scalars and vmapped by the caller. Where long and short mirror each other, prices
+are multiplied by the side: then "worse" is always lower, and `side * price` is called `..._up` (up is better).
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from trading_gymnax.market import Bar
 
 HOLD, BUY, SELL, MOVE_SL_TO_BE, ENABLE_TRAIL, DISABLE_TRAIL = range(6)
-EXIT_REASONS = ("NONE", "STOP", "TRAIL", "BREAKEVEN", "TARGET", "LIQUIDATION", "DAILY_LOSS")
-EXIT_REASONS += ("SESSION_CLOSE", "BREACH_CLOSE")
+EXIT_REASONS = (
+    *("NONE", "STOP", "TRAIL", "BREAKEVEN", "TARGET", "LIQUIDATION", "DAILY_LOSS"),
+    *("SESSION_CLOSE", "BREACH_CLOSE"),
+)
 DONE_REASONS = ("NONE", "DRAWDOWN", "DAILY_LOSS", "PROFIT_TARGET", "SESSION_END", "TIME_LIMIT", "DATA_END")
 HIGH_WATER_MODES = ("BAR_CLOSE", "INTRABAR", "END_OF_DAY")
 BAR_CLOSE, INTRABAR, END_OF_DAY = range(3)
@@ -111,7 +113,7 @@ def flat_minute(bar: Bar, terms: Terms) -> jax.Array:
     return jnp.minimum(terms.close_minute, bar.scheduled_close)
 
 
-# -- actions and masks (section 4) -----------------------------------------------------------------------------------
+# -- actions and masks (section 4) --
 
 
 def entry_allowed(state: Any, now: Bar, terms: Terms, params: Any) -> jax.Array:
@@ -135,7 +137,9 @@ def management_mask(state: Any, now: Bar, params: Any) -> jax.Array:
     hides_no_ops = params.mask_no_ops
     break_even = holding & (profit > params.be_min_profit_atr * now.atr)
     break_even &= ~hides_no_ops | is_better(state, state.entry_price)
-    enable = holding & ~(hides_no_ops & state.trailing_stop_active & ~is_better(state, trail_candidate(state, now, params)))
+    enable = holding & ~(
+        hides_no_ops & state.trailing_stop_active & ~is_better(state, trail_candidate(state, now, params))
+    )
     disable = holding & ~(hides_no_ops & ~state.trailing_stop_active)
     return jnp.stack([break_even, enable, disable])
 
@@ -147,7 +151,7 @@ def enforce_legality(action: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax
     return jnp.where(legal, action, HOLD).astype(jnp.int32), ~legal
 
 
-# -- Phase 2: stop management (section 3, steps 2 and 9) -------------------------------------------------------------
+# -- Phase 2: stop management (section 3, steps 2 and 9) --
 
 
 def is_better(state: Any, stop: jax.Array) -> jax.Array:
@@ -164,7 +168,8 @@ def tighten_stop(state: Any, stop: jax.Array, wanted: jax.Array, origin: int) ->
     """Move the stop where `wanted` and better; returns the state and whether it moved."""
     moved = wanted & is_better(state, stop)
     state = state.replace(
-        sl_price=jnp.where(moved, stop, state.sl_price), stop_origin=jnp.where(moved, origin, state.stop_origin)
+        sl_price=jnp.where(moved, stop, state.sl_price),
+        stop_origin=jnp.where(moved, origin, state.stop_origin),
     )
     return state, moved
 
@@ -178,14 +183,14 @@ def manage_stop(state: Any, action: jax.Array, now: Bar, params: Any) -> Any:
 
 
 def trail(state: Any, bar: Bar, params: Any) -> Any:
-    """After the close of the outcome bar: the ratchet, which serves from the next bar on, and the best profit so far."""
+    """After the outcome bar's close: the ratchet, which serves from the next bar on, and the best profit so far."""
     wanted = state.trailing_stop_active & (state.position != 0)
     state, _ = tighten_stop(state, trail_candidate(state, bar, params), wanted, ExitReason.TRAIL)
     profit = state.position * (bar.close - state.entry_price)
     return state.replace(highest_profit_point=jnp.maximum(state.highest_profit_point, profit))
 
 
-# -- entry, the bar, exits (section 3, steps 3 to 7) -----------------------------------------------------------------
+# -- entry, the bar, exits (section 3, steps 3 to 7) --
 
 
 def enter(state: Any, action: jax.Array, now: Bar, bar: Bar, terms: Terms, params: Any) -> tuple[Any, jax.Array]:
@@ -299,10 +304,12 @@ def mark_to_market(state: Any, bar: Bar, terms: Terms) -> Any:
     return state.replace(equity=state.balance + open_profit)
 
 
-# -- the account (section 3, steps 8, 10 and 11) ---------------------------------------------------------------------
+# -- the account (section 3, steps 8, 10 and 11) --
 
 
-def floor_of(high_water_mark: jax.Array, trailing_limit: jax.Array, initial_balance: jax.Array, params: Any) -> jax.Array:
+def floor_of(
+    high_water_mark: jax.Array, trailing_limit: jax.Array, initial_balance: jax.Array, params: Any
+) -> jax.Array:
     """min(high-water mark - trailing limit, initial balance + floor_lock), cents; FLOOR_OFF without a limit."""
     lock = cents(params.floor_lock)
     floor = high_water_mark - jnp.where(trailing_limit == OFF, 0, trailing_limit)
