@@ -18,7 +18,7 @@ PLAIN = ContractSpec("PLAIN", 0.25, 20.0, 2.5, calendar=None)  # every weekday i
 
 
 def stamps(date: str, first: int = 0, last: int = 1380, bar_minutes: int = 1) -> list[dt.datetime]:
-    """UTC starts of the bars of the session of that date, from `first` to `last` minutes after 18:00 New York."""
+    """UTC starts of the bars of that session, from `first` to `last` minutes after 18:00 New York."""
     evening = dt.datetime.fromisoformat(date) - dt.timedelta(days=1) + dt.timedelta(hours=18)
     local = (evening + dt.timedelta(minutes=minute) for minute in range(first, last, bar_minutes))
     return [moment.replace(tzinfo=NEW_YORK).astimezone(UTC) for moment in local]

@@ -81,7 +81,7 @@ def test_every_default_feature_is_finite_from_bar_19_on() -> None:
 
 
 def test_hand_worked_atr() -> None:
-    # True ranges: 10 - 6 = 4 (the first bar has none before it), max(12, 8) - min(9, 8) = 4 with the gap from 8,
+    # True ranges: 10 - 6 = 4 (the first bar has none before it), max(12, 8) - min(9, 8) = 4,
     # max(9, 11) - min(5, 11) = 6. ATR(2): 4, 4 + (4 - 4)/2 = 4, 4 + (6 - 4)/2 = 5.
     frame = pd.DataFrame({"high": [10.0, 12.0, 9.0], "low": [6.0, 9.0, 5.0], "close": [8.0, 11.0, 6.0]})
     assert features.true_range(frame).tolist() == [4.0, 4.0, 6.0]
@@ -89,7 +89,7 @@ def test_hand_worked_atr() -> None:
 
 
 def test_hand_worked_rsi() -> None:
-    # Changes +4, -2. Gains with alpha 1/2: 4, then 4 + (0 - 4)/2 = 2; losses: 0, then 1. RSI: 100, then 2/3 of it.
+    # Changes +4, -2. Gains with alpha 1/2: 4, 4 + (0 - 4)/2 = 2; losses: 0, 1. RSI: 100, then 2/3 of it.
     strength = features.rsi(pd.Series([10.0, 14.0, 12.0]), bars=2).tolist()
     assert math.isnan(strength[0])
     assert strength[1:] == [100.0, pytest.approx(200 / 3)]

@@ -158,6 +158,6 @@ def test_unknown_calendar_names_the_nearest() -> None:
 
 
 def test_calendar_that_does_not_fit_the_start_is_refused() -> None:
-    wrong = ContractSpec("X", 0.25, 20.0, calendar="NYSE", session_start="16:30")
-    with pytest.raises(ValueError, match="does not fit session_start '16:30'"):
+    wrong = ContractSpec("X", 0.25, 20.0, calendar="NYSE", session_start="12:00")  # 28 hours to 16:00
+    with pytest.raises(ValueError, match="does not fit session_start '12:00'"):
         sessions.close_minutes(wrong, np.array(["2025-07-03"], "M8[D]"))

@@ -12,6 +12,7 @@ import io
 import os
 import pathlib
 import re
+import warnings
 import zlib
 from typing import Any
 
@@ -103,16 +104,32 @@ def _read_text(content: bytes) -> tuple[pd.DataFrame, bool]:
     head = content[:_HEAD_BYTES].decode("utf-8", errors="replace")
     if "\x00" in head:
         raise UnreadableError("the file is neither text nor parquet; unpack a zip, save a spreadsheet as CSV")
-    lines = head.splitlines()[:_HEAD_LINES]
+    lines = re.split(r"\r\n|\r|\n", head)[:_HEAD_LINES]  # as pandas does: str.splitlines knows more ends
     if not any(line.strip() for line in lines):
         raise UnreadableError("the file is empty")
     separator = max(";\t,|", key=lambda sign: max(line.count(sign) for line in lines))
     try:
         rows = list(csv.reader(lines, delimiter=separator))
         skip, names = _header(rows)
-        # Names are given afterwards: pandas would rename a second "close" to "close.1" without a word.
         width = max(len(names), *map(len, rows))
-        frame = pd.read_csv(
+        frame = _read_columns(content, separator, skip, width)
+    except UnreadableError:
+        raise
+    except (ValueError, csv.Error, OverflowError, pd.errors.ParserWarning) as error:
+        raise UnreadableError(f"the file is no table: {str(error).strip()}") from None
+    names += [f"column_{i + 1}" for i in range(len(names), width)]
+    stamp = str(frame.iloc[0, 0]).strip() if len(frame) else ""
+    return frame.set_axis(names, axis=1), separator == ";" and bool(_NINJATRADER.fullmatch(stamp))
+
+
+def _read_columns(content: bytes, separator: str, skip: int, width: int) -> pd.DataFrame:
+    """Columns 0, 1, 2, ... below the header; their names are given by the caller.
+
+    pandas would rename a second "close" to "close.1" without a word.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # longer rows: it would lose data
+        return pd.read_csv(
             io.BytesIO(content),
             encoding_errors="replace",
             sep=separator,
@@ -123,13 +140,6 @@ def _read_text(content: bytes) -> tuple[pd.DataFrame, bool]:
             low_memory=False,
             skipinitialspace=True,
         )
-    except UnreadableError:
-        raise
-    except (ValueError, csv.Error, OverflowError) as error:  # pandas' parser errors are ValueErrors
-        raise UnreadableError(f"the file is no table: {str(error).strip()}") from None
-    names += [f"column_{i + 1}" for i in range(len(names), width)]
-    stamp = str(frame.iloc[0, 0]).strip() if len(frame) else ""
-    return frame.set_axis(names, axis=1), separator == ";" and bool(_NINJATRADER.fullmatch(stamp))
 
 
 def _header(rows: list[list[str]]) -> tuple[int, list[str]]:
@@ -138,7 +148,9 @@ def _header(rows: list[list[str]]) -> tuple[int, list[str]]:
         names = [normal_name(field) for field in row]
         if sum(name in names for name in PRICES) >= 2:
             return _after_header(rows, number)
-    first = next(number for number, row in enumerate(rows) if any(field.strip() for field in row))
+    first = next((number for number, row in enumerate(rows) if any(field.strip() for field in row)), None)
+    if first is None:
+        raise UnreadableError("the file has no line with a name or a number")
     by_position = positional_names(rows[first])
     if by_position is not None:
         return first, by_position
@@ -159,9 +171,7 @@ def _after_header(rows: list[list[str]], number: int) -> tuple[int, list[str]]:
         below += 1
     several = sorted({field.strip() for field in tickers[1:] if field.strip()})
     if len(several) > 1:
-        raise UnreadableError(
-            f"the file holds several tickers ({', '.join(several)}): save one file for each"
-        )
+        raise UnreadableError(f"the file holds several tickers ({', '.join(several)}): save one file for each")
     return below, names
 
 
