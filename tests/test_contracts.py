@@ -38,9 +38,7 @@ def test_table_has_no_other_contract() -> None:
 
 
 def test_calendars_by_product() -> None:
-    assert {CONTRACTS[symbol].calendar for symbol in ("ES", "NQ", "YM", "RTY", "M2K")} == {
-        "CME Globex Equity"
-    }
+    assert {CONTRACTS[symbol].calendar for symbol in ("ES", "NQ", "YM", "RTY", "M2K")} == {"CME Globex Equity"}
     assert CONTRACTS["CL"].calendar != CONTRACTS["ES"].calendar
     assert CONTRACTS["GC"].calendar == CONTRACTS["MGC"].calendar
 

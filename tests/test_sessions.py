@@ -151,9 +151,7 @@ def test_clock_text() -> None:
 
 def test_unknown_calendar_names_the_nearest() -> None:
     wrong = ContractSpec("X", 0.25, 20.0, calendar="CME Globx Equity")
-    with pytest.raises(
-        ValueError, match="unknown calendar 'CME Globx Equity': did you mean 'CME Globex Equity'"
-    ):
+    with pytest.raises(ValueError, match="unknown calendar 'CME Globx Equity': did you mean 'CME Globex Equity'"):
         sessions.close_minutes(wrong, np.array(["2025-01-02"], "M8[D]"))
 
 

@@ -45,9 +45,7 @@ class RawTable:
         return ""
 
 
-def read_table(
-    source: Any, findings: Findings, timezone: str | None, timestamp_format: str | None
-) -> RawTable | None:
+def read_table(source: Any, findings: Findings, timezone: str | None, timestamp_format: str | None) -> RawTable | None:
     """Read a path or a DataFrame; what is wrong with its shape goes to `findings`. None: there is no table.
 
     Raises FileNotFoundError for a missing file, and nothing else.
@@ -102,9 +100,7 @@ def _find_columns(names: tuple[str, ...], findings: Findings) -> dict[str, int]:
         if name is None:
             missing += [wanted] if wanted in PRICES else []
         elif names.count(name) > 1:
-            findings.refuse(
-                "columns", f"{names.count(name)} columns are called {name!r}: which one is meant?"
-            )
+            findings.refuse("columns", f"{names.count(name)} columns are called {name!r}: which one is meant?")
         else:
             position[wanted] = names.index(name)
     if missing:

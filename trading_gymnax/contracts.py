@@ -47,9 +47,7 @@ class ContractSpec:
                 f"every weekday, got {self.calendar!r}"
             )
         if not isinstance(self.session_start, str) or not _CLOCK.fullmatch(self.session_start):
-            raise ValueError(
-                f"session_start of {self.symbol} must be like '18:00', got {self.session_start!r}"
-            )
+            raise ValueError(f"session_start of {self.symbol} must be like '18:00', got {self.session_start!r}")
 
     @property
     def tick_value_cents(self) -> int:

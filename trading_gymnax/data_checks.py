@@ -176,9 +176,7 @@ def _bar_length(rows: Rows, findings: Findings, bar_minutes: int | None) -> int 
     return None
 
 
-def _check_grid(
-    rows: Rows, spec: ContractSpec, findings: Findings, bar_minutes: int, mark_is_end: bool
-) -> Rows:
+def _check_grid(rows: Rows, spec: ContractSpec, findings: Findings, bar_minutes: int, mark_is_end: bool) -> Rows:
     """Puts the bars on the New York clock, and tells those that close between two whole bars."""
     close_minute = rows.utc // MICROSECONDS_PER_MINUTE + (0 if mark_is_end else bar_minutes)
     day, time = sessions.place_in_session(sessions.new_york_minutes(close_minute), spec)
@@ -193,9 +191,7 @@ def _check_grid(
     return _drop(rows, bad, findings, "off_grid", what)
 
 
-def _check_sessions(
-    rows: Rows, spec: ContractSpec, findings: Findings, bar_minutes: int, mark_is_end: bool
-) -> Rows:
+def _check_sessions(rows: Rows, spec: ContractSpec, findings: Findings, bar_minutes: int, mark_is_end: bool) -> Rows:
     """Bars where nothing trades. A bar counts as inside when it starts before the scheduled close.
 
     Clock and calendar alone decide, so a bar's fate never depends on later bars.

@@ -50,12 +50,8 @@ def points_frame(ticks: pd.DataFrame, rows: Rows, spec: ContractSpec) -> pd.Data
     divides = per_point > 0 and abs(per_point * spec.tick_size - 1.0) < 1e-9
     prices = ticks[list(PRICES)]
     frame = prices / per_point if divides else prices * spec.tick_size  # 63.57 and not 63.570000000000004
-    index = pd.DatetimeIndex(
-        rows.close_minute.astype("datetime64[m]").astype("datetime64[s]"), name="close_time"
-    )
-    return frame.assign(volume=ticks["volume"]).set_index(
-        index.tz_localize("UTC").tz_convert(sessions.NEW_YORK)
-    )
+    index = pd.DatetimeIndex(rows.close_minute.astype("datetime64[m]").astype("datetime64[s]"), name="close_time")
+    return frame.assign(volume=ticks["volume"]).set_index(index.tz_localize("UTC").tz_convert(sessions.NEW_YORK))
 
 
 def _from_columns(
@@ -82,9 +78,7 @@ def _from_columns(
             columns[name] = NAMED_FEATURES[lower](frame).to_numpy()
         else:
             near = difflib.get_close_matches(lower, [*table.names, *NAMED_FEATURES], n=1)
-            hint = (
-                f"did you mean {near[0]!r}?" if near else f"computed by name are {', '.join(NAMED_FEATURES)}"
-            )
+            hint = f"did you mean {near[0]!r}?" if near else f"computed by name are {', '.join(NAMED_FEATURES)}"
             problems.append(f"the table has no column {name!r}: {hint}")
     for problem in problems:
         findings.refuse("feature_columns", problem)
@@ -105,9 +99,7 @@ def _from_function(frame: pd.DataFrame, feature_fn: FeatureFn, findings: Finding
         return None
     same = np.isclose(again.to_numpy(), values.to_numpy()[:cut], rtol=1e-5, atol=1e-8, equal_nan=True)
     if not same.all():
-        changed = ", ".join(
-            str(name) for name, good in zip(values, same.all(axis=0), strict=True) if not good
-        )
+        changed = ", ".join(str(name) for name, good in zip(values, same.all(axis=0), strict=True) if not good)
         count = int((~same.all(axis=1)).sum())
         text = (
             f"feature_fn looks ahead: without the bars after number {cut:,} it gives other values of "
@@ -120,16 +112,12 @@ def _from_function(frame: pd.DataFrame, feature_fn: FeatureFn, findings: Finding
 def _call(frame: pd.DataFrame, feature_fn: FeatureFn, findings: Findings) -> pd.DataFrame | None:
     values = feature_fn(frame.copy())
     if not isinstance(values, pd.DataFrame) or len(values) != len(frame) or values.shape[1] == 0:
-        got = (
-            f"a frame of shape {values.shape}" if isinstance(values, pd.DataFrame) else type(values).__name__
-        )
+        got = f"a frame of shape {values.shape}" if isinstance(values, pd.DataFrame) else type(values).__name__
         text = f"feature_fn must return a DataFrame with a row for each of the {len(frame):,} bars, got {got}"
         findings.refuse("feature_fn", text)
         return None
     if not isinstance(values.index, pd.RangeIndex) and not values.index.equals(frame.index):
-        findings.refuse(
-            "feature_fn", "feature_fn must return the bars in their order, under the index it got"
-        )
+        findings.refuse("feature_fn", "feature_fn must return the bars in their order, under the index it got")
         return None
     try:
         floats = values.to_numpy(np.float64, na_value=np.nan)

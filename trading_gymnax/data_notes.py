@@ -12,9 +12,7 @@ from trading_gymnax.data_checks import Rows
 from trading_gymnax.data_report import Findings, count_text
 
 _EXAMPLES = 3
-_USABLE_WITHIN = (
-    5  # minutes: a session is usable when its bars reach so near to its end (rule book, section 2)
-)
+_USABLE_WITHIN = 5  # minutes: a session is usable when its bars reach so near to its end (rule book, section 2)
 # A step from one close to the next open of so many ordinary bar ranges is a contract roll, or great news.
 _ROLL_RANGES = 15.0
 _STOCK_OPEN = 9 * 60 + 30  # New York minute at which volume jumps in every market of the table
@@ -70,9 +68,7 @@ def note_table(
         findings.note("absent_sessions", text, len(absent))
 
 
-def _note_holes(
-    rows: Rows, day: SessionTable, spec: ContractSpec, findings: Findings, bar_minutes: int
-) -> None:
+def _note_holes(rows: Rows, day: SessionTable, spec: ContractSpec, findings: Findings, bar_minutes: int) -> None:
     """Bars missing inside a session, or before it where sessions usually begin earlier.
 
     The first session of a table may begin anywhere. What is missing at the end of one is told with it.
@@ -89,13 +85,10 @@ def _note_holes(
         return
     longest = holes[np.argsort(-missing[holes], kind="stable")[:_EXAMPLES]]
     listed = ", ".join(
-        f"{missing[at]:,} from {sessions.clock_text(before[at], spec)} in session {rows.day[at]}"
-        for at in longest
+        f"{missing[at]:,} from {sessions.clock_text(before[at], spec)} in session {rows.day[at]}" for at in longest
     )
     total = int(missing.sum())
-    text = (
-        f"{count_text(len(holes), 'hole')} in sessions, {count_text(total, 'bar')} missing; longest: {listed}"
-    )
+    text = f"{count_text(len(holes), 'hole')} in sessions, {count_text(total, 'bar')} missing; longest: {listed}"
     findings.note("holes", text, total)
 
 
@@ -111,9 +104,7 @@ def _note_jumps(rows: Rows, day: SessionTable, spec: ContractSpec, findings: Fin
         return
     between = int((day.session[large] != day.session[large + 1]).sum())
     largest = large[np.argsort(-np.abs(step[large]), kind="stable")[:_LISTED_JUMPS]]
-    listed = ", ".join(
-        f"{step[at] * spec.tick_size:+.10g} points into session {rows.day[at + 1]}" for at in largest
-    )
+    listed = ", ".join(f"{step[at] * spec.tick_size:+.10g} points into session {rows.day[at + 1]}" for at in largest)
     jumps = f"{count_text(len(large), 'jump')} from one bar to the next ({between:,} between sessions)"
     text = (
         f"{jumps} that may be a contract roll, largest: {listed}; several contracts in one series must be "
@@ -195,6 +186,4 @@ def _refuse_too_short(
         why = f"none of {count_text(len(unusable), 'session')} is usable; the last one, {date}: {reason}"
         if not any_reaches:
             why += "; for data cut to other hours pass them, rth=(9.5, 16) say"
-    findings.repairable(
-        "too_short", f"too short for one episode: {why}", len(rows), "loaded, for history only"
-    )
+    findings.repairable("too_short", f"too short for one episode: {why}", len(rows), "loaded, for history only")

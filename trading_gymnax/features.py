@@ -37,9 +37,7 @@ DEFAULT_FEATURES = (
 def true_range(frame: pd.DataFrame) -> pd.Series:
     """Wilder's true range, in the unit of the prices; of the first bar, high - low."""
     before = frame["close"].shift(1)
-    reach_up = np.fmax(
-        frame["high"], before
-    )  # fmax and fmin leave out the missing close before the first bar
+    reach_up = np.fmax(frame["high"], before)  # fmax and fmin leave out the missing close before the first bar
     reach_down = np.fmin(frame["low"], before)
     return reach_up - reach_down
 

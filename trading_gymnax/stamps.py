@@ -43,9 +43,7 @@ class Stamps:
     note: str  # how they were read, for the report
 
 
-def parse_stamps(
-    values: pd.Series, timezone: str | None, timestamp_format: str | None, utc_by_vendor: bool
-) -> Stamps:
+def parse_stamps(values: pd.Series, timezone: str | None, timestamp_format: str | None, utc_by_vendor: bool) -> Stamps:
     """Read a column of stamps (datetimes, text or numbers) as UTC.
 
     `timezone` is needed for stamps that carry no offset; `utc_by_vendor` says that they are UTC without it.
