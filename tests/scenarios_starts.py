@@ -118,8 +118,8 @@ STARTS = [
         | use(tail=False),
         params=use(min_bars_left=0),
         usable=[1],
-        decision={1: [390, 391, 392], 2: []},
-        random={1: [390, 391, 392]},
+        decision={1: [390, 391], 2: []},  # after 392 comes another session
+        random={1: [390, 391]},
     ),
     Starts(
         name="an early close: two bars before it no entry is allowed",
@@ -156,7 +156,7 @@ STARTS = [
         params=use(min_bars_left=1),
         usable=[1, 2, 3],
         # the last bar of a day has no bar of its day after it
-        decision={1: [390, 391], 2: [392, 393]},
+        decision={1: [390], 2: [392]},
         random={1: [390], 2: [392]},
     ),
     Starts(
@@ -166,7 +166,7 @@ STARTS = [
         params=use(min_bars_left=0),
         view=(2, 3),
         usable=[2],
-        decision={2: [392, 393]},
-        random={2: [392, 393]},
+        decision={2: [392]},
+        random={2: [392]},
     ),
 ]

@@ -146,9 +146,9 @@ class MarketData:
         index = np.arange(len(sessions))
         usable = (sessions[:, LAST_TIME] >= flat - 5) & (index >= view[0]) & (index < view[1])
         session, time, bar = bars[:, SESSION_AND_BREAK] >> 1, bars[:, TIME], np.arange(len(bars))
+        warm = np.maximum(sessions[:, FIRST_DECISION], sessions[:, FIRST_FINITE])
         by_clock = (time >= opening) & (time + int(self.bar_minutes[m]) < flat[session])
-        in_table = (bar >= sessions[session, FIRST_DECISION]) & (bar + 1 < int(self.num_bars[m]))
-        return by_clock & in_table & usable[session]
+        return by_clock & (bar >= warm[session]) & (bar + 1 < sessions[session, END]) & usable[session]
 
     def _median_risk(self, m: int, view: np.ndarray) -> float:
         """Dollars of an ordinary stop of one contract; 0 where the market has no bar to measure it on."""

@@ -101,7 +101,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     - sessions are usable, and starts are drawn, under the hours of the present parameters;
     - the size of an order and a forced side restrict the mask, not where episodes start;
     - a random start leaves `min_bars_left` bars of the data before must-flat; a session too short for that starts at
-      its first entry-allowed bar; no episode starts at the last bar of the table;
+      its first entry-allowed bar; none starts at the last bar that a session has;
     - HOLD is illegal, too, at the first decision of a forced start;
     - the last bar of the table does not force a position flat: the episode is truncated with it open;
     - a session's number counts from 1, and bars held from the entry bar on.

@@ -311,7 +311,7 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         if (market_id, session) not in self._cached_bars:
             market = self.markets[market_id]
             first = max(int(market.session_start[session]), self._first_decision_bar(market))
-            end = min(int(market.session_end[session]), len(market.time) - 1)  # a step needs one more bar
+            end = int(market.session_end[session]) - 1  # the step of its last bar would play another session
             self._cached_bars[market_id, session] = self._open_by_the_clock(market, first, end, hours)
         return self._cached_bars[market_id, session]
 
@@ -351,7 +351,7 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         return enough or bars[:1]
 
     def _median_r_of(self, market_id: int) -> float:
-        """Default reward scale in dollars: 1.5 median ATRs of the entry-allowed bars, times the contracts."""
+        """Default reward scale in dollars: 1.5 median ATRs of the decision bars, times the contracts."""
         market = self.markets[market_id]
         sessions = self._usable_sessions(market_id, market.rth)
         if not sessions:
@@ -359,10 +359,7 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
                 f"market {market.spec.symbol} has no usable session in the view; "
                 "give more data, a wider view, or a reward_scale"
             )
-        bounds = [(int(market.session_start[i]), int(market.session_end[i])) for i in sessions]
-        bars = [
-            bar for first, end in bounds for bar in self._open_by_the_clock(market, first, end, market.rth)
-        ]
+        bars = [bar for session in sessions for bar in self._decision_bars(market_id, session, market.rth)]
         atr = market.atr[bars]
         return 1.5 * float(np.median(atr)) * market.spec.tick_value_cents / 100 * self.params.position_size
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from trading_gymnax.market import (
     CLOSE_MINUTE,
+    END,
     FIRST_DECISION,
     FIRST_FINITE,
     LAST_TIME,
@@ -40,7 +41,7 @@ def session_plan(params: EnvParams, window: int) -> SessionPlan:
     """Decision ranges of all sessions under the present hours, for windows of `window` bars.
 
     The decision range of a session are its bars at which the clock allows an entry, after the warm-up, with a window of
-    finite features, and with a bar of the table behind them. A session is usable when this range is not empty and its
+    finite features, and with a bar of their session behind them. A session is usable when this range is not empty and its
     bars reach to within five minutes of must-flat. Random starts are the first bars of the range, as many as have
     `min_bars_left` bars before must-flat.
     """
@@ -50,7 +51,7 @@ def session_plan(params: EnvParams, window: int) -> SessionPlan:
     warm = jnp.maximum(market.sessions[..., FIRST_DECISION], market.sessions[..., FIRST_FINITE] + window - 1)
     first = jnp.maximum(_first_bar_at(market, jnp.broadcast_to(opening[:, None], flat.shape)), warm)
     flat_bar = _first_bar_at(market, flat)
-    end = jnp.minimum(_first_bar_at(market, flat - market.bar_minutes[:, None]), market.num_bars[:, None] - 1)
+    end = jnp.minimum(_first_bar_at(market, flat - market.bar_minutes[:, None]), market.sessions[..., END] - 1)
     random_starts = jnp.clip(jnp.minimum(end, flat_bar - params.min_bars_left) - first, 0)
 
     index = jnp.arange(flat.shape[1], dtype=jnp.int32)[None]
