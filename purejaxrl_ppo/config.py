@@ -91,7 +91,7 @@ class PPOConfig:
     """Shift and scale observations by running statistics, which are held during an iteration."""
     observation_clip: float = 10.0
     """Normalised observations are clipped to plus and minus this."""
-    normalise_rewards: bool = False
+    normalise_rewards: bool = True
     """Divide rewards by the running deviation of the discounted return."""
     reward_clip: float = 10.0
     """Normalised rewards are clipped to plus and minus this."""

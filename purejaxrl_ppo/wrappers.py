@@ -166,6 +166,7 @@ def prepare(env: Any, env_params: Any) -> tuple[Any, EnvSpec]:
     values = jax.eval_shape(env.step, key, state, action, env_params)
     if len(values) == 5:
         env = FiveValueAdapter(env)
+        jax.eval_shape(env.step, key, state, action, env_params)
     elif len(values) != 6:
         raise ValueError(
             f"step of {type(env).__name__} returns {len(values)} values: gymnax's six are expected"

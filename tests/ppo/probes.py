@@ -96,7 +96,8 @@ class BoxTarget(environment.Environment[environment.EnvState, environment.EnvPar
     def step_env(self, key: Any, state: Any, action: Any, params: Any) -> Any:
         assert action.shape == (1,)
         reward = -jnp.square(action[0] - 0.5 * state.place)
-        return self.get_obs(state), state.replace(time=state.time + 1), reward, jnp.bool_(True), {}
+        state = state.replace(time=state.time + 1)
+        return self.get_obs(state), state, reward, jnp.bool_(True), {}
 
     def reset_env(self, key: Any, params: Any) -> Any:
         state = TableState(time=jnp.int32(0), place=jax.random.uniform(key, minval=-1.0, maxval=1.0))

@@ -102,9 +102,7 @@ def test_parts_of_a_minibatch_add_up():
     weights = jnp.full(8, 1 / 8)
     options = {"clip_eps": 0.2, "ent_coef": 0.01, "value_coef": 0.5, "clip_value": True}
     whole = ppo_loss(*columns, weights, 8, **options)
-    parts = [
-        ppo_loss(*(c[i : i + 2] for c in columns), weights[i : i + 2], 8, **options) for i in range(0, 8, 2)
-    ]
+    parts = [ppo_loss(*(c[i : i + 2] for c in columns), weights[i : i + 2], 8, **options) for i in range(0, 8, 2)]
     total = parts[0]
     for part in parts[1:]:
         total = add_terms(total, part)
