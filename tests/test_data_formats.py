@@ -13,6 +13,7 @@ import pytest
 from tests.tables import PLAIN, assert_same_bars, load, table
 from trading_gymnax.data import Bars, DataError, load_bars
 from trading_gymnax.data_checks import Rows
+from trading_gymnax.stamps import parse_stamps
 
 DAYS = ("2025-03-06", "2025-03-07", "2025-03-14")  # the clock goes forward on Sunday the 9th
 TEXT_COLUMNS = ["open", "high", "low", "close", "volume"]
@@ -100,6 +101,10 @@ FRAMES: dict[str, tuple[Shape, dict[str, Any]]] = {
     "format told": (
         with_stamps(lambda f: local(f, "%M past %H, %d %b %Y")),
         EASTERN | {"timestamp_format": "%M past %H, %d %b %Y"},
+    ),
+    "digits in the American order": (
+        with_stamps(lambda f: local(f, "%m%d%Y%H%M%S")),
+        EASTERN | {"timestamp_format": "%m%d%Y%H%M%S"},
     ),
     "epoch seconds": (with_stamps(lambda f: f["timestamp"].dt.as_unit("s").astype("int64")), {}),
     "epoch milliseconds": (with_stamps(lambda f: f["timestamp"].dt.as_unit("ms").astype("int64")), {}),
@@ -312,10 +317,17 @@ def test_the_hour_that_comes_twice_is_known_when_the_table_has_it_twice() -> Non
     extra = frame.iloc[:180].assign(timestamp=autumn)
     whole = pd.concat([frame.iloc[:1380], extra, frame.iloc[1380:]], ignore_index=True)
     stamps = pd.DatetimeIndex(whole["timestamp"]).tz_convert("America/New_York").tz_localize(None)
+    local_frame = whole.assign(timestamp=stamps)
     with pytest.raises(DataError) as caught:
-        load(whole.assign(timestamp=stamps), **EASTERN)
+        load(local_frame, **EASTERN)
     assert [finding.name for finding in caught.value.report.refused] == ["stray_prints"]  # and no clock_change
     assert caught.value.report.refused[0].count == 180
+    series = local_frame["timestamp"]
+    expected = pd.DatetimeIndex(whole["timestamp"]).as_unit("us").asi8
+    forward = parse_stamps(series, "America/New_York", None, False)
+    newest_first = parse_stamps(series[::-1].reset_index(drop=True), "America/New_York", None, False)
+    np.testing.assert_array_equal(forward.utc, expected)
+    np.testing.assert_array_equal(newest_first.utc, expected[::-1])
 
 
 # --- what is no table ------------------------------------------------------------------------------------

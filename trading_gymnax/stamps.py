@@ -50,16 +50,17 @@ def parse_stamps(values: pd.Series, timezone: str | None, timestamp_format: str 
     Raises StampError when the column cannot be read or nobody knows its time zone.
     """
     zone = check_timezone(timezone)
-    values = _plain(values)
+    values = _plain(values, digits_are_numbers=timestamp_format is None)
     if isinstance(values.dtype, pd.DatetimeTZDtype):
         return _result(values.dt.tz_convert("UTC").dt.tz_localize(None), "stamps with a time zone")
     if pd.api.types.is_datetime64_dtype(values.dtype):
         return _localize(values, zone, utc_by_vendor)
     if pd.api.types.is_numeric_dtype(values.dtype):
-        epoch = _epoch(values.to_numpy(np.float64, na_value=np.nan)) if timestamp_format is None else None
+        numbers = values.to_numpy(np.float64, na_value=np.nan)
+        epoch = _epoch(numbers) if timestamp_format is None else None
         if epoch is not None:
             return epoch
-        values = _digits(values)
+        values = _digits(numbers, any_length=timestamp_format is not None)
     return _from_text(values.str.strip(), zone, timestamp_format, utc_by_vendor)
 
 
@@ -76,8 +77,8 @@ def check_timezone(timezone: str | None) -> zoneinfo.ZoneInfo | None:
         raise StampError(f"unknown timezone {timezone!r}: {hint}") from None
 
 
-def _plain(values: pd.Series) -> pd.Series:
-    """Datetimes and numbers as they are, also out of digit strings; all else as text."""
+def _plain(values: pd.Series, digits_are_numbers: bool) -> pd.Series:
+    """Datetimes and numbers as they are, text of nothing but digits as numbers; all else as text."""
     if isinstance(values.dtype, pd.DatetimeTZDtype) or pd.api.types.is_datetime64_dtype(values.dtype):
         return values
     if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_complex_dtype(values.dtype):
@@ -85,7 +86,7 @@ def _plain(values: pd.Series) -> pd.Series:
     text = values
     if values.dtype != "str":
         text = values.astype("object").map(str, na_action="ignore").astype("str")
-    if _sample(text).str.fullmatch(r"\s*\d{8,19}\s*").mean() > 0.5:
+    if digits_are_numbers and _sample(text).str.fullmatch(r"\s*\d{8,19}\s*").mean() > 0.5:
         return pd.to_numeric(text, errors="coerce")
     return text
 
@@ -110,16 +111,14 @@ def _epoch(numbers: np.ndarray) -> Stamps | None:
     return None
 
 
-def _digits(values: pd.Series) -> pd.Series:
+def _digits(numbers: np.ndarray, any_length: bool) -> pd.Series:
     """Numbers such as 20250313 or 202503130930 as text."""
-    floats = values.to_numpy(np.float64, na_value=np.nan)
-    known = np.isfinite(floats)
-    middle = np.median(floats[known]) if known.any() else 0.0
-    if not any(1.9 <= middle / scale < 2.2 for scale in (1e7, 1e11, 1e13)):
-        raise StampError(
-            f"the time stamps are numbers (first: {values.iloc[0]}), neither since 1970 nor like 202503130930"
-        )
-    text = pd.Series(np.where(known, floats, 0.0)).map("{:.0f}".format).astype("str")
+    known = np.isfinite(numbers)
+    middle = np.median(numbers[known]) if known.any() else 0.0
+    if not any_length and not any(1.9 <= middle / scale < 2.2 for scale in (1e7, 1e11, 1e13)):
+        first = numbers[known][0] if known.any() else np.nan
+        raise StampError(f"the time stamps are numbers (first: {first:.15g}), neither since 1970 nor like 202503130930")
+    text = pd.Series(np.where(known, numbers, 0.0)).map("{:.0f}".format).astype("str")
     return text.where(pd.Series(known))
 
 
@@ -206,11 +205,14 @@ def _localize(naive: pd.Series, zone: zoneinfo.ZoneInfo | None, utc_by_vendor: b
         )
     years = naive.dt.year
     local = naive.where((years >= _YEARS[0]) & (years < _YEARS[1]))
+    newest_first = len(known) > 0 and bool(known.iloc[0] > known.iloc[-1])
+    forward = local[::-1] if newest_first else local
     try:  # the hour that comes twice in autumn, where the table has it twice
-        aware = local.dt.tz_localize(zone, ambiguous="infer", nonexistent="NaT")
+        aware = forward.dt.tz_localize(zone, ambiguous="infer", nonexistent="NaT")
     except ValueError:
-        aware = local.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
+        aware = forward.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
     utc = aware.dt.tz_convert("UTC").dt.tz_localize(None)
+    utc = utc[::-1] if newest_first else utc
     stamps = _result(utc, f"stamps without an offset, read as {zone.key} time")
     return dataclasses.replace(stamps, clock_change=(utc.isna() & local.notna()).to_numpy(bool))
 
