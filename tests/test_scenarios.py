@@ -21,15 +21,15 @@ from .scenarios_starts import STARTS, Starts
 NUM_BARS, NUM_SESSIONS = 2_000, 8  # every market is padded to these, so that few programs serve all scenarios
 
 
-def padded(market: MarketData) -> MarketData:
+def padded(market: MarketData, num_bars: int = NUM_BARS, num_sessions: int = NUM_SESSIONS) -> MarketData:
     """The same market in longer arrays."""
 
     def lengthen(array: jax.Array, length: int) -> jax.Array:
         widths = [(0, 0), (0, length - array.shape[1]), *[(0, 0)] * (array.ndim - 2)]
         return jnp.pad(array, widths, mode="edge")
 
-    long = {"bars": NUM_BARS + 1, "features": NUM_BARS, "close_minute": NUM_BARS}
-    long |= dict.fromkeys(("sessions", "bar_at", "session_date"), NUM_SESSIONS)
+    long = {"bars": num_bars + 1, "features": num_bars, "close_minute": num_bars}
+    long |= dict.fromkeys(("sessions", "bar_at", "session_date"), num_sessions)
     arrays = {name: lengthen(getattr(market, name), length) for name, length in long.items()}
     return dataclasses.replace(market, **arrays)
 
