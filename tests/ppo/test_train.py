@@ -152,8 +152,7 @@ def test_forced_rows_teach_the_policy_nothing_and_the_value_something():
 def test_parts_of_a_minibatch_make_the_same_update(mode):
     params = table(reward=[[1.0, -3.0, 7.0]] * 4, start=(1, 1, 1, 1), legal=[[True] * 3, [True, False, True]] * 2)
     whole, parts = (
-        jax.jit(make_train(Table(), dataclasses.replace(config, microbatch_rows=rows)))(jax.random.key(0), params)
-        for rows in (10_000, 8)
+        small_train(minibatch_by=mode, microbatch_rows=rows)(jax.random.key(0), params) for rows in (10_000, 8)
     )
     for a, b in zip(*map(jax.tree.leaves, (whole.state.params, parts.state.params)), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)

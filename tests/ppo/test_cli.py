@@ -1,0 +1,85 @@
+"""The command line as a user types it."""
+
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from purejaxrl_ppo.cli import main
+from purejaxrl_ppo.environments import make_environment, parse_pairs
+from purejaxrl_ppo.rundir import read_run
+
+TINY = "--num-envs 4 --num-steps 32 --total-timesteps 256 --hidden-sizes 8 --eval-episodes 2 --eval-max-steps 20"
+
+
+def fails(args: list[str], capsys: Any) -> str:
+    """What is printed by a command that must end with status 2 and without a trace."""
+    with pytest.raises(SystemExit) as end:
+        main(args)
+    assert end.value.code == 2
+    captured = capsys.readouterr()
+    text = captured.err + captured.out
+    assert "Traceback" not in text
+    return text
+
+
+def test_train_evaluate_and_resume(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main(["train", "CartPole-v1", *TINY.split()])
+    printed = capsys.readouterr().out
+    assert "2 iterations of 4 x 32 = 256 steps" in printed
+    assert "best return" in printed
+    folder = pathlib.Path("runs/CartPole-v1-0")
+    assert read_run(folder)["config"]["learning_rate"] == 2.5e-4  # the preset's, not the default's
+    main(["evaluate", str(folder), "--episodes", "3", "--max-steps", "20"])
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("sampled  return ")
+    assert printed[1].startswith("argmax   return ")
+    main(["resume", str(folder), "--eval-every", "0"])
+    assert "resuming runs/CartPole-v1-0 after iteration 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["train", "CartPol-v1"], "did you mean 'CartPole-v1'?"),
+        (["train", "no_such_module:X-v0"], "there is no module 'no_such_module'"),
+        (["train", "CartPole-v1", "--total-timesteps", "10"], "less than one iteration of 512 steps"),
+        (["train", "CartPole-v1", "--num-env", "10"], "--num-envs"),
+        (["train", "CartPole-v1", "--env-params", "gravty=3.0"], "did you mean 'gravity'?"),
+        (["train", "CartPole-v1", "--env-params", "gravity"], "is not of the form name=value"),
+        (["resume", "nowhere"], "nowhere holds no run"),
+        (["evaluate", "nowhere"], "nowhere holds no run"),
+    ],
+)
+def test_wrong_input_is_answered_in_a_sentence(args, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert message in " ".join(fails(args, capsys).split())
+
+
+def test_help_shows_the_settings_of_the_environment(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "CartPole-v1", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Environments that run side by side. (default: 4)" in text
+    assert "Iterations between evaluations" in text
+
+
+def test_environments_by_name():
+    env, params = make_environment("CartPole-v1", params={"gravity": 1.0})
+    assert params.gravity == 1.0
+    env, _ = make_environment("tests.ppo.probes:Table")
+    assert type(env).__name__ == "Table"
+    env, _ = make_environment("MemoryChain-bsuite", {"num_bits": 3})
+    assert env.num_bits == 3
+    assert parse_pairs(("a=1", "b=x.csv", "c=(1, 2)")) == {"a": 1, "b": "x.csv", "c": (1, 2)}
+
+
+@pytest.mark.slow
+def test_the_installed_command_trains_cartpole_as_a_new_user_types_it(tmp_path):
+    command = [str(pathlib.Path(sys.executable).parent / "purejaxrl-ppo"), "train", "CartPole-v1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=True)
+    assert done.stderr == ""
+    assert "best return 500; policy, logs and checkpoints are in runs/CartPole-v1-0" in done.stdout

@@ -1,0 +1,260 @@
+"""The host loop: files, resume to the bit, damage, signals and guards."""
+
+import csv
+import dataclasses
+import json
+import logging
+import os
+import pathlib
+import shutil
+import signal
+import threading
+import time
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from purejaxrl_ppo import CheckpointError, FitOptions, PPOConfig, evaluate, fit, load_policy
+from purejaxrl_ppo.checkpoint import to_arrays
+from purejaxrl_ppo.fit import _programs
+from tests.ppo.probes import Table, table
+
+ENV = Table()
+CONFIG = PPOConfig(num_envs=8, num_steps=16, total_timesteps=8 * 16 * 10, hidden_sizes=(8,), num_epochs=1)
+PARAMS = table(
+    reward=[[1.0, -3.0, 7.0]] * 4,
+    start=(1, 1, 1, 1),
+    following=[[0, 1, 2], [1, 2, 3], [2, 3, 0], [3, 0, 1]],
+    terminal=[[False, False, True]] * 4,
+    legal=[[True, True, False], [True, False, True], [False, True, True], [True] * 3],
+    limit=7,
+)
+OPTIONS = FitOptions(eval_episodes=4, eval_every=5, checkpoint_every=2, keep_checkpoints=10, quiet=True)
+
+
+def run(folder: pathlib.Path, **changes: Any) -> Any:
+    options = dataclasses.replace(OPTIONS, **changes)
+    return fit(ENV, PARAMS, CONFIG, run_dir=folder, options=options)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A run of 10 iterations in one go."""
+    return run(tmp_path_factory.mktemp("runs") / "whole")
+
+
+@pytest.fixture
+def folder(finished: Any, tmp_path: pathlib.Path) -> pathlib.Path:
+    """A copy of the finished run."""
+    shutil.copytree(finished.run_dir, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def forget_after(folder: pathlib.Path, iteration: int) -> None:
+    """Leave the folder as a process killed after saving `iteration` leaves it."""
+    for name in ("checkpoints", "best"):
+        for step in (folder / name).iterdir():
+            if int(step.name) > iteration:
+                shutil.rmtree(step)
+
+
+def damage(checkpoint: pathlib.Path) -> None:
+    """Cut the largest file of a checkpoint's state in half."""
+    files = [f for f in (checkpoint / "state").rglob("*") if f.is_file()]
+    largest = max(files, key=lambda f: f.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
+
+
+def assert_same(a: Any, b: Any) -> None:
+    a, b = to_arrays(a), to_arrays(b)
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def rows(path: pathlib.Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_what_a_run_leaves(finished):
+    metrics = rows(finished.run_dir / "metrics.csv")
+    assert [int(row["iteration"]) for row in metrics] == list(range(1, 11))
+    assert [int(row["steps"]) for row in metrics] == [128 * i for i in range(1, 11)]
+    evaluations = rows(finished.run_dir / "evaluations.csv")
+    assert [int(row["iteration"]) for row in evaluations] == [5, 10]
+    assert finished.best_score == max(float(row["sampled_return"]) for row in evaluations)
+    assert {"sampled_return", "argmax_return"} <= set(evaluations[0])
+    assert finished.iterations == 10
+    assert json.loads((finished.run_dir / "run.json").read_text())["env"] == "Table"
+
+
+def test_tensorboard_reads_the_events(finished):
+    with warnings.catch_warnings():  # TensorBoard's own imports
+        warnings.simplefilter("ignore")
+        accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+        events = accumulator.EventAccumulator(str(finished.run_dir))
+        events.Reload()
+    scalars = events.Scalars("episode/episode_return")
+    assert [event.step for event in scalars] == [128 * i for i in range(1, 11)]
+    want = [float(row["episode_return"]) for row in rows(finished.run_dir / "metrics.csv")]
+    np.testing.assert_allclose([event.value for event in scalars], want, rtol=1e-6)
+    assert len(events.Scalars("evaluation/argmax_return")) == 2
+
+
+@pytest.mark.parametrize("stop", [2, 6])
+def test_resuming_equals_never_having_stopped(folder, finished, stop):
+    forget_after(folder, stop)
+    again = run(folder, chunk_iterations=3)  # other chunks, too
+    assert_same(again.state, finished.state)
+    assert again.best_score == finished.best_score
+    for name in ("metrics.csv", "evaluations.csv"):
+        assert (folder / name).read_text() == (finished.run_dir / name).read_text()
+
+
+def test_a_killed_process_leaves_half_a_row(folder, finished):
+    forget_after(folder, 4)
+    with (folder / "metrics.csv").open("a") as file:
+        file.write("11,14")
+    run(folder)
+    assert (folder / "metrics.csv").read_text() == (finished.run_dir / "metrics.csv").read_text()
+
+
+def test_a_finished_run_is_left_alone(folder, finished):
+    again = run(folder)
+    assert_same(again.state, finished.state)
+    assert len(rows(folder / "metrics.csv")) == 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_save_and_exit_zero(tmp_path, finished, number, capsys):
+    before = signal.getsignal(number)
+
+    def strike() -> None:
+        while not (tmp_path / "run" / "metrics.csv").exists():
+            time.sleep(0.005)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=strike)
+    thread.start()
+    with pytest.raises(SystemExit) as end:
+        run(tmp_path / "run", chunk_iterations=1, quiet=False, eval_every=1)
+    thread.join()
+    assert end.value.code == 0
+    assert "call fit again with run_dir=" in capsys.readouterr().out
+    assert signal.getsignal(number) is before
+    saved = len(rows(tmp_path / "run" / "metrics.csv"))
+    assert 1 <= saved < 10
+    assert_same(run(tmp_path / "run").state, finished.state)
+
+
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(folder, finished, caplog):
+    damage(folder / "checkpoints" / "10")
+    with caplog.at_level(logging.WARNING, "purejaxrl_ppo"):
+        again = run(folder)
+    assert "10 is damaged and skipped" in caplog.text
+    assert_same(again.state, finished.state)
+
+
+def test_a_checkpoint_with_flipped_bits_is_noticed(folder, caplog):
+    files = [f for f in (folder / "checkpoints" / "10").rglob("*") if f.is_file() and "record" not in str(f)]
+    for file in files:
+        data = bytearray(file.read_bytes())
+        for i in range(len(data) // 2, len(data), 40):
+            data[i] ^= 1
+        file.write_bytes(bytes(data))
+    with caplog.at_level(logging.WARNING, "purejaxrl_ppo"):
+        run(folder)
+    assert "10 is damaged and skipped" in caplog.text
+
+
+def test_when_every_checkpoint_is_damaged_the_error_says_so(folder):
+    for step in (folder / "checkpoints").iterdir():
+        damage(step)
+    with pytest.raises(CheckpointError, match=r"every checkpoint in .* is damaged"):
+        run(folder)
+
+
+def test_another_configuration_is_refused_with_the_differences(folder):
+    other = dataclasses.replace(CONFIG, gamma=0.5, num_epochs=2)
+    with pytest.raises(ValueError, match=r"config.gamma: 0.99 there, 0.5 asked for; config.num_epochs: 1 there"):
+        fit(ENV, PARAMS, other, run_dir=folder, options=OPTIONS)
+    with pytest.raises(ValueError, match=r"env_params.reward"):
+        fit(ENV, PARAMS.replace(reward=PARAMS.reward + 1), CONFIG, run_dir=folder, options=OPTIONS)
+
+
+def test_numbers_that_are_none_stop_the_run(tmp_path):
+    def poison(progress, params):  # rewards become infinite after half the run
+        return params.replace(reward=jnp.where(progress > 0.45, jnp.inf, params.reward))
+
+    config = dataclasses.replace(CONFIG, normalise_rewards=False)
+    with pytest.raises(FloatingPointError, match="iteration 6: the last good checkpoint"):
+        fit(ENV, PARAMS, config, run_dir=tmp_path / "run", options=OPTIONS, params_schedule=poison)
+    assert sorted(int(step.name) for step in (tmp_path / "run" / "checkpoints").iterdir()) == [2, 4]
+
+
+def test_the_policy_of_a_run_acts_like_the_trained_one(finished):
+    best, last = (load_policy(finished.run_dir, sampled=False, checkpoint=name) for name in ("best", "last"))
+    assert_same(last.params, finished.state.params)
+    obs, state = ENV.reset(jax.random.key(0), PARAMS)
+    mask = ENV.action_mask(state, PARAMS)
+    one = last(jax.random.key(0), obs, mask)
+    many = last(jax.random.key(0), jnp.stack([obs] * 3), jnp.stack([mask] * 3))
+    assert one.shape == ()
+    np.testing.assert_array_equal(many, one)
+    with pytest.raises(ValueError, match="pass mask="):
+        best(jax.random.key(0), obs)
+    with pytest.raises(FileNotFoundError, match="holds no run"):
+        load_policy(finished.run_dir / "nowhere")
+
+
+def test_evaluation_plays_one_episode_each_and_respects_masks(finished):
+    policy = load_policy(finished.run_dir)
+    played = evaluate(ENV, PARAMS, policy, jax.random.key(0), 32)
+    assert played.returns.shape == (32,)
+    assert bool(played.finished.all())
+    assert 1 <= int(played.lengths.min()) <= int(played.lengths.max()) <= 7
+    cut = evaluate(ENV, table(terminal=False, reward=1.0), policy, jax.random.key(0), 4, 3)
+    np.testing.assert_array_equal(cut.returns, 3.0)
+    assert cut.summary()["unfinished"] == 4
+
+
+def test_a_second_run_of_the_same_settings_does_not_compile_again(finished, tmp_path):
+    chunk = _programs(ENV, CONFIG, None)[1]
+    before = chunk._cache_size()
+    other = PARAMS.replace(reward=PARAMS.reward * 2)
+    fit(ENV, other, CONFIG, run_dir=tmp_path / "run", options=OPTIONS)
+    assert chunk._cache_size() == before == 1
+
+
+def test_a_warm_start_begins_with_the_policy(finished, tmp_path, capsys):
+    policy = load_policy(finished.run_dir, checkpoint="last")
+    config = dataclasses.replace(CONFIG, total_timesteps=128, learning_rate=1e-30)
+    options = dataclasses.replace(OPTIONS, quiet=False)
+    started = fit(ENV, PARAMS, config, run_dir=tmp_path / "run", options=options, warm_start=policy)
+    assert_same(started.state.params, policy.params)
+    assert "warm start: params.actor_head.bias: copied" in capsys.readouterr().out
+
+
+def test_a_recurrent_run_resumes_and_carries_its_memory(tmp_path):
+    config = dataclasses.replace(CONFIG, recurrent=True, gru_size=4, total_timesteps=8 * 16 * 4)
+    whole = fit(ENV, PARAMS, config, run_dir=tmp_path / "run", options=OPTIONS)
+    forget_after(tmp_path / "run", 2)
+    again = fit(ENV, PARAMS, config, run_dir=tmp_path / "run", options=OPTIONS)
+    assert_same(again.state, whole.state)
+    policy = load_policy(tmp_path / "run", sampled=False)
+    carry = policy.initial_carry(2)
+    obs, mask = jnp.eye(4)[:2], jnp.ones((2, 3), bool)
+    action, after = policy(jax.random.key(0), obs, mask, carry)
+    assert action.shape == (2,)
+    assert after.shape == carry.shape == (2, 4)
+    assert not np.allclose(after, carry)
+    _, cleared = policy(jax.random.key(0), obs, mask, after, jnp.array([True, False]))
+    _, fresh = policy(jax.random.key(0), obs, mask, carry)
+    np.testing.assert_allclose(cleared[0], fresh[0], atol=1e-6)
+    with pytest.raises(ValueError, match="initial_carry"):
+        policy(jax.random.key(0), obs, mask)

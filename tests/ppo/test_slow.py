@@ -1,0 +1,100 @@
+"""What takes minutes: killed processes, memory over many iterations, learning."""
+
+import pathlib
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import gymnax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from purejaxrl_ppo import FitOptions, PPOConfig, fit, make_train
+from purejaxrl_ppo.checkpoint import Checkpoints
+from purejaxrl_ppo.presets import PRESETS
+from tests.ppo.probes import Table, table
+
+pytestmark = pytest.mark.slow
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def start(folder: pathlib.Path, *args: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.ppo.killed_run", str(folder), *args]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def arrays(folder: pathlib.Path) -> dict[str, np.ndarray]:
+    found = Checkpoints(folder / "checkpoints", keep=None, read_only=True).restore(("state",))
+    assert found is not None
+    assert found[1]["iteration"] == 10
+    return found[0]["state"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_run_resumes_bit_for_bit(tmp_path, number):
+    whole = start(tmp_path / "whole")
+    assert whole.wait(timeout=300) == 0, whole.communicate()[0]
+    broken = start(tmp_path / "broken", "wait")
+    while not (tmp_path / "broken" / "checkpoints" / "4").is_dir():
+        assert broken.poll() is None, broken.communicate()[0]
+        time.sleep(0.01)
+    broken.send_signal(number)
+    assert broken.wait(timeout=300) == (0 if number == signal.SIGTERM else -signal.SIGKILL)
+    assert not (tmp_path / "broken" / "checkpoints" / "10").exists()
+    resumed = start(tmp_path / "broken")
+    assert resumed.wait(timeout=300) == 0, resumed.communicate()[0]
+    want, got = arrays(tmp_path / "whole"), arrays(tmp_path / "broken")
+    assert want.keys() == got.keys()
+    for name in want:
+        np.testing.assert_array_equal(got[name], want[name], err_msg=name)
+
+
+def test_memory_does_not_grow_with_the_iterations(tmp_path):
+    config = PPOConfig(num_envs=4, num_steps=8, total_timesteps=32 * 1200, hidden_sizes=(8,), minibatch_by="rows")
+    marks = []
+
+    class Watch(Table):
+        pass
+
+    options = FitOptions(chunk_iterations=1, eval_every=0, quiet=True, checkpoint_every=100)
+    import purejaxrl_ppo.fit as module
+
+    check = module.check_numbers
+
+    def watch(rows, params, folder):
+        marks.append(int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize())
+        check(rows, params, folder)
+
+    module.check_numbers = watch
+    try:
+        fit(Watch(), table(reward=1.0), config, run_dir=tmp_path / "run", options=options)
+    finally:
+        module.check_numbers = check
+    assert len(marks) == 1200
+    # the first 200 fill caches; the thousand after them may add what a few checkpoints' garbage is
+    assert marks[-1] - marks[200] < 20e6
+
+
+def final_returns(name: str, seeds: int) -> jax.Array:
+    """Mean return of the last tenth of the preset's iterations, per seed."""
+    env, params = gymnax.make(name)
+    train = jax.jit(jax.vmap(make_train(env, PRESETS[name]), (0, None)))
+    returns = train(jax.random.split(jax.random.key(0), seeds), params).metrics["episode_return"]
+    return returns[:, -returns.shape[1] // 10 :].mean(axis=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"),
+    [("CartPole-v1", 490.0), ("Acrobot-v1", -90.0), ("Catch-bsuite", 0.95), ("MemoryChain-bsuite", 0.95)],
+)
+def test_learning_reaches_the_published_returns(name, reference):
+    returns = final_returns(name, seeds=5)
+    assert float(jnp.median(returns)) > reference, returns
+
+
+def test_breakout_reaches_the_measured_return():
+    assert float(final_returns("Breakout-MinAtar", seeds=1)[0]) > 18.0
