@@ -99,7 +99,7 @@ def test_synthetic_bars_with_holes(phase):
 
 @pytest.mark.parametrize("phase", [1, 2])
 def test_real_bars_with_half_days(shared_data, phase):
-    """NQ from 8 to 21 January 2025: the day of mourning on the 9th stopped at 09:30, the holiday on the 20th at 13:00."""
+    """NQ from 8 to 21 January 2025: the 9th, a day of mourning, stopped at 09:30, the holiday of the 20th at 13:00."""
     frame = pd.read_parquet(shared_data / "NQ_H25_1min_ninjatrader.parquet")
     frame = frame[(frame["timestamp"] > "2025-01-07 23:00Z") & (frame["timestamp"] < "2025-01-21 20:00Z")]
     load = functools.partial(load_bars, market="NQ", timestamps_mark="end", repair="stray_prints")

@@ -359,8 +359,11 @@ def test_bad_parameters_get_one_clear_sentence(env, fields, message):
     [
         ({"window": 0}, "from 1 to 390"),
         ({"window": 2.5}, "from 1 to 390"),
-        ({"market": "NQ"}, "without data="),
-        ({"colour": "red"}, "colour"),
+        ({"market": "NQ"}, "there is no data="),
+        ({"rth": (9.5, 16)}, "there is no data="),
+        ({"colour": "red"}, "TradingPhase1-v0 has no option 'colour'"),
+        ({"timestamp_mark": "end"}, "did you mean 'timestamps_mark'"),
+        ({"sl_atr_mul": 2}, "did you mean 'sl_atr_mult'"),
         ({"data": three_days(), "market": "NQ"}, "already a MarketData"),
         ({"data": {}}, "empty dict"),
     ],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -169,6 +171,15 @@ def session_hours(rth_open: Any, rth_close: Any, start_minute: Any, xp: Any = jn
     return (opening - start_minute) % 1440, (closing - start_minute - 1) % 1440 + 1
 
 
+def check_names(given: Iterable[str], known: Sequence[str], complaint: str) -> None:
+    """Raise ValueError for the first name that is not known, with the nearest that is."""
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            raise ValueError(f"{complaint} {name!r}: {hint}")
+
+
 def of_market(values: jax.Array, market_id: jax.Array) -> jax.Array:
     """The market's row of an [M, ...] array; without a gather where there is one market."""
     return values[0] if values.shape[0] == 1 else values[market_id]
@@ -231,12 +242,18 @@ def pack(tables: Sequence[Bars]) -> MarketData:
     return market.with_view(market.view)
 
 
+LOADER_OPTIONS = tuple(
+    name for name, option in inspect.signature(load_bars).parameters.items() if option.kind is option.KEYWORD_ONLY
+)
+
+
 def load_market_data(source: Any, market: str | ContractSpec | None = None, **options: Any) -> MarketData:
     """Read, check and pack bars: a CSV, gzipped CSV, parquet, DataFrame, or a dict of them by symbol.
 
     `market` is the symbol or `ContractSpec` of a single source; the keys of a dict are the symbols. Options are those
     of `trading_gymnax.data.load_bars` and apply to every source. Raises ValueError with all that is wrong.
     """
+    check_names(options, LOADER_OPTIONS, "load_market_data has no option")
     if isinstance(source, Mapping):
         if market is not None:
             raise ValueError("with data={symbol: source} the keys name the markets; leave out market=")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from typing import Any, Self
 
 import jax
@@ -12,7 +11,7 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment
 
-from trading_gymnax.market import MarketData
+from trading_gymnax.market import MarketData, check_names
 from trading_gymnax.rules import HIGH_WATER_MODES
 
 MAX_USD = 10_000_000  # dollars; larger finite amounts would not fit int32 cents
@@ -191,12 +190,7 @@ def _cast(name: str, value: Any, dtype: Any, market: MarketData) -> jax.Array:
 
 
 def _check_names(cls: type, updates: dict[str, Any]) -> None:
-    names = [f.name for f in dataclasses.fields(cls)]
-    for name in updates:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else f"the fields are {', '.join(names)}"
-            raise ValueError(f"{cls.__name__} has no field {name!r}: {hint}")
+    check_names(updates, [f.name for f in dataclasses.fields(cls)], f"{cls.__name__} has no field")
 
 
 def _is_concrete(params: EnvParams) -> bool:

@@ -15,8 +15,10 @@ from gymnax.environments import environment, spaces
 from trading_gymnax import observation, rules, starts
 from trading_gymnax.market import (
     CLOCK_COLUMNS,
+    LOADER_OPTIONS,
     Bar,
     MarketData,
+    check_names,
     load_market_data,
     of_market,
     pair_of_bars,
@@ -137,6 +139,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         self.account_features = bool(account_features)
         self.reward_fn = reward_fn
         fields = {name: options.pop(name) for name in list(options) if name in self.Params.__dataclass_fields__}
+        check_names(options, [*LOADER_OPTIONS, *self.Params.__dataclass_fields__], f"{self.name} has no option")
         table = _market_data(data, market, options)
         self.num_features = table.num_features
         rth = {"rth_open": table.rth[0], "rth_close": table.rth[1]}
@@ -424,7 +427,9 @@ def _market_data(data: Any, market: Any, options: dict[str, Any]) -> MarketData:
     if data is None:
         if market is not None or options:
             extra = ", ".join(["market"] * (market is not None) + list(options))
-            raise ValueError(f"unknown or useless without data=: {extra}; give the bars, or only fields of EnvParams")
+            raise ValueError(
+                f"{extra} says how to load bars, but there is no data=; give a file or a DataFrame, or neither"
+            )
         from trading_gymnax.synthetic import default_market  # the built-in market is needed only here
 
         return default_market()
