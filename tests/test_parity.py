@@ -57,6 +57,21 @@ def test_broken_days_agree(broken, phase):
     assert Parity([broken], phase, 300, window=5).check(seed=10 + phase, num_episodes=100) > 4_000
 
 
+def coarse(minutes: int, num_sessions: int) -> Bars:
+    """A synthetic market in longer bars."""
+    market = regime(num_sessions, seed=minutes)
+    how = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
+    frame = market.frame.set_index("timestamp").resample(f"{minutes}min").agg(how).dropna().reset_index()
+    return load_bars(frame, market.spec)
+
+
+def test_longer_bars_agree():
+    """5 and 15 minutes: 276 and 92 bars a session, so the warm-up takes two sessions and five."""
+    tables = [coarse(5, 8), coarse(15, 16)]
+    assert [table.bar_minutes for table in tables] == [5, 15]
+    assert Parity(tables, 1, 150).check(seed=30, num_episodes=80) > 2_000
+
+
 @pytest.mark.parametrize("phase", [1, 2])
 def test_real_episodes_agree(real, phase):
     """Three real markets at once."""
