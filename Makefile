@@ -1,5 +1,5 @@
 # `make train` and `make test` are all that a fresh machine needs (Python 3.11 or later, and make).
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
