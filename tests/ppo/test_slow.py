@@ -27,6 +27,11 @@ def start(folder: pathlib.Path, *args: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+def finish(process: subprocess.Popen[str], status: int) -> None:
+    printed = process.communicate(timeout=300)[0]
+    assert process.returncode == status, printed
+
+
 def arrays(folder: pathlib.Path) -> dict[str, np.ndarray]:
     found = Checkpoints(folder / "checkpoints", keep=None, read_only=True).restore(("state",))
     assert found is not None
@@ -36,44 +41,38 @@ def arrays(folder: pathlib.Path) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_run_resumes_bit_for_bit(tmp_path, number):
-    whole = start(tmp_path / "whole")
-    assert whole.wait(timeout=300) == 0, whole.communicate()[0]
+    finish(start(tmp_path / "whole"), 0)
     broken = start(tmp_path / "broken", "wait")
     while not (tmp_path / "broken" / "checkpoints" / "4").is_dir():
-        assert broken.poll() is None, broken.communicate()[0]
+        assert broken.poll() is None
         time.sleep(0.01)
     broken.send_signal(number)
-    assert broken.wait(timeout=300) == (0 if number == signal.SIGTERM else -signal.SIGKILL)
+    finish(broken, 0 if number == signal.SIGTERM else -signal.SIGKILL)
     assert not (tmp_path / "broken" / "checkpoints" / "10").exists()
-    resumed = start(tmp_path / "broken")
-    assert resumed.wait(timeout=300) == 0, resumed.communicate()[0]
+    finish(start(tmp_path / "broken"), 0)
     want, got = arrays(tmp_path / "whole"), arrays(tmp_path / "broken")
     assert want.keys() == got.keys()
     for name in want:
         np.testing.assert_array_equal(got[name], want[name], err_msg=name)
 
 
-def test_memory_does_not_grow_with_the_iterations(tmp_path):
+def resident_bytes() -> int:
+    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def test_memory_does_not_grow_with_the_iterations(tmp_path, monkeypatch):
     config = PPOConfig(num_envs=4, num_steps=8, total_timesteps=32 * 1200, hidden_sizes=(8,), minibatch_by="rows")
     marks = []
 
-    class Watch(Table):
-        pass
-
     options = FitOptions(chunk_iterations=1, eval_every=0, quiet=True, checkpoint_every=100)
-    import purejaxrl_ppo.fit as module
-
-    check = module.check_numbers
+    check = sys.modules["purejaxrl_ppo.fit"].check_numbers
 
     def watch(rows, params, folder):
-        marks.append(int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize())
+        marks.append(resident_bytes())
         check(rows, params, folder)
 
-    module.check_numbers = watch
-    try:
-        fit(Watch(), table(reward=1.0), config, run_dir=tmp_path / "run", options=options)
-    finally:
-        module.check_numbers = check
+    monkeypatch.setattr(sys.modules["purejaxrl_ppo.fit"], "check_numbers", watch)
+    fit(Table(), table(reward=1.0), config, run_dir=tmp_path / "run", options=options)
     assert len(marks) == 1200
     # the first 200 fill caches; the thousand after them may add what a few checkpoints' garbage is
     assert marks[-1] - marks[200] < 20e6
