@@ -1,0 +1,70 @@
+"""Policies to compare a trained one with: none of them learns anything.
+
+All are called as `policy(key, obs, mask) -> action` with a batch axis first (obs [B, n], mask [B, a]); `BarSignals`
+takes the state as a fourth argument.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from trading_gymnax.rules import BUY, HOLD, SELL
+
+_ENTRY_OF_SIDE = (SELL, HOLD, BUY)  # by side + 1
+
+
+@struct.dataclass
+class AlwaysHold:
+    """Never trades."""
+
+    def __call__(self, key: jax.Array, obs: jax.Array, mask: jax.Array) -> jax.Array:
+        """HOLD in every row, int32 [B]."""
+        return jnp.full(mask.shape[0], HOLD, jnp.int32)
+
+
+@struct.dataclass
+class RandomLegal:
+    """Draws every legal action with the same chance."""
+
+    def __call__(self, key: jax.Array, obs: jax.Array, mask: jax.Array) -> jax.Array:
+        """A legal action in every row, int32 [B]."""
+        return jax.random.categorical(key, jnp.where(mask, 0.0, jnp.finfo(jnp.float32).min)).astype(jnp.int32)
+
+
+@struct.dataclass
+class RandomEntries:
+    """Enters with a given chance wherever an entry is legal, long or short by a coin; manages nothing.
+
+    With a policy's own rate it has that policy's number of trades and none of its skill.
+    """
+
+    rate: jax.Array  # chance of an entry at a step where one is legal, float32 ()
+
+    def __call__(self, key: jax.Array, obs: jax.Array, mask: jax.Array) -> jax.Array:
+        """HOLD, BUY or SELL in every row, int32 [B]."""
+        key_enter, key_side = jax.random.split(key)
+        enters = jax.random.uniform(key_enter, mask.shape[:1]) < self.rate
+        side = jax.random.categorical(key_side, jnp.where(mask[:, BUY : SELL + 1], 0.0, -jnp.inf)) + BUY
+        return jnp.where(enters & (mask[:, BUY] | mask[:, SELL]), side, HOLD).astype(jnp.int32)
+
+
+@struct.dataclass
+class BarSignals:
+    """Enters in the direction that a table holds for the decision bar, whenever the entry is legal.
+
+    With the hidden regime of a synthetic market it is the oracle: nobody who sees prices only can know more.
+    """
+
+    side: jax.Array  # wanted side at the close of each bar: +1, -1, or 0 for none; integer [M, T]
+
+    reads_state: ClassVar[bool] = True
+
+    def __call__(self, key: jax.Array, obs: jax.Array, mask: jax.Array, state: object) -> jax.Array:
+        """HOLD, BUY or SELL in every row, int32 [B]."""
+        side = self.side[state.market_id, state.step_idx].astype(jnp.int32)  # type: ignore[attr-defined]
+        action = jnp.asarray(_ENTRY_OF_SIDE)[side + 1]
+        return jnp.where(jnp.take_along_axis(mask, action[:, None], axis=1)[:, 0], action, HOLD)

@@ -1,0 +1,159 @@
+"""A training run of a trader: what it trades, how its sessions are divided, and the file that remembers both."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from trading_gymnax.market import MarketData, load_market_data
+from trading_gymnax.phase1 import TradingPhase1
+from trading_gymnax.phase2 import TradingPhase2
+from trading_gymnax.synthetic import regime
+
+SETTINGS_FILE = "trading.json"
+BUILT_IN_SESSIONS = 300  # of the built-in market; a policy learns the pattern from these, and not the tape by heart
+ENVIRONMENTS: dict[int, type[TradingPhase1]] = {1: TradingPhase1, 2: TradingPhase2}
+
+
+@dataclasses.dataclass(frozen=True)
+class TradingSettings:
+    """All that is needed to build a run's environment again; plain JSON values."""
+
+    phase: int = 1
+    data: tuple[str, ...] = ()  # files; none: the built-in synthetic market
+    market: tuple[str, ...] = ()  # a symbol for each file
+    loader: dict[str, Any] = dataclasses.field(default_factory=dict)  # options of load_bars
+    train_until: str | None = None  # first date that is held out; None: the last third of the usable sessions
+    changes: dict[str, Any] = dataclasses.field(default_factory=dict)  # environment parameters
+    window: int = 20
+    account_features: bool = False
+    digests: tuple[str, ...] = ()  # SHA-256 of each file, filled in by `with_digests`
+
+    def with_digests(self) -> TradingSettings:
+        """The same settings that remember the files' contents. Raises FileNotFoundError."""
+        return dataclasses.replace(self, digests=tuple(_digest(path) for path in self.data))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON has them."""
+        return dict(json.loads(json.dumps(dataclasses.asdict(self))))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """An environment and the two views that a run has: one to learn from, one that it never sees."""
+
+    env: TradingPhase1
+    train_params: Any
+    test_params: Any
+    note: str  # how the sessions were divided, one line
+
+
+def build(settings: TradingSettings) -> Split:
+    """Load the bars, make the environment and divide its sessions by date.
+
+    Raises ValueError for data, parameters or dates that cannot be, FileNotFoundError for a missing file.
+    """
+    market = _market(settings)
+    env = ENVIRONMENTS[settings.phase](
+        market, window=settings.window, account_features=settings.account_features, **settings.changes
+    )
+    first_held_out = settings.train_until or last_third(market)
+    train, test = market.split(first_held_out)
+    params = env.default_params
+    name = ", ".join(market.symbols) if settings.data else "the built-in market"
+    note = f"{name}: {train.date_text()} to train, {test.date_text()} held out"
+    if settings.train_until is None:
+        note += f" (the last third of the sessions; --train-until {first_held_out} says the same)"
+    return Split(env, params.replace(market=train), params.replace(market=test), note)
+
+
+def last_third(market: MarketData) -> str:
+    """First date of the last third of the dates on which the view has a usable session.
+
+    Raises ValueError for fewer than three of them.
+    """
+    dates = np.asarray(market.session_date)
+    days = np.unique(np.concatenate([dates[m, market.usable_sessions(m)] for m in range(market.num_markets)]))
+    if len(days) < 3:
+        raise ValueError(f"{len(days)} usable sessions are too few to hold a third of them out; give more bars")
+    return str(np.datetime64(int(days[len(days) - len(days) // 3]), "D"))
+
+
+def _market(settings: TradingSettings) -> MarketData:
+    if not settings.data:
+        if settings.market or settings.loader:
+            given = ["--market"] * bool(settings.market) + [_flag(name) for name in settings.loader]
+            raise ValueError(f"{' and '.join(given)} without --data: give the file of bars as well")
+        tape = regime(BUILT_IN_SESSIONS)
+        return load_market_data(tape.frame, tape.spec)
+    if len(settings.market) != len(settings.data):
+        raise ValueError(
+            f"--data names {len(settings.data)} files and --market {len(settings.market)} contracts; "
+            "give one contract for each file, for example --market NQ"
+        )
+    if len(set(settings.market)) < len(settings.market):
+        raise ValueError("--market names a contract twice; put its bars into one file")
+    loader: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.loader.items()}
+    return load_market_data(dict(zip(settings.market, settings.data, strict=True)), **loader)
+
+
+def write_settings(run_dir: pathlib.Path, settings: TradingSettings) -> None:
+    """Remember the settings in the run's folder, or refuse a folder that remembers others.
+
+    Raises ValueError listing the differences.
+    """
+    path = run_dir / SETTINGS_FILE
+    if path.is_file():
+        _refuse_others(run_dir, read_settings(run_dir).to_dict(), settings.to_dict())
+        return
+    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+        raise ValueError(f"{run_dir} exists and holds no run of trading-gymnax: choose another --run-dir")
+    run_dir.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(settings.to_dict(), indent=2) + "\n")
+    partial.replace(path)
+
+
+def read_settings(run_dir: pathlib.Path) -> TradingSettings:
+    """What `write_settings` remembered. Raises FileNotFoundError for a folder without it."""
+    path = run_dir / SETTINGS_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{run_dir} holds no run of trading-gymnax: there is no {SETTINGS_FILE} in it")
+    values = json.loads(path.read_text())
+    tuples = {name: tuple(values[name]) for name in ("data", "market", "digests")}
+    return TradingSettings(**{**values, **tuples})
+
+
+def check_files(settings: TradingSettings) -> None:
+    """See that the run's files are still those that it was trained on.
+
+    Raises ValueError for one that has changed, FileNotFoundError for one that is gone.
+    """
+    for path, digest in zip(settings.data, settings.digests, strict=True):
+        if _digest(path) != digest:
+            raise ValueError(f"{path} has changed since the run was trained on it; train a new run on it")
+
+
+def _digest(path: str) -> str:
+    if not pathlib.Path(path).is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _refuse_others(run_dir: pathlib.Path, there: dict[str, Any], asked: dict[str, Any]) -> None:
+    found = [f"{name}: {there[name]!r} there, {asked[name]!r} now" for name in asked if there[name] != asked[name]]
+    if found:
+        raise ValueError(
+            f"{run_dir} holds a run with other settings; choose another --run-dir, or the same settings. "
+            f"Differences: {'; '.join(found)}"
+        )
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
