@@ -42,9 +42,7 @@ def from_arrays(target: Any, arrays: Arrays) -> Any:
         is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
         value = jax.random.wrap_key_data(arrays[name]) if is_key else jnp.asarray(arrays[name])
         if value.shape != leaf.shape or value.dtype != leaf.dtype:
-            raise ValueError(
-                f"{name} is {value.dtype} {value.shape} in the checkpoint, not {leaf.dtype} {leaf.shape}"
-            )
+            raise ValueError(f"{name} is {value.dtype} {value.shape} in the checkpoint, not {leaf.dtype} {leaf.shape}")
         return value
 
     return jax.tree_util.tree_map_with_path(take, target)
@@ -95,9 +93,7 @@ class Checkpoints:
             try:
                 return self._read(step, groups)
             except Exception as error:  # Orbax raises many kinds for cut or altered files
-                reason = (
-                    str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-                )
+                reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
                 log.warning("checkpoint %s is damaged and skipped: %s", self._folder / str(step), reason)
         if steps:
             raise CheckpointError(
@@ -122,9 +118,7 @@ class Checkpoints:
         for name in groups:
             with warnings.catch_warnings():  # about the missing target: the arrays are flat on purpose
                 warnings.simplefilter("ignore")
-                got = self._manager.restore(
-                    step, args=ocp.args.Composite(**{name: ocp.args.StandardRestore()})
-                )
+                got = self._manager.restore(step, args=ocp.args.Composite(**{name: ocp.args.StandardRestore()}))
             read[name] = {key: np.asarray(value) for key, value in got[name].items()}
             if digest(read[name]) != record["digests"][name]:
                 raise ValueError(f"the digest of its {name} does not match")

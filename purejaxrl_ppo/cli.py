@@ -127,9 +127,7 @@ def _evaluate(command: Evaluate) -> None:
     env, params, _ = _environment_of(command.run_dir)
     for kind, sampled in (("sampled", True), ("argmax", False)):
         policy = load_policy(command.run_dir, sampled=sampled, checkpoint=command.checkpoint)
-        played = evaluate(
-            env, params, policy, jax.random.key(command.seed), command.episodes, command.max_steps
-        )
+        played = evaluate(env, params, policy, jax.random.key(command.seed), command.episodes, command.max_steps)
         s = played.summary()
         print(
             f"{kind:8} return {s['return']:.4g} +- {s['return_std']:.3g} "

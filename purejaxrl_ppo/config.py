@@ -169,9 +169,7 @@ class PPOConfig:
     def budget_note(self) -> str:
         """One line that says how the budget became whole iterations."""
         steps = self.num_iterations * self.batch_size
-        note = (
-            f"{self.num_iterations:,} iterations of {self.num_envs:,} x {self.num_steps:,} = {steps:,} steps"
-        )
+        note = f"{self.num_iterations:,} iterations of {self.num_envs:,} x {self.num_steps:,} = {steps:,} steps"
         return note if steps == self.total_timesteps else f"{note} ({self.total_timesteps:,} rounded down)"
 
     def to_dict(self) -> dict[str, Any]:
@@ -222,9 +220,7 @@ def _check_ranges(config: PPOConfig) -> None:
     if not config.hidden_sizes or min(config.hidden_sizes) < 1:
         raise ValueError(f"hidden_sizes={config.hidden_sizes} must name at least one layer, all wider than 0")
     if config.activation not in ACTIVATIONS:
-        raise ValueError(
-            f"unknown activation {config.activation!r}{nearest(config.activation, list(ACTIVATIONS))}"
-        )
+        raise ValueError(f"unknown activation {config.activation!r}{nearest(config.activation, list(ACTIVATIONS))}")
     if config.num_iterations < 1:
         raise ValueError(
             f"total_timesteps={config.total_timesteps} is less than one iteration of {config.batch_size} "
@@ -234,9 +230,7 @@ def _check_ranges(config: PPOConfig) -> None:
 
 def _check_minibatches(config: PPOConfig) -> None:
     if config.recurrent and config.minibatch_mode != "envs":
-        raise ValueError(
-            f"minibatch_by={config.minibatch_by!r} cannot serve a recurrent network: use 'envs' or 'auto'"
-        )
+        raise ValueError(f"minibatch_by={config.minibatch_by!r} cannot serve a recurrent network: use 'envs' or 'auto'")
     mode = config.minibatch_mode
     size = config.minibatch_units
     what = {"rows": "num_envs x num_steps", "time": "num_steps", "envs": "num_envs"}[mode]

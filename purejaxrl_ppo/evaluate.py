@@ -42,9 +42,7 @@ def evaluate(
     env, spec = prepare(env, env_params)
     key, key_reset = jax.random.split(key)
     obs, state = jax.vmap(env.reset, (0, None))(jax.random.split(key_reset, num_episodes), env_params)
-    start = Episodes(
-        jnp.zeros(num_episodes), jnp.zeros(num_episodes, jnp.int32), jnp.zeros(num_episodes, bool)
-    )
+    start = Episodes(jnp.zeros(num_episodes), jnp.zeros(num_episodes, jnp.int32), jnp.zeros(num_episodes, bool))
 
     def body(loop: tuple[Any, ...]) -> tuple[Any, ...]:
         step, key, obs, state, carry, seen = loop

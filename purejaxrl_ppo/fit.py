@@ -25,7 +25,7 @@ from purejaxrl_ppo.rundir import (
     refuse_other_run,
     write_run,
 )
-from purejaxrl_ppo.train import ParamsSchedule, TrainState, make_trainer
+from purejaxrl_ppo.train import ParamsSchedule, TrainState, make_trainer, strong
 from purejaxrl_ppo.transfer import transfer_moments, transfer_parameters
 from purejaxrl_ppo.wrappers import EnvSpec, concrete_spec, prepare
 
@@ -92,8 +92,8 @@ def fit(
         eval_params,
     )
     with jax_settings(loop.options), interruptible() as interrupted:
-        loop.open(warm_start, env_source)
         try:
+            loop.open(warm_start, env_source)
             loop.run(interrupted)
         finally:
             loop.close()
@@ -115,25 +115,27 @@ class _Loop:
         eval_params: Any,
     ) -> None:
         self.env, self.config, self.run_dir, self.options = env, config, run_dir, options
-        self.env_params = jax.tree.map(jnp.asarray, env_params)
+        self.env_params = jax.tree.map(strong, env_params)
         self.eval_params = self.env_params if eval_params is None else eval_params
         self.hyper = config.hyperparameters if hyperparameters is None else hyperparameters
         self.spec: EnvSpec = concrete_spec(prepare(env, self.env_params)[1])
         self.init, self.chunk = _programs(env, config, params_schedule)
         self.best_score, self.compile_seconds, self.speed = float("-inf"), 0.0, 0.0
         self.last_saved, self.saved_at = -1, time.monotonic()
+        self.to_close: list[Any] = []
 
     # -- opening and closing ------------------------------------------------------------------------------
 
     def open(self, warm_start: Policy | None, env_source: dict[str, Any] | None) -> None:
         """Start a run or go on with the one in the folder."""
-        run = describe_run(self.config, self.spec, self.env, self.env_params, env_source)
+        run = describe_run(self.config, self.hyper, self.spec, self.env, self.env_params, env_source)
         exists = (self.run_dir / "run.json").is_file()
         if exists:
             refuse_other_run(self.run_dir, read_run(self.run_dir), run)
         self.run_dir.mkdir(parents=True, exist_ok=True)
         self.checkpoints = Checkpoints(self.run_dir / LAST, self.options.keep_checkpoints)
         self.best = Checkpoints(self.run_dir / BEST, keep=2)  # a resumed run may have to step back by one
+        self.to_close += [self.checkpoints, self.best]
         key = jax.random.key(self.config.seed)
         shapes = jax.eval_shape(self.init, key, self.env_params)
         found = self.checkpoints.restore(("state",)) if exists else None
@@ -159,26 +161,20 @@ class _Loop:
         self.evaluations = CsvLog(self.run_dir / "evaluations.csv", self.iteration)
         self.events = EventLog(self.run_dir, steps) if self.options.tensorboard else None
         self.terminal = Terminal(config.num_iterations * config.batch_size, steps, self.options.quiet)
+        self.to_close += [self.metrics, self.evaluations, self.terminal, *([self.events] if self.events else [])]
         self.terminal.say(config.budget_note)
         if resumed:
             self.terminal.say(f"resuming {self.run_dir} after iteration {self.iteration:,}")
 
     def close(self) -> None:
         """Finish the files."""
-        self.terminal.stop()
-        self.metrics.close()
-        self.evaluations.close()
-        if self.events is not None:
-            self.events.close()
-        self.checkpoints.close()
-        self.best.close()
+        for part in self.to_close:
+            part.close()
 
     def result(self) -> FitResult:
         """What `fit` returns."""
         policy = Policy(self.state.params, self.state.obs_moments, self.spec, self.config, sampled=True)
-        return FitResult(
-            self.state, policy, self.run_dir, self.iteration, self.best_score, self.compile_seconds
-        )
+        return FitResult(self.state, policy, self.run_dir, self.iteration, self.best_score, self.compile_seconds)
 
     # -- the loop -----------------------------------------------------------------------------------------
 
@@ -192,12 +188,10 @@ class _Loop:
         while self.iteration < total:
             self._one_chunk(self._chunk_length(chunks), first=chunks == 0)
             chunks += 1
-            if interrupted():
+            if interrupted() and self.iteration < total:
                 self.save()
-                self.terminal.stop()
-                self.terminal.say(
-                    f"stopped after iteration {self.iteration:,} and saved; to go on: {self._command()}"
-                )
+                self.terminal.close()
+                self.terminal.say(f"stopped after iteration {self.iteration:,} and saved; to go on: {self._command()}")
                 raise SystemExit(0)
         self.save()
 
@@ -218,6 +212,9 @@ class _Loop:
             self.speed = count * self.config.batch_size / seconds
         steps, total = (n * self.config.batch_size for n in (self.iteration, self.config.num_iterations))
         self.terminal.update(steps, total, self.speed, rows[-1]["episode_return"], time.monotonic())
+        illegal = sum(row.get("all_illegal_rows", 0.0) for row in rows)
+        if illegal:
+            self.terminal.say(f"warning: {illegal:,.0f} rows had no legal action; they were played at random")
         self._evaluate_if_due(rows)
         self._save_if_due()
 
@@ -259,9 +256,7 @@ class _Loop:
         for kind, sampled in (("sampled", True), ("argmax", False)):
             policy = Policy(self.state.params, self.state.obs_moments, self.spec, self.config, sampled)
             options = self.options
-            played = evaluate(
-                self.env, self.eval_params, policy, key, options.eval_episodes, options.eval_max_steps
-            )
+            played = evaluate(self.env, self.eval_params, policy, key, options.eval_episodes, options.eval_max_steps)
             row |= {f"{kind}_{name}": value for name, value in played.summary().items()}
         self.evaluations.write([row])
         if self.events is not None:
@@ -270,9 +265,7 @@ class _Loop:
 
     def _save_if_due(self) -> None:
         every = self.options.checkpoint_every
-        due = (
-            time.monotonic() - self.saved_at > 60 if every is None else every and self.iteration % every == 0
-        )
+        due = time.monotonic() - self.saved_at > 60 if every is None else every and self.iteration % every == 0
         if due:
             self.save()
 
@@ -295,9 +288,7 @@ def _programs(env: Any, config: PPOConfig, params_schedule: ParamsSchedule | Non
     """Compiled `init` and `chunk`; kept, so that a second run of the same settings does not compile again."""
     trainer = make_trainer(env, config, params_schedule)
 
-    def chunk(
-        state: TrainState, env_params: Any, hyper: Hyperparameters, count: jax.Array
-    ) -> tuple[Any, Any]:
+    def chunk(state: TrainState, env_params: Any, hyper: Hyperparameters, count: jax.Array) -> tuple[Any, Any]:
         # the number of iterations is an argument: chunks of every length run one program, bit for bit alike
         shapes = jax.eval_shape(trainer.update, state, env_params, hyper)[1]
         rows = {name: jnp.zeros((MAX_CHUNK, *s.shape), s.dtype) for name, s in shapes.items()}

@@ -50,10 +50,7 @@ def check_numbers(rows: list[dict[str, float]], params: dict[str, Any], checkpoi
     Raises:
         FloatingPointError: naming the first metric or parameter that is NaN or infinite, and its iteration.
     """
-    stays = (
-        f"the last good checkpoint in {checkpoints} stays; "
-        "--debug-nans (FitOptions.debug_nans) finds the operation"
-    )
+    stays = f"the last good checkpoint in {checkpoints} stays; --debug-nans (FitOptions.debug_nans) finds the operation"
     for row in rows:
         for name, value in row.items():
             if not np.isfinite(value):

@@ -86,9 +86,7 @@ def learn(learner: Learner, params: Any, opt_state: Any, key: jax.Array) -> tupl
     return unravel(flat), opt_state, {**metrics, "first_ratio_error": terms.ratio_error[0]}
 
 
-def minibatch_gradient(
-    learner: Learner, unravel: Any, flat: jax.Array, pick: jax.Array
-) -> tuple[jax.Array, LossTerms]:
+def minibatch_gradient(learner: Learner, unravel: Any, flat: jax.Array, pick: jax.Array) -> tuple[jax.Array, LossTerms]:
     """Gradient and loss terms of the picked minibatch, computed in equal parts that add up.
 
     On a CPU a part of about a thousand rows stays in the cache, which is faster than one pass over all rows;

@@ -119,10 +119,11 @@ class Terminal:
             self._bar.update(self._task, completed=done, speed=f"{speed:,.0f} steps/s", score=score)
         elif now - self._last_line >= self._line_every or done >= total:
             self._last_line = now
-            left = (total - done) / speed if speed > 0 else float("nan")
-            self.say(f"{done:,} of {total:,} steps  {speed:,.0f} steps/s  {score}  {left:.0f} s left")
+            # the first chunk is mostly the compiler's, so it has no speed
+            pace = f"{speed:,.0f} steps/s  {(total - done) / speed:.0f} s left" if speed > 0 else "compiled"
+            self.say(f"{done:,} of {total:,} steps  {score}  {pace}")
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Leave the bar as it stands."""
         if self._bar is not None:
             self._bar.stop()

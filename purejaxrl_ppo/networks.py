@@ -86,9 +86,7 @@ class ActorCritic(nn.Module):
         return jnp.zeros((batch, self.gru_size)) if self.recurrent else ()
 
     @nn.compact
-    def __call__(
-        self, memory: Memory, obs: jax.Array, reset: jax.Array
-    ) -> tuple[Memory, jax.Array, jax.Array]:
+    def __call__(self, memory: Memory, obs: jax.Array, reset: jax.Array) -> tuple[Memory, jax.Array, jax.Array]:
         """Apply the network to normalised observations.
 
         Args:
@@ -103,9 +101,7 @@ class ActorCritic(nn.Module):
         if self.recurrent:
             memory, obs = self._remember(memory, obs, reset)
         actor, critic = self._towers(obs)
-        head = self._dense(self.spec_outputs, "actor_head", nn.initializers.orthogonal(0.01), jnp.float32)(
-            actor
-        )
+        head = self._dense(self.spec_outputs, "actor_head", nn.initializers.orthogonal(0.01), jnp.float32)(actor)
         value = self._dense(1, "critic_head", nn.initializers.orthogonal(1.0), jnp.float32)(critic)
         if self.continuous:
             log_std = self.param("log_std", nn.initializers.zeros, (self.spec_outputs,))

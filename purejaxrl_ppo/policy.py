@@ -55,9 +55,7 @@ class Policy(struct.PyTreeNode):
         if self.spec.masked and mask is None:
             raise ValueError("this policy was trained with masks: pass mask=env.action_mask(state, params)")
         if self.config.recurrent and carry is None:
-            raise ValueError(
-                "this policy has a memory: pass carry=policy.initial_carry(batch) and keep what returns"
-            )
+            raise ValueError("this policy has a memory: pass carry=policy.initial_carry(batch) and keep what returns")
         if not self.spec.masked:
             mask = None  # an environment without masks has nothing to say
         action, carry = _act(self, key, obs, mask, carry, reset)
@@ -72,17 +70,11 @@ class Policy(struct.PyTreeNode):
         if self.config.recurrent:
             raise ValueError("the value of a recurrent policy depends on its memory: there is no value(obs)")
         x = self._see(obs)
-        return make_network(self.config, self.spec.action).apply(
-            self.params, (), x, jnp.zeros(x.shape[:-1], bool)
-        )[2]
+        return make_network(self.config, self.spec.action).apply(self.params, (), x, jnp.zeros(x.shape[:-1], bool))[2]
 
     def _see(self, obs: Any) -> jax.Array:
         x = flatten_batch(self.spec.obs_shapes, obs)
-        return (
-            normalise(self.moments, x, self.config.observation_clip)
-            if self.config.normalise_observations
-            else x
-        )
+        return normalise(self.moments, x, self.config.observation_clip) if self.config.normalise_observations else x
 
 
 @jax.jit

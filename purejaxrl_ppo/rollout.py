@@ -51,9 +51,7 @@ class StepLog(struct.PyTreeNode):
     info: dict[str, jax.Array]  # float32 [B], the scalars in `config.log_info`
 
 
-def start_players(
-    env: Any, env_params: Any, config: PPOConfig, network: ActorCritic, key: jax.Array
-) -> Players:
+def start_players(env: Any, env_params: Any, config: PPOConfig, network: ActorCritic, key: jax.Array) -> Players:
     """All environments reset."""
     key, key_reset = jax.random.split(key)
     obs, env_state = jax.vmap(env.reset, (0, None))(jax.random.split(key_reset, config.num_envs), env_params)
@@ -118,9 +116,7 @@ def collect(
             final_value=final_value,
         )
         log, episode_return, episode_length = _log(config, players, reward, done, info)
-        players = Players(
-            env_state, jax.vmap(flatten)(obs), memory, done, episode_return, episode_length, players.key
-        )
+        players = Players(env_state, jax.vmap(flatten)(obs), memory, done, episode_return, episode_length, players.key)
         return players, (transition, log)
 
     shape = (config.num_steps, config.num_envs)

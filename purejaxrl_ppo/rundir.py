@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_ppo.checkpoint import CheckpointError, Checkpoints, digest, from_arrays, to_arrays
-from purejaxrl_ppo.config import PPOConfig
+from purejaxrl_ppo.config import Hyperparameters, PPOConfig
 from purejaxrl_ppo.networks import ActionSpec, make_network
 from purejaxrl_ppo.normalise import init_moments
 from purejaxrl_ppo.policy import Policy
@@ -128,7 +128,12 @@ def _bounds(action: ActionSpec) -> dict[str, Any]:
 
 
 def describe_run(
-    config: PPOConfig, spec: EnvSpec, env: Any, env_params: Any, source: dict[str, Any] | None
+    config: PPOConfig,
+    hyper: Hyperparameters,
+    spec: EnvSpec,
+    env: Any,
+    env_params: Any,
+    source: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """What `run.json` holds: settings, environment, and digests of its parameters.
 
@@ -138,6 +143,7 @@ def describe_run(
     params = {key: digest({"value": array})[:16] for key, array in to_arrays(env_params).items()}
     return {
         "config": config.to_dict(),
+        "hyperparameters": {name: float(value) for name, value in vars(hyper).items()},
         "env": str(name),
         "env_params": params,
         "spec": spec_to_json(spec),
@@ -152,10 +158,11 @@ def refuse_other_run(folder: pathlib.Path, old: dict[str, Any], new: dict[str, A
         ValueError: listing the settings that differ.
     """
     found = [f"{k}: {old[k]!r} there, {new[k]!r} asked for" for k in ("env",) if old[k] != new[k]]
-    for group in ("config", "spec", "env_params"):
+    for group in ("config", "hyperparameters", "spec", "env_params"):
         there, asked = old[group], new[group]
         for key in sorted({*there, *asked}):
-            if there.get(key) != asked.get(key):
+            repeated = group == "hyperparameters" and old["config"][key] != new["config"][key]
+            if there.get(key) != asked.get(key) and not repeated:
                 found.append(f"{group}.{key}: {there.get(key)!r} there, {asked.get(key)!r} asked for")
     if found:
         raise ValueError(

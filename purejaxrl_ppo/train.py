@@ -56,9 +56,7 @@ class Trainer(NamedTuple):
     """The two pure functions that training consists of."""
 
     init: Callable[[jax.Array, Any], TrainState]  # (key, env_params)
-    update: Callable[
-        [TrainState, Any, Hyperparameters], tuple[TrainState, Metrics]
-    ]  # (state, env_params, ...)
+    update: Callable[[TrainState, Any, Hyperparameters], tuple[TrainState, Metrics]]  # (state, env_params, ...)
 
 
 def make_train(
@@ -91,9 +89,7 @@ def make_train(
 
 def make_trainer(env: Any, config: PPOConfig, params_schedule: ParamsSchedule | None = None) -> Trainer:
     """The named parts of training; `make_train` scans them, `fit` drives them from the host."""
-    optimiser = optax.chain(
-        optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=config.adam_eps)
-    )
+    optimiser = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=config.adam_eps))
 
     def init(key: jax.Array, env_params: Any) -> TrainState:
         return _init(env, config, optimiser, params_schedule, key, env_params)
@@ -132,7 +128,7 @@ def _init(
         key=key,
         iteration=jnp.int32(0),
     )
-    return jax.tree.map(_strong, state)
+    return jax.tree.map(strong, state)
 
 
 def _update(
@@ -191,7 +187,7 @@ def _update(
         iteration=state.iteration + 1,
     )
     metrics = {**learned, **_rollout_metrics(rollout, steps, new_state, targets), **rates._asdict()}
-    return jax.tree.map(_strong, new_state), metrics
+    return jax.tree.map(strong, new_state), metrics
 
 
 def _rewards(
@@ -245,9 +241,7 @@ def _rates(config: PPOConfig, hyper: Hyperparameters, iteration: jax.Array) -> R
     )
 
 
-def _scheduled_params(
-    config: PPOConfig, schedule: ParamsSchedule | None, iteration: jax.Array, env_params: Any
-) -> Any:
+def _scheduled_params(config: PPOConfig, schedule: ParamsSchedule | None, iteration: jax.Array, env_params: Any) -> Any:
     if schedule is None:
         return env_params
     return schedule(iteration.astype(jnp.float32) / config.num_iterations, env_params)
@@ -259,7 +253,7 @@ def _mean_or(total: jax.Array, ended: jax.Array, before: jax.Array) -> jax.Array
     return jnp.where(count > 0, total / jnp.maximum(count, 1.0), before)
 
 
-def _strong(x: Any) -> Any:
+def strong(x: Any) -> Any:
     """`x` without a weak type: a Python number in a state would make the second call compile again."""
     x = jnp.asarray(x)
     return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else jax.lax.convert_element_type(x, x.dtype)

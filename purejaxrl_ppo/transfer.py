@@ -13,9 +13,7 @@ _FIRST_LAYERS = ("actor_critic_0.kernel", "shared_0.kernel", "encoder.kernel")
 _COUNT_AFTER_WIDENING = 1 << 17
 
 
-def transfer_parameters(
-    source: Any, target: Any, *, new_action_probability: float = 0.05
-) -> tuple[Any, list[str]]:
+def transfer_parameters(source: Any, target: Any, *, new_action_probability: float = 0.05) -> tuple[Any, list[str]]:
     """Copy network parameters into those of a network with more inputs, more actions, or other layers.
 
     Arrays of one name and shape are copied. A first layer with more inputs gets zero weights for the new
@@ -73,9 +71,7 @@ def _merge(name: str, old: Arrays, new: Arrays, probability: float, report: list
         return known
     if name.endswith(_FIRST_LAYERS) and known.shape[1] == fresh.shape[1] and known.shape[0] < fresh.shape[0]:
         report.append(f"{name}: {fresh.shape[0] - known.shape[0]} new inputs at zero weight")
-        return np.concatenate(
-            [known, np.zeros((fresh.shape[0] - known.shape[0], known.shape[1]), known.dtype)]
-        )
+        return np.concatenate([known, np.zeros((fresh.shape[0] - known.shape[0], known.shape[1]), known.dtype)])
     if "actor_head" in name and known.shape[:-1] == fresh.shape[:-1] and known.shape[-1] < fresh.shape[-1]:
         more = fresh.shape[-1] - known.shape[-1]
         if any(other.endswith("log_std") for other in new):

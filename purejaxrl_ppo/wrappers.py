@@ -145,9 +145,7 @@ def action_spec(space: Any) -> ActionSpec:
     if hasattr(space, "n"):
         return ActionSpec(num_actions=int(space.n))
     if hasattr(space, "low") and hasattr(space, "high"):
-        low, high = (
-            jnp.broadcast_to(jnp.asarray(x, jnp.float32), space.shape) for x in (space.low, space.high)
-        )
+        low, high = (jnp.broadcast_to(jnp.asarray(x, jnp.float32), space.shape) for x in (space.low, space.high))
         return ActionSpec(num_actions=0, shape=tuple(space.shape), low=low, high=high)
     raise ValueError(f"actions of {type(space).__name__} are not supported: Discrete and Box are")
 
@@ -168,9 +166,7 @@ def prepare(env: Any, env_params: Any) -> tuple[Any, EnvSpec]:
         env = FiveValueAdapter(env)
         jax.eval_shape(env.step, key, state, action, env_params)
     elif len(values) != 6:
-        raise ValueError(
-            f"step of {type(env).__name__} returns {len(values)} values: gymnax's six are expected"
-        )
+        raise ValueError(f"step of {type(env).__name__} returns {len(values)} values: gymnax's six are expected")
     shapes = tuple(tuple(leaf.shape) for leaf in jax.tree.leaves(obs))
     masked = find_mask(env, state) is not None and bool(spec.num_actions)
     return env, EnvSpec(obs_shapes=shapes, action=spec, masked=masked)

@@ -183,6 +183,9 @@ def test_another_configuration_is_refused_with_the_differences(folder):
     other = dataclasses.replace(CONFIG, gamma=0.5, num_epochs=2)
     with pytest.raises(ValueError, match=r"config.gamma: 0.99 there, 0.5 asked for; config.num_epochs: 1 there"):
         fit(ENV, PARAMS, other, run_dir=folder, options=OPTIONS)
+    hyper = CONFIG.hyperparameters.replace(gamma=jnp.float32(0.5))
+    with pytest.raises(ValueError, match=r"Differences: hyperparameters.gamma: 0.99"):
+        fit(ENV, PARAMS, CONFIG, run_dir=folder, options=OPTIONS, hyperparameters=hyper)
     with pytest.raises(ValueError, match=r"env_params.reward"):
         fit(ENV, PARAMS.replace(reward=PARAMS.reward + 1), CONFIG, run_dir=folder, options=OPTIONS)
 
@@ -195,6 +198,23 @@ def test_numbers_that_are_none_stop_the_run(tmp_path):
     with pytest.raises(FloatingPointError, match="iteration 6: the last good checkpoint"):
         fit(ENV, PARAMS, config, run_dir=tmp_path / "run", options=OPTIONS, params_schedule=poison)
     assert sorted(int(step.name) for step in (tmp_path / "run" / "checkpoints").iterdir()) == [2, 4]
+
+
+def test_debug_nans_finds_the_operation(tmp_path):
+    def poison(progress, params):
+        return params.replace(reward=params.reward * jnp.where(progress > 0.45, jnp.nan, 1.0))
+
+    options = dataclasses.replace(OPTIONS, debug_nans=True)
+    with pytest.raises(FloatingPointError, match="nan"):
+        fit(ENV, PARAMS, CONFIG, run_dir=tmp_path / "run", options=options, params_schedule=poison)
+    assert not jax.config.jax_debug_nans
+
+
+def test_rows_without_a_legal_action_are_reported(tmp_path, capsys):
+    options = dataclasses.replace(OPTIONS, quiet=False)
+    params = PARAMS.replace(legal=jnp.zeros_like(PARAMS.legal))
+    fit(ENV, params, CONFIG, run_dir=tmp_path / "run", options=options)
+    assert "rows had no legal action" in capsys.readouterr().out
 
 
 def test_the_policy_of_a_run_acts_like_the_trained_one(finished):
