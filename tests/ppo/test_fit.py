@@ -36,6 +36,9 @@ PARAMS = table(
 OPTIONS = FitOptions(eval_episodes=4, eval_every=5, checkpoint_every=2, keep_checkpoints=10, quiet=True)
 
 
+NO_EVALUATION = dataclasses.replace(OPTIONS, eval_every=0)  # saves compiling it
+
+
 def run(folder: pathlib.Path, **changes: Any) -> Any:
     options = dataclasses.replace(OPTIONS, **changes)
     return fit(ENV, PARAMS, CONFIG, run_dir=folder, options=options)
@@ -196,7 +199,7 @@ def test_numbers_that_are_none_stop_the_run(tmp_path):
 
     config = dataclasses.replace(CONFIG, normalise_rewards=False)
     with pytest.raises(FloatingPointError, match="iteration 6: the last good checkpoint"):
-        fit(ENV, PARAMS, config, run_dir=tmp_path / "run", options=OPTIONS, params_schedule=poison)
+        fit(ENV, PARAMS, config, run_dir=tmp_path / "run", options=NO_EVALUATION, params_schedule=poison)
     assert sorted(int(step.name) for step in (tmp_path / "run" / "checkpoints").iterdir()) == [2, 4]
 
 
@@ -204,14 +207,14 @@ def test_debug_nans_finds_the_operation(tmp_path):
     def poison(progress, params):
         return params.replace(reward=params.reward * jnp.where(progress > 0.45, jnp.nan, 1.0))
 
-    options = dataclasses.replace(OPTIONS, debug_nans=True)
+    options = dataclasses.replace(NO_EVALUATION, debug_nans=True)
     with pytest.raises(FloatingPointError, match="nan"):
         fit(ENV, PARAMS, CONFIG, run_dir=tmp_path / "run", options=options, params_schedule=poison)
     assert not jax.config.jax_debug_nans
 
 
 def test_rows_without_a_legal_action_are_reported(tmp_path, capsys):
-    options = dataclasses.replace(OPTIONS, quiet=False)
+    options = dataclasses.replace(NO_EVALUATION, quiet=False)
     params = PARAMS.replace(legal=jnp.zeros_like(PARAMS.legal))
     fit(ENV, params, CONFIG, run_dir=tmp_path / "run", options=options)
     assert "rows had no legal action" in capsys.readouterr().out
@@ -254,7 +257,7 @@ def test_a_second_run_of_the_same_settings_does_not_compile_again(finished, tmp_
 def test_a_warm_start_begins_with_the_policy(finished, tmp_path, capsys):
     policy = load_policy(finished.run_dir, checkpoint="last")
     config = dataclasses.replace(CONFIG, total_timesteps=128, learning_rate=1e-30)
-    options = dataclasses.replace(OPTIONS, quiet=False)
+    options = dataclasses.replace(NO_EVALUATION, quiet=False)
     started = fit(ENV, PARAMS, config, run_dir=tmp_path / "run", options=options, warm_start=policy)
     assert_same(started.state.params, policy.params)
     assert "warm start: params.actor_head.bias: copied" in capsys.readouterr().out
@@ -262,9 +265,9 @@ def test_a_warm_start_begins_with_the_policy(finished, tmp_path, capsys):
 
 def test_a_recurrent_run_resumes_and_carries_its_memory(tmp_path):
     config = dataclasses.replace(CONFIG, recurrent=True, gru_size=4, total_timesteps=8 * 16 * 4)
-    whole = fit(ENV, PARAMS, config, run_dir=tmp_path / "run", options=OPTIONS)
+    whole = fit(ENV, PARAMS, config, run_dir=tmp_path / "run", options=NO_EVALUATION)
     forget_after(tmp_path / "run", 2)
-    again = fit(ENV, PARAMS, config, run_dir=tmp_path / "run", options=OPTIONS)
+    again = fit(ENV, PARAMS, config, run_dir=tmp_path / "run", options=NO_EVALUATION)
     assert_same(again.state, whole.state)
     policy = load_policy(tmp_path / "run", sampled=False)
     carry = policy.initial_carry(2)
