@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
@@ -261,6 +262,12 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         """Legal actions at the state's decision bar, bool [num_actions]."""
         now, _ = pair_of_bars(params.market, state.market_id, state.step_idx)
         return self._mask(state, now, self._terms(state.market_id, params), params)
+
+    def render(self, state: EnvState, params: EnvParams) -> np.ndarray:
+        """Picture of the last `window` bars with position, stop and target: RGB, uint8 [450, 800, 3]."""
+        from trading_gymnax.render import render  # only who looks needs matplotlib
+
+        return render(state, params, self.window)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TradingPhase1:
         """A second environment that shares the arrays, which nothing can change."""
