@@ -3,6 +3,7 @@
 import os
 import pathlib
 import warnings
+from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -33,3 +34,10 @@ def shared_data() -> pathlib.Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("real bars are not here: ../shared/data is missing beside the checkout")
     return SHARED_DATA
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_programs() -> Iterator[None]:
+    """Drop the compiled programs of a finished module: kept, they would take gigabytes over the whole suite."""
+    yield
+    jax.clear_caches()
