@@ -96,4 +96,4 @@ def test_learning_reaches_the_published_returns(name, reference):
 
 
 def test_breakout_reaches_the_measured_return():
-    assert float(final_returns("Breakout-MinAtar", seeds=1)[0]) > 18.0
+    assert float(jnp.median(final_returns("Breakout-MinAtar", seeds=5))) > 19.0
