@@ -6,10 +6,12 @@ takes the state as a fourth argument.
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from trading_gymnax.rules import BUY, HOLD, SELL
@@ -68,3 +70,24 @@ class BarSignals:
         side = self.side[state.market_id, state.step_idx].astype(jnp.int32)  # type: ignore[attr-defined]
         action = jnp.asarray(_ENTRY_OF_SIDE)[side + 1]
         return jnp.where(jnp.take_along_axis(mask, action[:, None], axis=1)[:, 0], action, HOLD)
+
+
+def filtered_regime(moves: np.ndarray, drift: float, mean_regime_bars: float) -> np.ndarray:
+    """Log odds of an up regime after each bar, for one who sees moves only and knows how the tape was made; [T].
+
+    The exact Bayesian filter of `synthetic.regime`: `BarSignals` of its sign earns about what can be earned without
+    seeing the regime itself, which an oracle's profit is not.
+
+    Args:
+        moves: close - open of each bar in standard deviations of its noise, float [T].
+        drift: expected move along the regime in the same unit; a bar adds 2 * drift * move to the log odds.
+        mean_regime_bars: the regime switches before a bar with probability 1 / this.
+    """
+    switch, odds = 1 / mean_regime_bars, 0.0
+    known = np.empty(len(moves))
+    for at, move in enumerate(moves):
+        up = 1 / (1 + math.exp(-odds))
+        up = up * (1 - switch) + (1 - up) * switch
+        odds = math.log(up / (1 - up)) + 2 * drift * float(move)
+        known[at] = odds
+    return known

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trading_gymnax.baselines import AlwaysHold, RandomEntries, RandomLegal
+from trading_gymnax.baselines import RandomEntries, RandomLegal
 from trading_gymnax.evaluate import Evaluation, evaluate_policy
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.statistics import Summary, percentile_among, summarise, verdict
@@ -98,7 +98,9 @@ def judge(
             luck.append(float(tossed.sessions["net_usd"].mean()))
             if number == 0:
                 rows[RANDOM_ENTRIES] = summarise(tossed)
-        rows[HOLD] = summarise(evaluate_policy(AlwaysHold(), env, params, key=key))
+        # Entries at rate 0 are HOLD always, by a program that is compiled already.
+        never = RandomEntries(jnp.float32(0))
+        rows[HOLD] = summarise(evaluate_policy(never, env, params, key=key))
     return Judgement(label, _dates(argmax), rows, argmax, np.array(luck))
 
 

@@ -124,10 +124,10 @@ def verdict(summary: Summary, where: str) -> str:
         figures += f" (t = {summary.t_value:.1f})"
     if mean <= 0:
         surely = summary.p_value > 1 - SIGNIFICANCE
-        weight = "" if surely else "; so few dollars that chance alone could make them"
+        weight = "" if surely else "; chance alone could lose as much"
         return f"The policy LOSES {where}: {figures}{weight}."
     if not summary.p_value < SIGNIFICANCE:
-        return f"The policy CANNOT BE TOLD FROM ZERO {where}: {figures}; chance alone could make them."
+        return f"The policy CANNOT BE TOLD FROM ZERO {where}: {figures}; chance alone could make as much."
     return f"The policy earns {where}: {figures}."
 
 

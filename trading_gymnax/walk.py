@@ -1,11 +1,13 @@
 """One policy through many sessions side by side: what each step did, and the trades as they close.
 
-The program depends on the environment, the policy's structure and the number of sessions; bars and network weights
-are its arguments. A session that has ended stands still until the last one ends.
+The program depends on what fixes the environment's rules and shapes, on the policy's structure, and on the number of
+sessions in steps of BATCH; bars and network weights are its arguments. A session that has ended stands still until the
+last one ends.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -20,6 +22,7 @@ from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.rules import ExitReason
 
 CHUNK_STEPS = 64  # between two looks of the host, which keeps only what was played
+BATCH = 256  # sessions are padded to a multiple of it: views of other lengths then need no other program
 
 
 class Excursion(NamedTuple):
@@ -72,13 +75,16 @@ def walk(
 
     Raises ValueError for a policy that returns anything but one action number per session.
     """
-    act, kind, arrays = _split_policy(policy)
-    starts = (jnp.asarray(market_id, jnp.int32), jnp.asarray(bar, jnp.int32))
-    state, memory = _begin(env, kind, act, arrays, params, *starts)
-    carry = (state, memory, _no_excursion(len(bar)), jnp.zeros(len(bar), bool))
+    structure, kind, arrays = _split_policy(policy)
+    program, count = _Rules(env), len(bar)
+    pad = (0, -count % BATCH)
+    starts = (jnp.asarray(np.pad(x, pad, mode="edge"), jnp.int32) for x in (market_id, bar))
+    state, memory = _begin(program, kind, structure, arrays, params, *starts)
+    size = count + pad[1]
+    carry = (state, memory, _no_excursion(size), jnp.arange(size) >= count)
     chunks, sessions, chunk, running = [], [], 0, True
     while running:
-        carry, steps = _play(env, kind, act, arrays, params, carry, jax.random.fold_in(key, chunk))
+        carry, steps = _play(program, kind, structure, arrays, params, carry, jax.random.fold_in(key, chunk))
         steps = jax.device_get(steps)
         _check_actions(steps, env)
         chunks.append(Step(*(field[steps.active] for field in steps)))
@@ -88,6 +94,21 @@ def walk(
     order = np.argsort(session, kind="stable")
     played = Step(*(np.concatenate(parts)[order] for parts in zip(*chunks, strict=True)))
     return played, session[order]
+
+
+class _Rules:
+    """An environment without its market, equal to every other one that makes the same program."""
+
+    def __init__(self, env: TradingPhase1) -> None:
+        self.env = copy.copy(env)
+        self.env.__dict__.pop("_default_params")  # a program in the cache must not keep the bars alive
+        self._key = (type(env), tuple(sorted(vars(self.env).items())))
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Rules) and self._key == other._key
 
 
 class _Kind(NamedTuple):
@@ -123,7 +144,7 @@ def _split_policy(policy: Any) -> tuple[_Structure, _Kind, list[jax.Array]]:
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _begin(
-    env: TradingPhase1,
+    program: _Rules,
     kind: _Kind,
     structure: _Structure,
     arrays: list[jax.Array],
@@ -132,14 +153,14 @@ def _begin(
     bar: jax.Array,
 ) -> tuple[Any, Any]:
     """Fresh accounts and the policy's memory before its first step."""
-    state = jax.vmap(env._new_account, (None, 0, 0, None))(params, market_id, bar, jnp.int32(0))
+    state = jax.vmap(program.env._new_account, (None, 0, 0, None))(params, market_id, bar, jnp.int32(0))
     policy = structure.with_arrays(arrays)
     return state, policy.initial_carry(len(bar)) if kind.memory else ()
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=5)
 def _play(
-    env: TradingPhase1,
+    program: _Rules,
     kind: _Kind,
     structure: _Structure,
     arrays: list[jax.Array],
@@ -148,15 +169,25 @@ def _play(
     key: jax.Array,
 ) -> tuple[tuple[Any, ...], Step]:
     """CHUNK_STEPS steps of all sessions."""
-    choose = _chooser(structure.with_arrays(arrays), kind)
+    choose, env = _chooser(structure.with_arrays(arrays), kind), program.env
 
+    def play(state: Any, action: jax.Array) -> Any:
+        return jax.vmap(env.play, (0, 0, None))(state, action, params)
+
+    def idle(state: Any, action: jax.Array) -> Any:
+        nothing = jax.eval_shape(play, state, action)
+        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), nothing)
+
+    # A branch of its own keeps the rules apart: XLA would fuse them into each of the row's many fields anew, which
+    # takes four times as long to compile.
     def one_step(carry: tuple[Any, ...], key: jax.Array) -> tuple[tuple[Any, ...], Step]:
         state, memory, excursion, done = carry
         obs = jax.vmap(env.observe, (None, 0, None, None))(None, state, None, params)
         mask = jax.vmap(env.action_mask, (0, None))(state, params)
         action, memory = choose(key, obs, mask, memory, state)
-        record = jax.vmap(functools.partial(_record, env), (0, 0, 0, None))
-        after, excursion, step = record(state, action, excursion, params)
+        after, reward, fill = jax.lax.cond(done.all(), idle, play, state, action)
+        record = jax.vmap(functools.partial(_record, env), (0, 0, 0, 0, 0, 0, None))
+        excursion, step = record(state, action, after, reward, fill, excursion, params)
         ended = after.terminated | jax.vmap(env.is_truncated, (0, None))(after, params)
         frozen = jax.tree.map(functools.partial(jnp.where, done), state, after)
         return (frozen, memory, excursion, done | ended), step._replace(active=~done, legal=mask)
@@ -213,11 +244,17 @@ def _no_excursion(batch: int) -> Excursion:
 
 
 def _record(
-    env: TradingPhase1, state: Any, action: jax.Array, excursion: Excursion, params: Any
-) -> tuple[Any, Excursion, Step]:
-    """One bar of one account: the state after it, the position's excursion, and the row for the host."""
+    env: TradingPhase1,
+    state: Any,
+    action: jax.Array,
+    after: Any,
+    reward: jax.Array,
+    fill: rules.Fill,
+    excursion: Excursion,
+    params: Any,
+) -> tuple[Excursion, Step]:
+    """One bar of one account: the position's excursion, and the row for the host."""
     now, bar = pair_of_bars(params.market, state.market_id, state.step_idx)
-    after, reward, fill = env.play(state, action, params)
     fresh = Excursion(jnp.int32(0), jnp.int32(0), rules.slippage(now, params))
     excursion = jax.tree.map(functools.partial(jnp.where, fill.entered), fresh, excursion)
     excursion = _widen(excursion, fill, bar)
@@ -247,7 +284,7 @@ def _record(
         worst_ticks=excursion.worst,
         best_ticks=excursion.best,
     )
-    return after, excursion, step
+    return excursion, step
 
 
 def _widen(excursion: Excursion, fill: rules.Fill, bar: Any) -> Excursion:
