@@ -1,0 +1,31 @@
+"""Plugin of the mutation tests (see MUTATION.md): imports once what every mutant's process needs, and orders the tests.
+
+The mutants run in forks of a process that has imported everything. A JAX backend that has started does not survive a
+fork, so it must not start here; and gymnax makes one small array when it is imported.
+"""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import jax.numpy
+import numpy as np
+import pytest
+
+with mock.patch.object(jax.numpy, "array", np.array):
+    import gymnax  # noqa: F401
+
+CHEAP_FIRST = ("test_rules_fast", "test_rewards", "test_phase1", "test_phase2")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The test that kills most mutants in the shortest time comes first; mutmut hands them over in any order."""
+    items.sort(key=lambda item: CHEAP_FIRST.index(item.path.stem))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Make the inputs of that test before the forks, for all of them."""
+    from . import test_rules_fast
+
+    for shape in test_rules_fast.SHAPES:
+        test_rules_fast.inputs(shape)
