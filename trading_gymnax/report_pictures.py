@@ -1,0 +1,169 @@
+"""The charts of a report as PNG files, for slides, mails and paper."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trading_gymnax.render import (
+    ENTRY,
+    FALLING,
+    INK,
+    RISING,
+    STOP,
+    TARGET,
+    calm,
+    draw_candles,
+    label_times,
+    new_figure,
+    usd,
+)
+from trading_gymnax.report_charts import ACTION_COLORS, SHORT, tick_sessions
+from trading_gymnax.report_series import DayProfile, EquityPath
+from trading_gymnax.report_sessions import SessionChart
+
+_WIDTH = 10.0  # inches
+
+
+def write_pictures(folder: pathlib.Path, pictures: dict[str, Callable[[], Any]]) -> list[pathlib.Path]:
+    """Write each figure as `name`.png. Raises `MissingExtra` where matplotlib is not installed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, draw in pictures.items():
+        paths.append(folder / f"{name}.png")
+        draw().savefig(paths[-1], dpi=110)
+    return paths
+
+
+def equity_picture(paths: Sequence[tuple[str, EquityPath]]) -> Any:
+    """Equity, floor and drawdown; a column for each (label, path)."""
+    figure = new_figure(_WIDTH, 4.8)
+    axes = figure.subplots(2, len(paths), sharex="col", height_ratios=[3, 1], squeeze=False)
+    for (label, path), (top, low) in zip(paths, axes.T, strict=True):
+        top.plot(path.at, path.equity_usd, color=ENTRY, linewidth=1.4, label="equity")
+        if np.isfinite(path.floor_usd).any():
+            top.plot(path.at, path.floor_usd, ":", color=STOP, linewidth=1.2, label="floor of the account")
+        low.fill_between(path.at, path.drawdown_usd, 0, color=FALLING, alpha=0.35, linewidth=0)
+        top.set_title(label, loc="left", fontsize=11)
+        top.set_ylabel("equity, dollars")
+        low.set_ylabel("drawdown, dollars")
+        low.set_xlabel("session")
+        for panel in (top, low):
+            calm(panel)
+            dollars(panel)
+        marks = tick_sessions(len(path.dates), 4)
+        low.set_xticks([m + 0.5 for m in marks], [path.dates[m] for m in marks])
+        top.legend(frameon=False, fontsize=9, loc="upper left")
+    return figure
+
+
+def daily_picture(results: Sequence[tuple[str, pd.Series]]) -> Any:
+    """Net dollars by day; a row for each (label, results)."""
+    figure = new_figure(_WIDTH, 2.7 * len(results))
+    for panel, (label, series) in zip(figure.subplots(len(results), squeeze=False)[:, 0], results, strict=True):
+        values = series.to_numpy()
+        panel.bar(range(len(values)), values, color=[RISING if x > 0 else FALLING for x in values])
+        mean = float(values.mean())
+        panel.axhline(mean, color=INK, linestyle="--", linewidth=1, label=f"mean {usd(mean)} a day")
+        panel.axhline(0, color="#8d949d", linewidth=0.8)
+        calm(panel)
+        dollars(panel)
+        marks = tick_sessions(len(values), 8)
+        panel.set_xticks(marks, [series.index[m] for m in marks])
+        panel.set_ylabel("net, dollars")
+        panel.set_title(f"{label}, net of each day", loc="left", fontsize=11)
+        _legend(panel)
+    return figure
+
+
+def session_picture(shown: SessionChart) -> Any:
+    """Candles of one session with stops, targets, entries and exits."""
+    figure = new_figure(_WIDTH, 5.0)
+    axes, tick = figure.subplots(), shown.tick_size
+    draw_candles(axes, shown.bars * tick)
+    at = np.arange(len(shown.bars))
+    for name, level, color in (("stop", shown.stop, STOP), ("target", shown.target, TARGET)):
+        axes.step(
+            at, np.where(level == 0, np.nan, level * tick), ":", where="mid", color=color, linewidth=1.3, label=name
+        )
+    dots = {"linestyle": "none", "markeredgecolor": "white", "markersize": 8}
+    for side, name, marker, color in ((1, "buy", "^", ENTRY), (-1, "sell short", "v", SHORT)):
+        entries = [t for t in shown.trades if t.side == side]
+        axes.plot(
+            [t.entry_row for t in entries], [t.entry * tick for t in entries], marker, color=color, label=name, **dots
+        )
+    for won, name, marker, color in ((True, "exit with a profit", "o", TARGET), (False, "exit with a loss", "X", STOP)):
+        exits = [t for t in shown.trades if (t.net_usd > 0) == won]
+        axes.plot([t.exit_row for t in exits], [t.exit * tick for t in exits], marker, color=color, label=name, **dots)
+    label_times(axes, shown.time, 9)
+    axes.set_ylabel("price, points")
+    axes.set_xlabel("New York time of the bar's close")
+    title = f"{shown.symbol} {shown.date}: {len(shown.trades)} trades, net {usd(shown.net_usd)}"
+    axes.set_title(title, loc="left", fontsize=11, parse_math=False)
+    _legend(axes, columns=6)
+    return figure
+
+
+def day_picture(profile: DayProfile) -> Any:
+    """Share of actions and of positions by quarter of an hour."""
+    figure = new_figure(_WIDTH, 5.0)
+    top, low = figure.subplots(2, sharex=True)
+    at = np.arange(len(profile.slots))
+    names = list(profile.actions.columns)
+    _stack(top, at, [(name, profile.actions[name].to_numpy(), ACTION_COLORS.get(name, INK)) for name in names])
+    _stack(low, at, [("long", profile.long, ENTRY), ("short", profile.short, SHORT)])
+    top.set_title("Actions other than HOLD, share of the steps", loc="left", fontsize=11)
+    low.set_title("Positions, share of the bars", loc="left", fontsize=11)
+    marks = tick_sessions(len(at), 10)
+    low.set_xticks(marks, [profile.slots[m] for m in marks])
+    low.set_xlabel("New York time, quarters of an hour")
+    return figure
+
+
+def luck_picture(luck_usd: np.ndarray, policy_usd: float) -> Any:
+    """Net per session of random entries, and the policy's."""
+    figure = new_figure(_WIDTH, 3.2)
+    axes = figure.subplots()
+    axes.hist(luck_usd, bins=15, color="#b9bfc7", edgecolor="white", label=f"random entries, {len(luck_usd)} seeds")
+    axes.axvline(policy_usd, color=ENTRY, linewidth=2.5, label=f"the policy, {usd(policy_usd)}")
+    axes.axvline(0, color="#8d949d", linewidth=1, linestyle=":")
+    calm(axes)
+    axes.xaxis.set_major_formatter(lambda value, _: usd(value, sign=False))
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("net per session, dollars")
+    axes.set_ylabel("number of seeds")
+    _legend(axes)
+    return figure
+
+
+def dollars(axes: Any) -> None:
+    """Dollars with thousands separators on the upright axis."""
+    axes.yaxis.set_major_formatter(lambda value, _: usd(value, sign=False))
+
+
+def _stack(axes: Any, at: np.ndarray, layers: Sequence[tuple[str, np.ndarray, str]]) -> None:
+    below = np.zeros(len(at))
+    for name, share, color in layers:
+        axes.bar(at, 100 * share, 0.85, bottom=below, color=color, label=name)
+        below = below + 100 * share
+    calm(axes)
+    axes.set_ylabel("%")
+    _legend(axes, columns=5)
+
+
+def _legend(axes: Any, columns: int = 2) -> None:
+    """Above the right end of the axes, where no bar can hide it."""
+    axes.legend(
+        frameon=False,
+        fontsize=9,
+        ncols=columns,
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        borderaxespad=0.2,
+        columnspacing=1.2,
+        handletextpad=0.5,
+    )
