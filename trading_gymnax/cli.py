@@ -1,4 +1,4 @@
-"""The command line: `trading-gymnax check | train | evaluate`."""
+"""The command line: `trading-gymnax check | train | evaluate | report`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ import tyro
 from trading_gymnax.contracts import contract
 from trading_gymnax.data import RTH, DataError, load_bars
 from trading_gymnax.judge import Judgement, judge
+from trading_gymnax.render import MissingExtra
+from trading_gymnax.report import write_report
 from trading_gymnax.runs import (
     Split,
     TradingSettings,
@@ -111,10 +113,23 @@ class Evaluate:
     """Which of the run's policies; the best one was chosen by its return in training."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Judge a run's policy once more and write what it did: a page that opens without a network, and PNG files."""
+
+    run_dir: tyro.conf.Positional[pathlib.Path]
+    """Folder of the run."""
+    checkpoint: Literal["best", "last"] = "last"
+    """Which of the run's policies; the best one was chosen by its return in training."""
+    out: pathlib.Path | None = None
+    """Folder to write to; by default `report` in the run's folder."""
+
+
 _PARTS: dict[str, tuple[type, ...]] = {
     "check": (Check, Loader),
     "train": (Train, Loader, PPOConfig, FitOptions),
     "evaluate": (Evaluate,),
+    "report": (Report,),
 }
 _NO_FLAGS = {"file", "loader", "config", "options"}  # fields that are places or groups of options
 _RENAMED = {"changes": "set"}
@@ -130,9 +145,11 @@ def main(args: list[str] | None = None) -> None:
             _check(command)
         elif isinstance(command, Train):
             _train(command)
+        elif isinstance(command, Report):
+            _report(command)
         else:
             _judge_run(command.run_dir, build(_settings_of(command.run_dir)), command.checkpoint)
-    except (ValueError, FileNotFoundError, FloatingPointError, CheckpointError) as error:
+    except (ValueError, FileNotFoundError, FloatingPointError, CheckpointError, MissingExtra) as error:
         if "--debug-nans" in args:
             raise  # the trace is what was asked for
         print(f"trading-gymnax: {error}", file=sys.stderr)
@@ -146,6 +163,7 @@ def _commands() -> Any:
         Annotated[Check, subcommand("check")]
         | Annotated[Train, subcommand("train", default=train)]
         | Annotated[Evaluate, subcommand("evaluate")]
+        | Annotated[Report, subcommand("report")]
     )
 
 
@@ -209,13 +227,28 @@ def _settings_of(run_dir: pathlib.Path) -> TradingSettings:
     return settings
 
 
+def _report(command: Report) -> None:
+    split = build(_settings_of(command.run_dir))
+    seen, held_out = _judgements(command.run_dir, split, command.checkpoint)
+    page = write_report(command.run_dir, split, seen, held_out, out=command.out)
+    print(f"{held_out.verdict}\n{page} and the pictures beside it show the rest")
+
+
 def _judge_run(run_dir: pathlib.Path, split: Split, checkpoint: Literal["best", "last"]) -> None:
+    seen, held_out = _judgements(run_dir, split, checkpoint)
+    print(f"{seen}\n\n{held_out}")
+    write_judgement(run_dir, seen, held_out)
+
+
+def _judgements(
+    run_dir: pathlib.Path, split: Split, checkpoint: Literal["best", "last"]
+) -> tuple[Judgement, Judgement]:
+    """In sample and out of sample."""
     policy = load_policy(run_dir, checkpoint=checkpoint)
     key = jax.random.key(_JUDGE_SEED)
     seen = judge(policy, split.env, split.train_params, key=key, label="in sample", baselines=False)
     held_out = judge(policy, split.env, split.test_params, key=key, label="out of sample")
-    print(f"{seen}\n\n{held_out}")
-    write_judgement(run_dir, seen, held_out)
+    return seen, held_out
 
 
 def write_judgement(run_dir: pathlib.Path, seen: Judgement, held_out: Judgement) -> None:

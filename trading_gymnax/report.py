@@ -16,7 +16,7 @@ import numpy as np
 from trading_gymnax import report_charts as charts
 from trading_gymnax import report_pictures as pictures
 from trading_gymnax.judge import POLICY, Judgement
-from trading_gymnax.render import usd
+from trading_gymnax.render import new_figure, usd
 from trading_gymnax.report_page import Html, Section, chart, escape, join, paragraph, plotly_script, table, write_page
 from trading_gymnax.report_series import SLOT_MINUTES, daily_results, day_profile, equity_path, session_dates
 from trading_gymnax.report_sessions import SessionChart, session_charts
@@ -81,7 +81,7 @@ def write_report(
     """
     run_dir = pathlib.Path(run_dir)
     folder = run_dir / "report" if out is None else pathlib.Path(out)
-    plotly_script()  # before minutes of work, not after them
+    plotly_script(), new_figure(1, 1)  # what is missing is told before the work, not after it
     material = Material(
         settings=read_settings(run_dir),
         split=split,
@@ -285,7 +285,7 @@ def day_section(material: Material) -> Section:
             paragraph(Html(f"{_badge('Out of sample')} {escape(remark)}"), "quiet"),
             Html("<h3>Actions</h3>"),
             chart("actions", "low", "Share of each action by time of day"),
-            Html("<h3>Positions</h3>"),
+            Html("<h3>Positions at the close of the bar</h3>"),
             chart("exposure", "low", "Share of bars with a long or short position by time of day"),
         ]
     )

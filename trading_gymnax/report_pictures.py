@@ -24,7 +24,7 @@ from trading_gymnax.render import (
 )
 from trading_gymnax.report_charts import ACTION_COLORS, SHORT, tick_sessions
 from trading_gymnax.report_series import DayProfile, EquityPath
-from trading_gymnax.report_sessions import SessionChart
+from trading_gymnax.report_sessions import SessionChart, level_runs
 
 _WIDTH = 10.0  # inches
 
@@ -47,7 +47,7 @@ def equity_picture(paths: Sequence[tuple[str, EquityPath]]) -> Any:
         top.plot(path.at, path.equity_usd, color=ENTRY, linewidth=1.4, label="equity")
         if np.isfinite(path.floor_usd).any():
             top.plot(path.at, path.floor_usd, ":", color=STOP, linewidth=1.2, label="floor of the account")
-        low.fill_between(path.at, path.drawdown_usd, 0, color=FALLING, alpha=0.35, linewidth=0)
+        low.fill_between(path.at, path.drawdown_usd, 0, color=FALLING, alpha=0.35, linewidth=0.6)
         top.set_title(label, loc="left", fontsize=11)
         top.set_ylabel("equity, dollars")
         low.set_ylabel("drawdown, dollars")
@@ -85,25 +85,23 @@ def session_picture(shown: SessionChart) -> Any:
     figure = new_figure(_WIDTH, 5.0)
     axes, tick = figure.subplots(), shown.tick_size
     draw_candles(axes, shown.bars * tick)
-    at = np.arange(len(shown.bars))
-    for name, level, color in (("stop", shown.stop, STOP), ("target", shown.target, TARGET)):
-        axes.step(
-            at, np.where(level == 0, np.nan, level * tick), ":", where="mid", color=color, linewidth=1.3, label=name
-        )
+    runs = np.array(level_runs(shown.stop, shown.target)).reshape(-1, 4)
+    ends = runs[:, 0] - 0.5, runs[:, 0] + runs[:, 1] - 0.5
+    for name, level, color in (("stop", runs[:, 2], STOP), ("target", runs[:, 3], TARGET)):
+        axes.hlines(level * tick, *ends, colors=color, linestyles=":", linewidth=1.4, label=name)
     dots = {"linestyle": "none", "markeredgecolor": "white", "markersize": 8}
-    for side, name, marker, color in ((1, "buy", "^", ENTRY), (-1, "sell short", "v", SHORT)):
-        entries = [t for t in shown.trades if t.side == side]
-        axes.plot(
-            [t.entry_row for t in entries], [t.entry * tick for t in entries], marker, color=color, label=name, **dots
-        )
     for won, name, marker, color in ((True, "exit with a profit", "o", TARGET), (False, "exit with a loss", "X", STOP)):
         exits = [t for t in shown.trades if (t.net_usd > 0) == won]
         axes.plot([t.exit_row for t in exits], [t.exit * tick for t in exits], marker, color=color, label=name, **dots)
+    for side, name, marker, color in ((1, "buy", "^", ENTRY), (-1, "sell short", "v", SHORT)):
+        entries = [t for t in shown.trades if t.side == side]
+        rows, prices = [t.entry_row for t in entries], [t.entry * tick for t in entries]
+        axes.plot(rows, prices, marker, color=color, label=name, **dots)
     label_times(axes, shown.time, 9)
     axes.set_ylabel("price, points")
     axes.set_xlabel("New York time of the bar's close")
     title = f"{shown.symbol} {shown.date}: {len(shown.trades)} trades, net {usd(shown.net_usd)}"
-    axes.set_title(title, loc="left", fontsize=11, parse_math=False)
+    axes.set_title(title, loc="left", fontsize=11, pad=26, parse_math=False)
     _legend(axes, columns=6)
     return figure
 
@@ -117,7 +115,7 @@ def day_picture(profile: DayProfile) -> Any:
     _stack(top, at, [(name, profile.actions[name].to_numpy(), ACTION_COLORS.get(name, INK)) for name in names])
     _stack(low, at, [("long", profile.long, ENTRY), ("short", profile.short, SHORT)])
     top.set_title("Actions other than HOLD, share of the steps", loc="left", fontsize=11)
-    low.set_title("Positions, share of the bars", loc="left", fontsize=11)
+    low.set_title("Positions at the close of the bar, share of the bars", loc="left", fontsize=11)
     marks = tick_sessions(len(at), 10)
     low.set_xticks(marks, [profile.slots[m] for m in marks])
     low.set_xlabel("New York time, quarters of an hour")

@@ -86,7 +86,7 @@ class DayProfile:
 
     slots: list[str]  # start of each slot, "09:30"
     actions: pd.DataFrame  # share of the steps of the slot, a column for each action but HOLD
-    long: np.ndarray  # share of the bars with a long position
+    long: np.ndarray  # share of the bars that end with a long position
     short: np.ndarray  # and with a short one
 
 
