@@ -490,8 +490,13 @@ def test_two_million_steps_find_an_edge_where_there_is_one_and_none_where_there_
     policy = Policy(result.state.params, result.state.obs_moments, spec, TRADER, sampled=False)
     row = summarise(evaluate_policy(policy, env, held_out, key=KEY))
     oracle = summarise(evaluate_policy(BarSignals(jnp.asarray(unseen.hidden)[None]), env, held_out, key=KEY))
-    print(f"drift {drift:.3f}: {row}\noracle: {oracle}")
+    moves = (unseen.frame["close"] - unseen.frame["open"]).to_numpy() / unseen.spec.tick_size
+    odds = filtered_regime(moves / unseen.noise_ticks, drift, 60.0)
+    known = BarSignals(jnp.asarray(np.sign(odds), jnp.int8)[None])
+    ceiling = summarise(evaluate_policy(known, env, held_out, key=KEY))
+    print(f"drift {drift:.3f}: {row}\noracle: {oracle}\nfilter: {ceiling}")
     if drift:
+        assert row.net_usd > 0.93 * ceiling.net_usd
         assert row.t_value > 3
         assert row.net_usd > 0.8 * oracle.net_usd
     else:
