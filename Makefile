@@ -16,7 +16,7 @@ train: $(STAMP)  ## train Phase 1 on the built-in market and judge it out of sam
 test: $(STAMP)  ## style, types and the fast suite
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(STAMP)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
