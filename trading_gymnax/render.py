@@ -135,7 +135,7 @@ def calm(axes: Any) -> None:
 def label_times(axes: Any, time: np.ndarray, count: int = 7) -> None:
     """Clock times below bars at x = 0, 1, ..., whole hours where there are some; time: datetime64[m] [N]."""
     hours = np.flatnonzero(time.astype("datetime64[m]").astype(np.int64) % 60 == 0)
-    if 4 <= len(hours):
+    if len(hours) >= 4:
         at = hours[:: -(-len(hours) // (2 * count))]
     else:
         at = np.unique(np.linspace(0, len(time) - 1, count).round().astype(int))

@@ -96,11 +96,11 @@
   function table(s, bars) {
     const body = document.querySelector("#trades tbody");
     body.replaceChildren();
-    for (const [entryRow, exitRow, side, contracts, entry, exit, reason, net] of s.trades) {
+    for (const [, exitRow, side, contracts, entry, exit, reason, net, clock] of s.trades) {
       const price = (x) =>
         (x * s.tick).toLocaleString("en-US", { minimumFractionDigits: s.digits, maximumFractionDigits: s.digits });
       const cells = [
-        bars.x[entryRow].slice(11), bars.x[exitRow].slice(11), side > 0 ? "long" : "short",
+        clock, bars.x[exitRow].slice(11), side > 0 ? "long" : "short",
         contracts, price(entry), price(exit), reason, dollars(net),
       ];
       const row = body.insertRow();

@@ -33,6 +33,7 @@ class ChartTrade:
     exit: int
     reason: str
     net_usd: float
+    entry_clock: str  # New York time at which the order filled, "09:30": before the entry bar's close
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,7 +82,7 @@ class SessionChart:
 
 def level_runs(stop: np.ndarray, target: np.ndarray) -> list[list[int]]:
     """[first row, rows, stop, target] of every stretch of bars with one pair of levels; int [N] each, 0 for none."""
-    change = np.flatnonzero((np.diff(stop, prepend=0) != 0) | (np.diff(target, prepend=0) != 0))
+    change = np.flatnonzero((np.diff(stop, prepend=-1) != 0) | (np.diff(target, prepend=-1) != 0))
     ends = np.append(change[1:], len(stop))
     runs = zip(change, ends, strict=True)
     return [[int(a), int(b - a), int(stop[a]), int(target[a])] for a, b in runs if stop[a] or target[a]]
@@ -196,4 +197,5 @@ def _trade(trade: Any, exit_row: int, tick: float) -> ChartTrade:
         exit=round(trade.exit_price / tick),
         reason=str(trade.exit_reason),
         net_usd=float(trade.net_usd),
+        entry_clock=f"{trade.entry_time:%H:%M}",
     )
