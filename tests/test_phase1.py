@@ -336,7 +336,13 @@ def test_the_program_does_not_grow_with_the_data():
         ({"initial_balance": float("inf")}, "must be finite"),
         ({"trailing_dd_limit": 2e7}, "at most 10,000,000 dollars"),
         ({"random_start_fraction": 1.5}, "share between 0 and 1"),
-        ({"reward_scale": 0}, "above 0 dollars"),
+        ({"reward_scale": 0}, "0.01 dollars or more"),
+        ({"min_stop_ticks": 2**20 + 1}, "at most 1,048,576 ticks"),
+        ({"target_through_ticks": 2**31 - 1}, "at most 1,048,576 ticks"),
+        ({"commission_per_side": 1e8}, "at most 10,000,000 dollars"),
+        ({"commission_per_side": 1e7, "position_size": 2}, "could exceed"),
+        ({"slippage_atr_mult": 1e6, "position_size": 10}, "could exceed"),
+        ({"market_weights": [3.4e38]}, "a sum from"),
         ({"max_steps_in_episode": 0}, "at least 1"),
         ({"stop_first": 2}, "True or False"),
         ({"market_weights": [0.0]}, "a value above 0"),
@@ -364,11 +370,12 @@ def test_bad_parameters_get_one_clear_sentence(env, fields, message):
         ({"colour": "red"}, "TradingPhase1-v0 has no option 'colour'"),
         ({"timestamp_mark": "end"}, "did you mean 'timestamps_mark'"),
         ({"sl_atr_mul": 2}, "did you mean 'sl_atr_mult'"),
-        ({"data": three_days(), "market": "NQ"}, "already a MarketData"),
+        ({"data": three_days, "market": "NQ"}, "already a MarketData"),
         ({"data": {}}, "empty dict"),
     ],
 )
 def test_bad_constructor_arguments_get_one_clear_sentence(arguments, message):
+    arguments = {name: value() if callable(value) else value for name, value in arguments.items()}
     with pytest.raises(ValueError, match=message):
         TradingPhase1(**arguments)
 

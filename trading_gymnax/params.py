@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, Self
 
 import jax
@@ -12,7 +13,7 @@ from flax import struct
 from gymnax.environments import environment
 
 from trading_gymnax.market import MarketData, check_names
-from trading_gymnax.rules import HIGH_WATER_MODES
+from trading_gymnax.rules import HIGH_WATER_MODES, MAX_DISTANCE_TICKS
 
 MAX_USD = 10_000_000  # dollars; larger finite amounts would not fit int32 cents
 _PER_MARKET = ("commission_per_side", "reward_scale", "market_weights")
@@ -43,7 +44,11 @@ _USD = [
     "floor_lock",
     "daily_loss_limit",
     "profit_target",
+    "commission_per_side",
 ]
+_TICKS = ["min_stop_ticks", "slippage_ticks", "stop_slippage_ticks", "target_through_ticks"]
+_LEAST_REWARD_SCALE = 0.01  # dollars; below it the reward of a large step would leave float32
+_LEAST_WEIGHT = 1e-30  # sums of weights that float32 can divide by, and by whose inverse it can be divided
 _MAY_BE_INF = ["trailing_dd_limit", "floor_lock", "daily_loss_limit", "profit_target"]
 
 
@@ -211,6 +216,9 @@ def _check_values(params: EnvParams) -> None:
             raise ValueError(
                 f"{name} must be at most {MAX_USD:,} dollars, or inf where the rule may be off; got {value}"
             )
+    for name in _TICKS:
+        if np.any(values[name] > MAX_DISTANCE_TICKS):
+            raise ValueError(f"{name} must be at most {MAX_DISTANCE_TICKS:,} ticks, got {values[name]}")
     for name in ("random_start_fraction", "forced_entry_fraction"):
         if np.any((values[name] < 0) | (values[name] > 1)):
             raise ValueError(f"{name} is a share between 0 and 1, got {values[name]}")
@@ -222,10 +230,14 @@ def _check_values(params: EnvParams) -> None:
         raise ValueError(f"high_water_mode is one of {modes}; got {values['high_water_mode']}")
     if np.any(values["max_steps_in_episode"] < 1):
         raise ValueError(f"max_steps_in_episode must be at least 1, got {values['max_steps_in_episode']}")
-    if np.any(values["reward_scale"] <= 0):
-        raise ValueError(f"reward_scale must be above 0 dollars, got {values['reward_scale']}")
-    if not np.all(values["market_weights"].sum(axis=-1) > 0):
-        raise ValueError(f"market_weights must have a value above 0, got {values['market_weights']}")
+    if np.any(values["reward_scale"] < np.float32(_LEAST_REWARD_SCALE)):
+        raise ValueError(f"reward_scale must be {_LEAST_REWARD_SCALE} dollars or more, got {values['reward_scale']}")
+    weights = values["market_weights"].sum(axis=-1, dtype=np.float64)
+    if not np.all((weights >= _LEAST_WEIGHT) & (weights <= 1 / _LEAST_WEIGHT)):
+        raise ValueError(
+            f"market_weights must have a value above 0 and a sum from {_LEAST_WEIGHT:g} to {1 / _LEAST_WEIGHT:g}, "
+            f"got {values['market_weights']}"
+        )
     _check_money(params.market, values)
 
 
@@ -235,13 +247,16 @@ def _check_money(market: MarketData, values: dict[str, np.ndarray]) -> None:
     if np.any(values["risk_per_trade"] > 0):
         contracts = max(contracts, int(values["max_contracts"].max()))
     slip = int(values["slippage_ticks"].max()) + int(values["stop_slippage_ticks"].max())
-    balance = float(values["initial_balance"].max()) * 100
+    slip_atr = float(values["slippage_atr_mult"].max()) + float(values["stop_slippage_atr_mult"].max())
+    fees = 2 * float(np.abs(values["commission_per_side"]).max()) * 100 * contracts
+    balance = float(values["initial_balance"].max()) * 100 + fees
     for m, symbol in enumerate(market.symbols):
-        move = int(np.asarray(market.price_range)[m]) + slip
+        span = int(np.asarray(market.price_range)[m])  # no ATR is larger
+        move = span + slip + math.ceil(min(slip_atr * span, 2 * MAX_DISTANCE_TICKS))
         swing = move * int(np.asarray(market.tick_cents)[m]) * contracts
         if balance + swing >= 2**31:
             raise ValueError(
-                f"{contracts} contracts of {symbol} over its price range of {move} ticks, on a balance of "
-                f"{balance / 100:,.0f} dollars, could exceed {2**31 / 100:,.0f} dollars, the most that is counted "
-                "exactly; use fewer contracts or a shorter span of data"
+                f"{contracts} contracts of {symbol} over its price range and slippage of {move} ticks, on a balance "
+                f"and commissions of {balance / 100:,.0f} dollars, could exceed {2**31 / 100:,.0f} dollars, the most "
+                "that is counted exactly; use fewer contracts or a shorter span of data"
             )
