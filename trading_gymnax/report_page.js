@@ -41,18 +41,25 @@
     return bars;
   }
 
-  /** A line that runs through the bars in which a level was in force and is broken in between. */
+  /** A staircase through the bars in which a level was in force, broken between positions. */
   function levelLine(s, bars, which, name, color) {
     const [x, y] = [[], []];
+    const entries = new Set(s.trades.map((t) => t[0]));
+    let end = -1;
     for (const run of s.levels) {
       const [first, rows] = run;
       const price = run[which] * s.tick;
-      x.push(bars.x[Math.max(first - 1, 0)], bars.x[first + rows - 1], null);
-      y.push(price, price, null);
+      if (first !== end || entries.has(first)) {
+        x.push(null);
+        y.push(null);
+      }
+      x.push(bars.x[Math.max(first - 1, 0)], bars.x[first + rows - 1]);
+      y.push(price, price);
+      end = first + rows;
     }
     return {
       type: "scatter", mode: "lines", name, x, y,
-      line: { color, width: 1.5, dash: "dot" }, hovertemplate: `${name} %{y:,.${s.digits}f}<extra></extra>`,
+      line: { color, width: 1.2 }, hovertemplate: `${name} %{y:,.${s.digits}f}<extra></extra>`,
     };
   }
 

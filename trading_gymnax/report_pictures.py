@@ -88,7 +88,7 @@ def session_picture(shown: SessionChart) -> Any:
     runs = np.array(level_runs(shown.stop, shown.target)).reshape(-1, 4)
     ends = runs[:, 0] - 0.5, runs[:, 0] + runs[:, 1] - 0.5
     for name, level, color in (("stop", runs[:, 2], STOP), ("target", runs[:, 3], TARGET)):
-        axes.hlines(level * tick, *ends, colors=color, linestyles=":", linewidth=1.4, label=name)
+        axes.hlines(level * tick, *ends, colors=color, linewidth=1.1, label=name)
     dots = {"linestyle": "none", "markeredgecolor": "white", "markersize": 8}
     for won, name, marker, color in ((True, "exit with a profit", "o", TARGET), (False, "exit with a loss", "X", STOP)):
         exits = [t for t in shown.trades if (t.net_usd > 0) == won]
