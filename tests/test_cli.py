@@ -116,6 +116,7 @@ def test_train_prints_both_tables_and_writes_its_files(trained, capsys):
     assert sessions["date"].tolist() == ["2025-03-07", "2025-03-10"]
     assert sessions["net_usd"].sum() == pytest.approx(rows[POLICY]["net_usd"])
     assert trades["net_usd"].sum() == pytest.approx(rows[POLICY]["net_usd"])
+    assert "OUT OF SAMPLE" in (trained / "report" / "report.html").read_text().upper()
     remembered = json.loads((trained / "trading.json").read_text())
     assert remembered["changes"] == {"sl_atr_mult": 2.0, "trailing_dd_limit": float("inf")}
 
@@ -127,7 +128,9 @@ def test_evaluate_says_again_what_train_said(trained, bars, capsys):
     cli.main(["evaluate", str(trained)])
     again = capsys.readouterr().out
     assert first.index("IN SAMPLE") < first.index("OUT OF SAMPLE")
-    assert again.strip() == first[first.index("IN SAMPLE") :].strip()
+    table, report = first[first.index("IN SAMPLE") :].strip().rsplit("\n\n", 1)
+    assert again.strip() == table
+    assert report == f"{trained / 'report' / 'report.html'} shows the rest"
     assert "out of sample" in again.splitlines()[-1]
     assert (trained / "evaluation.json").read_text() == before
 

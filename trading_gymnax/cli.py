@@ -219,7 +219,11 @@ def _train(command: Train) -> None:
         print(f"the same command goes on where it stopped: {_command_line()}")
         raise
     print(f"trained for {result.iterations * command.config.batch_size:,} steps; the run is in {run_dir}\n")
-    _judge_run(run_dir, split, "last")
+    seen, held_out = _judge_run(run_dir, split, "last")
+    try:
+        print(f"\n{write_report(run_dir, split, seen, held_out)} shows the rest")
+    except MissingExtra as missing:
+        print(f"\nno report was written: {missing}")
 
 
 def _settings_of(run_dir: pathlib.Path) -> TradingSettings:
@@ -235,10 +239,13 @@ def _report(command: Report) -> None:
     print(f"{held_out.verdict}\n{page} and the pictures beside it show the rest")
 
 
-def _judge_run(run_dir: pathlib.Path, split: Split, checkpoint: Literal["best", "last"]) -> None:
+def _judge_run(
+    run_dir: pathlib.Path, split: Split, checkpoint: Literal["best", "last"]
+) -> tuple[Judgement, Judgement]:
     seen, held_out = _judgements(run_dir, split, checkpoint)
     print(f"{seen}\n\n{held_out}")
     write_judgement(run_dir, seen, held_out)
+    return seen, held_out
 
 
 def _judgements(
