@@ -21,8 +21,9 @@ from trading_gymnax.evaluate import evaluate_policy
 from trading_gymnax.judge import POLICY, judge
 from trading_gymnax.market import load_market_data, pack
 from trading_gymnax.render import MissingExtra, price_decimals, usd
-from trading_gymnax.report import SECTIONS, probability, program_version, ratio, standing, write_report
+from trading_gymnax.report import standing, write_report
 from trading_gymnax.report_page import Html, Section, embed, escape, paragraph, table
+from trading_gymnax.report_sections import SECTIONS, probability, program_version, ratio
 from trading_gymnax.report_series import daily_results, day_profile, equity_path, thin
 from trading_gymnax.report_sessions import LEAD_BARS, choose_sessions, level_runs, session_charts
 from trading_gymnax.rules import BUY, ENABLE_TRAIL, MOVE_SL_TO_BE, SELL
