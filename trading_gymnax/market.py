@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -98,7 +99,7 @@ class MarketData:
         if not days or sorted(set(days)) != days:
             raise ValueError("split needs one or more dates in rising order, for example split('2025-02-15')")
         edges = [None, *days, None]
-        return tuple(self._between_days(low, high) for low, high in zip(edges, edges[1:], strict=False))
+        return tuple(self._between_days(low, high) for low, high in itertools.pairwise(edges))
 
     def between(self, first: Any = None, end: Any = None) -> MarketData:
         """View of the sessions dated from `first` up to, not including, `end`; None leaves that side open."""

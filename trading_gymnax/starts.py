@@ -40,10 +40,10 @@ class Start(NamedTuple):
 def session_plan(params: EnvParams, window: int) -> SessionPlan:
     """Decision ranges of all sessions under the present hours, for windows of `window` bars.
 
-    The decision range of a session are its bars at which the clock allows an entry, after the warm-up, with a window of
-    finite features, and with a bar of their session behind them. A session is usable when this range is not empty and its
-    bars reach to within five minutes of must-flat. Random starts are the first bars of the range, as many as have
-    `min_bars_left` bars before must-flat.
+    The decision range of a session are its bars at which the clock allows an entry, after the warm-up, with a window
+    of finite features, and with a bar of their session behind them. A session is usable when this range is not empty
+    and its bars reach to within five minutes of must-flat. Random starts are the first bars of the range, as many as
+    have `min_bars_left` bars before must-flat.
     """
     market = params.market
     opening, closing = session_hours(params.rth_open, params.rth_close, market.session_start_minute)
