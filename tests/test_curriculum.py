@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import pickle
 from typing import Any
 
 import gymnax
@@ -20,6 +21,7 @@ from trading_gymnax.rules import DoneReason, ExitReason
 from . import tables
 from .handmade import make_bars
 from .scenario import BUY, HOLD, b, q
+from .test_rules_fast import QUICK
 
 
 @functools.cache
@@ -75,12 +77,19 @@ def test_make_takes_all_arguments(make):
     assert int(state.floor) == 4_800_000
 
 
+@functools.cache
+def program() -> Any:
+    """An environment, and compiled: one step of it with its fill."""
+    env = TradingPhase2(market())
+    return env, jax.jit(env.play, compiler_options=QUICK)
+
+
 def last_of(params: Any, *actions: int) -> tuple[Any, Any, Any]:
     """State, fill and floor after the actions from bar 390 on."""
-    env = TradingPhase2(market())
+    env, play = program()
     _, state = env.reset_at(params, 0, 390)
     for action in actions:
-        state, _, fill = jax.jit(env.play)(state, jnp.int32(action), params)
+        state, _, fill = play(state, jnp.int32(action), params)
     return state, fill, int(state.floor)
 
 
@@ -121,6 +130,7 @@ def test_presets_cannot_be_changed_by_their_users():
     assert account.params()["profit_target"] == 3_000
     with pytest.raises(dataclasses.FrozenInstanceError):
         account.name = "mine"
+    assert {pickle.loads(pickle.dumps(account)): 1}[evaluation_account(50_000)] == 1
 
 
 def test_original_fills_at_the_close_and_shows_raw_columns():

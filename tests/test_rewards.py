@@ -17,6 +17,7 @@ from trading_gymnax.market import pack
 
 from .handmade import LEVEL, make_bars
 from .scenario import BUY, HOLD, TO_BE, TRAIL_OFF, TRAIL_ON, b, q
+from .test_rules_fast import QUICK
 
 SCALE = 100.0  # dollars that make a reward of 1; a tick of the NQ is 5 dollars, a commission 2.50
 
@@ -44,7 +45,7 @@ def played(actions: tuple[int, ...], phase: int = 2, **fields: Any) -> list[tupl
     return steps
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=0, compiler_options=QUICK)
 def step(env: TradingPhase1, state: Any, action: Any, params: Any) -> Any:
     """One step with its fill."""
     return env.play(state, action, params)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from trading_gymnax.rules import HIGH_WATER_MODES
@@ -21,11 +19,11 @@ BARS_PER_SESSION = 450  # decision bars of 9:30 to 16:59 in bars of a minute
 
 @dataclasses.dataclass(frozen=True)
 class AccountPreset:
-    """An account. `params` and `options` are given out as fresh dicts."""
+    """An account. `params()`, `options()` and `arguments()` give it out as fresh dicts."""
 
     name: str
-    fields: Mapping[str, Any]  # of EnvParams, dollars
-    constructor: Mapping[str, Any]  # arguments of the environment and its loader
+    fields: tuple[tuple[str, Any], ...]  # of EnvParams, dollars
+    constructor: tuple[tuple[str, Any], ...]  # arguments of the environment and its loader
     minimum_days: int = 0  # sessions with a trade before a pass counts; the environment does not enforce it
     fee_usd: float | None = None  # price of the evaluation, dollars; None: unknown
     contract_limit: int | None = None  # full-size contracts that may be held at once; None: no such rule
@@ -40,7 +38,7 @@ class AccountPreset:
 
     def arguments(self) -> dict[str, Any]:
         """Both together, for `gymnax.make(id, data=..., **account.arguments())`."""
-        return {**self.constructor, **self.fields}
+        return dict(self.constructor + self.fields)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,19 +107,7 @@ def evaluation_account(
 
     Raises ValueError for another size, mode or year.
     """
-    years = _SOLD.get(str(terms))
-    if years is None:
-        raise ValueError(f"terms are those of {' or '.join(map(repr, _SOLD))}; got {terms!r}")
-    if size not in years:
-        sizes = ", ".join(f"{known:,}" for known in years)
-        raise ValueError(f"evaluation accounts come in {sizes} dollars; got {size!r}")
-    if high_water_mode not in ("INTRABAR", "END_OF_DAY"):
-        near = difflib.get_close_matches(str(high_water_mode).upper(), ("INTRABAR", "END_OF_DAY"), n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else "the floor of an evaluation follows one of these"
-        raise ValueError(f"high_water_mode is 'INTRABAR' or 'END_OF_DAY', got {high_water_mode!r}: {hint}")
-    if isinstance(sessions, bool) or not isinstance(sessions, int) or sessions < 1:
-        raise ValueError(f"sessions is a whole number of trading days, 1 or more; got {sessions!r}")
-    asked = years[size]
+    asked = _asked(size, high_water_mode, str(terms), sessions)
     fields = {
         "initial_balance": float(size),
         "profit_target": float(asked.profit_target),
@@ -136,12 +122,29 @@ def evaluation_account(
     }
     return AccountPreset(
         name=f"evaluation {size:,} ({terms}, {high_water_mode})",
-        fields=MappingProxyType(fields),
-        constructor=MappingProxyType({"account_features": True}),
+        fields=tuple(fields.items()),
+        constructor=(("account_features", True),),
         minimum_days=_MINIMUM_DAYS[str(terms)],
         fee_usd=asked.fee,
         contract_limit=asked.contracts,
     )
+
+
+def _asked(size: int, high_water_mode: str, terms: str, sessions: int) -> _Terms:
+    """What the account asks; ValueError for an account that there is not."""
+    years = _SOLD.get(terms)
+    if years is None:
+        raise ValueError(f"terms are those of {' or '.join(map(repr, _SOLD))}; got {terms!r}")
+    if size not in years:
+        sizes = ", ".join(f"{known:,}" for known in years)
+        raise ValueError(f"evaluation accounts come in {sizes} dollars; got {size!r}")
+    if high_water_mode not in ("INTRABAR", "END_OF_DAY"):
+        near = difflib.get_close_matches(str(high_water_mode).upper(), ("INTRABAR", "END_OF_DAY"), n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else "the floor of an evaluation follows one of these"
+        raise ValueError(f"high_water_mode is 'INTRABAR' or 'END_OF_DAY', got {high_water_mode!r}: {hint}")
+    if isinstance(sessions, bool) or not isinstance(sessions, int) or sessions < 1:
+        raise ValueError(f"sessions is a whole number of trading days, 1 or more; got {sessions!r}")
+    return years[size]
 
 
 def original() -> AccountPreset:
@@ -155,8 +158,4 @@ def original() -> AccountPreset:
     """
     fields = {"fill_at_close": True, "stop_slippage_ticks": 0, "target_through_ticks": 0}
     columns = ("close", "volume", "sma_5", "sma_20", "rsi", "macd", "momentum", "atr")
-    return AccountPreset(
-        name="original",
-        fields=MappingProxyType(fields),
-        constructor=MappingProxyType({"feature_columns": columns}),
-    )
+    return AccountPreset("original", tuple(fields.items()), (("feature_columns", columns),))
