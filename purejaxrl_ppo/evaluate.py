@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from purejaxrl_ppo.policy import Policy
-from purejaxrl_ppo.wrappers import action_mask, prepare
+from purejaxrl_ppo.wrappers import action_mask, hashable, prepare
 
 
 class Episodes(struct.PyTreeNode):
@@ -31,14 +31,24 @@ class Episodes(struct.PyTreeNode):
         }
 
 
-@partial(jax.jit, static_argnames=("env", "num_episodes", "max_steps"))
 def evaluate(
     env: Any, env_params: Any, policy: Policy, key: jax.Array, num_episodes: int = 64, max_steps: int = 10_000
 ) -> Episodes:
     """Play the first episode of `num_episodes` environments with one policy.
 
     One episode each: counting whatever finishes first in a running batch would favour short episodes.
+
+    Raises:
+        ValueError: for fewer than one episode or step.
     """
+    for name, value in (("num_episodes", num_episodes), ("max_steps", max_steps)):
+        if value < 1:
+            raise ValueError(f"{name}={value} must be at least 1")
+    return _evaluate(hashable(env), env_params, policy, key, num_episodes, max_steps)
+
+
+@partial(jax.jit, static_argnames=("env", "num_episodes", "max_steps"))
+def _evaluate(env: Any, env_params: Any, policy: Policy, key: jax.Array, num_episodes: int, max_steps: int) -> Episodes:
     env, spec = prepare(env, env_params)
     key, key_reset = jax.random.split(key)
     obs, state = jax.vmap(env.reset, (0, None))(jax.random.split(key_reset, num_episodes), env_params)

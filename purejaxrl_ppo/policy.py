@@ -56,6 +56,9 @@ class Policy(struct.PyTreeNode):
             raise ValueError("this policy was trained with masks: pass mask=env.action_mask(state, params)")
         if self.config.recurrent and carry is None:
             raise ValueError("this policy has a memory: pass carry=policy.initial_carry(batch) and keep what returns")
+        choices = self.spec.action.num_actions
+        if self.spec.masked and mask is not None and mask.shape[-1:] != (choices,):
+            raise ValueError(f"the mask has the shape {mask.shape}: its last axis must be {choices} actions long")
         if not self.spec.masked:
             mask = None  # an environment without masks has nothing to say
         action, carry = _act(self, key, obs, mask, carry, reset)
@@ -71,6 +74,12 @@ class Policy(struct.PyTreeNode):
             raise ValueError("the value of a recurrent policy depends on its memory: there is no value(obs)")
         x = self._see(obs)
         return make_network(self.config, self.spec.action).apply(self.params, (), x, jnp.zeros(x.shape[:-1], bool))[2]
+
+    def head(self, obs: Any, carry: Memory, reset: jax.Array) -> tuple[Memory, jax.Array, jax.Array]:
+        """Memory, policy head and values for observations: see `ActorCritic.__call__`."""
+        network = make_network(self.config, self.spec.action)
+        memory, head, value = network.apply(self.params, carry, self._see(obs), reset)
+        return memory, head, value
 
     def _see(self, obs: Any) -> jax.Array:
         x = flatten_batch(self.spec.obs_shapes, obs)

@@ -77,6 +77,21 @@ class FiveValueAdapter(Wrapper):
         return obs, state, reward, terminated, truncated, info
 
 
+class ByIdentity(Wrapper):
+    """An environment that cannot be hashed; equal to wrappers of the very same object only."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._env is vars(other)["_env"]
+
+    def __hash__(self) -> int:
+        return id(self._env)
+
+    @property
+    def name(self) -> str:
+        """Name of the environment."""
+        return str(getattr(self._env, "name", type(self._env).__name__))
+
+
 class EnvSpec(struct.PyTreeNode):
     """What the trainer must know about an environment."""
 
@@ -114,25 +129,58 @@ def flatten_batch(obs_shapes: tuple[tuple[int, ...], ...], obs: Any) -> jax.Arra
     return flat[0] if len(flat) == 1 else jnp.concatenate(flat, axis=-1)
 
 
-def find_mask(env: Any, state: Any) -> tuple[Any, Any] | None:
+def find_mask(env: Any, state: Any, params: Any) -> tuple[Any, Any] | None:
     """The object whose class defines `action_mask`, and the state it understands; None where there is none.
 
-    gymnax's own wrappers pass an unknown method on to the inner environment together with their own state;
-    here the state is unwrapped on the way (`env_state`, the field that gymnax's wrappers use).
+    Wrappers of other packages pass an unknown method on to the inner environment together with their own
+    state; here the state is unwrapped on the way.
+
+    Raises:
+        ValueError: for a wrapper whose inner environment or inner state cannot be found.
     """
     while True:
         if hasattr(type(env), "action_mask") or "action_mask" in getattr(env, "__dict__", {}):
             return env, state
-        inner = getattr(env, "__dict__", {}).get("_env")
+        inner = _inner_environment(env)
         if inner is None:
-            return None
-        state = env.inner_state(state) if isinstance(env, Wrapper) else getattr(state, "env_state", state)
+            if not hasattr(env, "action_mask"):
+                return None
+            raise ValueError(
+                f"{type(env).__name__} has the action_mask of an environment inside it that cannot be found: "
+                "keep that environment in the attribute `_env`"
+            )
+        if hasattr(inner, "action_mask"):
+            state = env.inner_state(state) if isinstance(env, Wrapper) else _inner_state(env, inner, state, params)
         env = inner
+
+
+def _inner_environment(env: Any) -> Any:
+    held = getattr(env, "__dict__", {})
+    return next((held[name] for name in ("_env", "env") if hasattr(held.get(name), "step")), None)
+
+
+def _inner_state(env: Any, inner: Any, state: Any, params: Any) -> Any:
+    """The part of a foreign wrapper's state that is built like the state of the inner environment."""
+    if hasattr(state, "env_state"):  # the field of gymnax's, craftax's and most other wrappers
+        return state.env_state
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    wanted: Any = jax.tree.structure(jax.eval_shape(inner.reset, key, params)[1])
+
+    def fits(part: Any) -> bool:
+        return bool(jax.tree.structure(part) == wanted)
+
+    found = [part for part in jax.tree.leaves(state, is_leaf=fits) if fits(part)]
+    if len(found) != 1:
+        raise ValueError(
+            f"the state of {type(inner).__name__} cannot be told in the state of {type(env).__name__}, which "
+            "action_mask needs: keep it in a field `env_state`"
+        )
+    return found[0]
 
 
 def action_mask(env: Any, state: Any, params: Any) -> jax.Array | None:
     """Legal actions of one state, bool [num_actions]; None for an environment without masks."""
-    found = find_mask(env, state)
+    found = find_mask(env, state, params)
     return None if found is None else jnp.asarray(found[0].action_mask(found[1], params), bool)
 
 
@@ -154,7 +202,8 @@ def prepare(env: Any, env_params: Any) -> tuple[Any, EnvSpec]:
     """The environment with six values and its description; nothing is computed, only shapes are traced.
 
     Raises:
-        ValueError: for a `step` of neither five nor six values, and for unsupported actions.
+        ValueError: for a `step` of neither five nor six values, for flags, final observations or masks of
+            another type or shape than the trainer can use, and for unsupported actions.
     """
     key = jax.eval_shape(lambda: jax.random.key(0))
     obs, state = jax.eval_shape(env.reset, key, env_params)
@@ -164,12 +213,38 @@ def prepare(env: Any, env_params: Any) -> tuple[Any, EnvSpec]:
     values = jax.eval_shape(env.step, key, state, action, env_params)
     if len(values) == 5:
         env = FiveValueAdapter(env)
-        jax.eval_shape(env.step, key, state, action, env_params)
+        values = jax.eval_shape(env.step, key, state, action, env_params)
     elif len(values) != 6:
         raise ValueError(f"step of {type(env).__name__} returns {len(values)} values: gymnax's six are expected")
     shapes = tuple(tuple(leaf.shape) for leaf in jax.tree.leaves(obs))
-    masked = find_mask(env, state) is not None and bool(spec.num_actions)
-    return env, EnvSpec(obs_shapes=shapes, action=spec, masked=masked)
+    _check_step(type(env).__name__, shapes, values)
+    mask = jax.eval_shape(lambda s, p: action_mask(env, s, p), state, env_params) if spec.num_actions else None
+    if mask is not None and mask.shape != (spec.num_actions,):
+        raise ValueError(f"action_mask has the shape {mask.shape}: {(spec.num_actions,)} is expected, one an action")
+    return env, EnvSpec(obs_shapes=shapes, action=spec, masked=mask is not None)
+
+
+def _check_step(name: str, obs_shapes: tuple[tuple[int, ...], ...], values: tuple[Any, ...]) -> None:
+    for flag, value in zip(("terminated", "truncated"), values[3:5], strict=True):
+        if value.dtype != bool or value.shape:
+            raise ValueError(f"{flag} of {name} is {value.dtype} {value.shape}: one bool is expected")
+    if "final_observation" not in values[5]:
+        raise ValueError(f"info of {name} has no 'final_observation', which the value of a truncated episode needs")
+    final = tuple(tuple(leaf.shape) for leaf in jax.tree.leaves(values[5]["final_observation"]))
+    if final != obs_shapes:
+        raise ValueError(
+            f"info['final_observation'] of {name} has the shapes {list(final)}, observations {list(obs_shapes)}: "
+            "a wrapper that transforms observations must transform it as well"
+        )
+
+
+def hashable(env: Any) -> Any:
+    """`env`, or where it cannot be hashed (a dataclass that holds arrays, say) a wrapper that goes by identity."""
+    try:
+        hash(env)
+    except TypeError:
+        return ByIdentity(env)
+    return env
 
 
 def concrete_spec(spec: EnvSpec) -> EnvSpec:

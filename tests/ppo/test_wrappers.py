@@ -1,13 +1,16 @@
 """Environments of every make as the trainer sees them."""
 
 import copy
+import dataclasses
 import pickle
+from typing import Any
 
 import gymnax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import struct
 from gymnax.environments import spaces
 from gymnax.wrappers import purerl
 
@@ -18,6 +21,7 @@ from purejaxrl_ppo.wrappers import (
     action_mask,
     action_spec,
     flatten_batch,
+    hashable,
     prepare,
 )
 from tests.ppo.probes import BoxTarget, DictObservation, Table, table
@@ -98,6 +102,102 @@ def test_masks_are_asked_of_the_inner_state_through_any_wrapper():
         assert prepare(env, params)[1].masked
     cartpole, cart_params = gymnax.make("CartPole-v1")
     assert action_mask(cartpole, None, cart_params) is None
+
+
+class Counted(struct.PyTreeNode):
+    inside: Any
+    steps: Any
+
+
+class Counting:
+    """A wrapper of another package: its own names for the inner environment and for its state."""
+
+    def __init__(self, env: Any) -> None:
+        self.env = env
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.env, name)
+
+    def reset(self, key, params):
+        obs, state = self.env.reset(key, params)
+        return obs, Counted(inside=state, steps=jnp.int32(0))
+
+    def step(self, key, state, action, params):
+        obs, inside, *rest = self.env.step(key, state.inside, action, params)
+        return obs, Counted(inside, state.steps + 1), *rest
+
+
+def test_the_inner_state_is_found_under_any_name():
+    params = table(legal=[[True, False, True]] * 4)
+    for env in (Counting(Table()), Counting(Counting(purerl.LogWrapper(Table())))):
+        _, state = env.reset(jax.random.key(0), params)
+        np.testing.assert_array_equal(action_mask(env, state, params), [True, False, True])
+        assert prepare(env, params)[1].masked
+
+
+def test_a_mask_that_cannot_be_asked_for_is_refused():
+    class Hidden(Counting):
+        def __init__(self, env):
+            self.game = env
+
+        def __getattr__(self, name):
+            return getattr(self.__dict__["game"], name) if name != "env" else self.__dict__["game"]
+
+    with pytest.raises(ValueError, match="keep that environment in the attribute `_env`"):
+        prepare(Hidden(Table()), table())
+
+    class Twice(Counting):
+        def reset(self, key, params):
+            obs, state = self.env.reset(key, params)
+            return obs, Counted(inside=state, steps=state)
+
+        def step(self, key, state, action, params):
+            obs, inside, *rest = self.env.step(key, state.inside, action, params)
+            return obs, Counted(inside, state.steps), *rest
+
+    with pytest.raises(ValueError, match="keep it in a field `env_state`"):
+        prepare(Twice(Table()), table())
+
+    class FiveWide(Table):
+        def action_mask(self, state, params):
+            return jnp.ones(5, bool)
+
+    with pytest.raises(ValueError, match=r"shape \(5,\): \(3,\) is expected"):
+        prepare(FiveWide(), table())
+
+
+def test_steps_that_the_trainer_cannot_use_are_refused():
+    class Changed(Table):
+        def __init__(self, change):
+            self.change = change
+
+        def step(self, key, state, action, params=None):
+            return self.change(*super().step(key, state, action, params))
+
+    for change, message in (
+        (lambda o, s, r, te, tu, info: (o, s, r, te, tu, {}), "has no 'final_observation'"),
+        (
+            lambda o, s, r, te, tu, info: (o, s, r, te, tu, {"final_observation": o[:2]}),
+            r"has the shapes \[\(2,\)\], observations \[\(4,\)\]",
+        ),
+        (lambda o, s, r, te, tu, info: (o, s, r, te * 1.0, tu, info), "terminated of Changed is float32"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            prepare(Changed(change), table())
+
+
+def test_environments_without_a_hash_go_by_identity():
+    @dataclasses.dataclass
+    class Plain:
+        inner: Any
+
+    env = Plain(Table())
+    assert hashable(env) == hashable(env)
+    assert hash(hashable(env)) == hash(hashable(env))
+    assert hashable(env) != hashable(Plain(env.inner))
+    assert hashable(env).inner is env.inner
+    assert hashable(env).name == "Plain"
+    assert hashable(env.inner) is env.inner
 
 
 def test_action_spaces():
