@@ -19,6 +19,14 @@ from purejaxrl_ppo.rundir import load_policy, read_run
 
 
 @dataclasses.dataclass(frozen=True)
+class _Settings(PPOConfig):
+    """Settings as they were typed: checked once all of them are known, so that the message is one sentence."""
+
+    def __post_init__(self) -> None:
+        pass
+
+
+@dataclasses.dataclass(frozen=True)
 class Train:
     """Train PPO on a gymnax environment; in the folder of an unfinished run, go on with it.
 
@@ -27,7 +35,7 @@ class Train:
 
     env: tyro.conf.Positional[str]
     """A gymnax id such as CartPole-v1, or module:id to import a module first."""
-    config: tyro.conf.OmitArgPrefixes[PPOConfig]
+    config: tyro.conf.OmitArgPrefixes[_Settings]
     options: tyro.conf.OmitArgPrefixes[FitOptions]
     run_dir: pathlib.Path | None = None
     """Folder of the run; runs/<environment>-<seed> by default."""
@@ -75,8 +83,8 @@ def main(args: list[str] | None = None) -> None:
             _resume(command)
         else:
             _evaluate(command)
-    except (ValueError, FileNotFoundError, FloatingPointError, CheckpointError, TypeError) as error:
-        if "--debug-nans" in args:
+    except (ValueError, OSError, FloatingPointError, CheckpointError, TypeError) as error:
+        if "--debug-nans" in args and isinstance(error, FloatingPointError):
             raise  # the trace is what was asked for
         print(f"purejaxrl-ppo: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -84,8 +92,8 @@ def main(args: list[str] | None = None) -> None:
 
 def _commands(args: list[str]) -> Any:
     """The subcommands, `train` with the defaults of the environment named in `args`."""
-    named = next((a for a in args[1:] if not a.startswith("-")), "") if args[:1] == ["train"] else ""
-    train = Train(env=named or tyro.MISSING, config=preset(named), options=FitOptions())
+    settings = _Settings(**vars(preset(_named_environment(args))))
+    train = Train(env=tyro.MISSING, config=settings, options=FitOptions())
     subcommand = tyro.conf.subcommand
     return (
         Annotated[Train, subcommand("train", default=train)]
@@ -94,7 +102,21 @@ def _commands(args: list[str]) -> Any:
     )
 
 
+def _named_environment(args: list[str]) -> str:
+    """The environment that `train` is given, wherever it stands among the options; "" without one."""
+    fields = [f for kind in (PPOConfig, FitOptions) for f in dataclasses.fields(kind)]
+    switches = {f"--{no}{f.name.replace('_', '-')}" for f in fields if f.type in (bool, "bool") for no in ("", "no-")}
+    before = "train"
+    for arg in args[1:] if args[:1] == ["train"] else []:
+        takes_value = before.startswith("--") and "=" not in before and before.replace("_", "-") not in switches
+        if not arg.startswith("-") and not takes_value:
+            return arg
+        before = arg
+    return ""
+
+
 def _train(command: Train) -> None:
+    config = PPOConfig(**vars(command.config))
     source: dict[str, Any] = {
         "env": command.env,
         "env_args": parse_pairs(command.env_args),
@@ -102,12 +124,12 @@ def _train(command: Train) -> None:
     }
     env, params = make_environment(source["env"], source["env_args"], source["params"])
     name = command.env.rpartition(":")[2]
-    run_dir = command.run_dir or pathlib.Path("runs") / f"{name}-{command.config.seed}"
+    run_dir = command.run_dir or pathlib.Path("runs") / f"{name}-{config.seed}"
     warm_start = None if command.warm_start is None else load_policy(command.warm_start)
     result = fit(
         env,
         params,
-        command.config,
+        config,
         run_dir=run_dir,
         options=command.options,
         warm_start=warm_start,

@@ -33,7 +33,8 @@ def make_environment(
         env = getattr(found, env_id)(**env_args)
         env, env_params = env if isinstance(env, tuple) else (env, env.default_params)
     else:
-        raise ValueError(f"there is no environment {env_id!r}{nearest(env_id, list(gymnax.registered_envs))}")
+        where = f" in the module {module!r} or registered by it" if module else ""
+        raise ValueError(f"there is no environment {env_id!r}{where}{nearest(env_id, list(gymnax.registered_envs))}")
     return env, _replace(env_params, params or {})
 
 
@@ -69,4 +70,6 @@ def _replace(env_params: Any, values: dict[str, Any]) -> Any:
     for name in values:
         if name not in names:
             raise ValueError(f"the environment has no parameter {name!r}{nearest(name, names)}")
+        if isinstance(values[name], str) and not isinstance(getattr(env_params, name), str):
+            raise ValueError(f"environment parameter {name}={values[name]!r} is not a number")
     return env_params.replace(**values) if values else env_params

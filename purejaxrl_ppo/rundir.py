@@ -38,11 +38,15 @@ def read_run(folder: pathlib.Path | str) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: when the folder holds no run.
+        ValueError: when its description cannot be read.
     """
     path = pathlib.Path(folder) / RUN_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{folder} holds no run: there is no {RUN_FILE} in it")
-    return dict(json.loads(path.read_text()))
+    try:
+        return dict(json.loads(path.read_text()))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): restore it from a copy, or use another folder") from error
 
 
 def spec_to_json(spec: EnvSpec) -> dict[str, Any]:

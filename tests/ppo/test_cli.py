@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from purejaxrl_ppo.cli import main
+from purejaxrl_ppo.cli import _named_environment, main
 from purejaxrl_ppo.environments import make_environment, parse_pairs
 from purejaxrl_ppo.rundir import read_run
 
@@ -49,6 +49,11 @@ def test_train_evaluate_and_resume(tmp_path, monkeypatch, capsys):
         (["train", "CartPole-v1", "--total-timesteps", "10"], "less than one iteration of 512 steps"),
         (["train", "CartPole-v1", "--num-env", "10"], "--num-envs"),
         (["train", "CartPole-v1", "--env-params", "gravty=3.0"], "did you mean 'gravity'?"),
+        (["train", "CartPole-v1", "--env-params", "gravity=abc"], "gravity='abc' is not a number"),
+        (["train", "CartPole-v1", "--num-minibatches", "3"], "purejaxrl-ppo: num_envs x num_steps = 512 cannot be"),
+        (["train", "CartPole-v1", "--exact-budget"], "use 499712 or 500224"),
+        (["train", "CartPole-v1", "--run-dir", "/dev/null/x"], "Not a directory"),
+        (["train", "json:Nope"], "no environment 'Nope' in the module 'json'"),
         (["train", "CartPole-v1", "--env-params", "gravity"], "is not of the form name=value"),
         (["resume", "nowhere"], "nowhere holds no run"),
         (["evaluate", "nowhere"], "nowhere holds no run"),
@@ -57,6 +62,24 @@ def test_train_evaluate_and_resume(tmp_path, monkeypatch, capsys):
 def test_wrong_input_is_answered_in_a_sentence(args, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert message in " ".join(fails(args, capsys).split())
+
+
+def test_the_preset_is_found_wherever_the_environment_stands():
+    for line in (
+        "CartPole-v1 --seed 3",
+        "--seed 3 CartPole-v1",
+        "--seed=3 CartPole-v1",
+        "--exact-budget CartPole-v1",
+        "--no-tensorboard --run-dir Acrobot-v1 CartPole-v1",
+    ):
+        assert _named_environment(["train", *line.split()]) == "CartPole-v1"
+    assert _named_environment(["train", "--seed", "3"]) == ""
+    assert _named_environment(["resume", "CartPole-v1"]) == ""
+
+
+def test_a_damaged_description_is_named(capsys, tmp_path):
+    (tmp_path / "run.json").write_text("{")
+    assert "run.json is damaged" in " ".join(fails(["resume", str(tmp_path)], capsys).split())
 
 
 def test_help_shows_the_settings_of_the_environment(capsys):
