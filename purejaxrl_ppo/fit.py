@@ -26,8 +26,8 @@ from purejaxrl_ppo.rundir import (
     write_run,
 )
 from purejaxrl_ppo.train import ParamsSchedule, TrainState, make_trainer, strong
-from purejaxrl_ppo.transfer import transfer_moments, transfer_parameters
-from purejaxrl_ppo.wrappers import EnvSpec, concrete_spec, prepare
+from purejaxrl_ppo.transfer import warm_started
+from purejaxrl_ppo.wrappers import EnvSpec, concrete_spec, hashable, prepare
 
 MAX_CHUNK = 512  # iterations between two looks of the host
 
@@ -114,12 +114,12 @@ class _Loop:
         hyperparameters: Hyperparameters | None,
         eval_params: Any,
     ) -> None:
-        self.env, self.config, self.run_dir, self.options = env, config, run_dir, options
+        self.env, self.config, self.run_dir, self.options = hashable(env), config, run_dir, options
         self.env_params = jax.tree.map(strong, env_params)
         self.eval_params = self.env_params if eval_params is None else eval_params
         self.hyper = config.hyperparameters if hyperparameters is None else hyperparameters
-        self.spec: EnvSpec = concrete_spec(prepare(env, self.env_params)[1])
-        self.init, self.chunk = _programs(env, config, params_schedule)
+        self.spec: EnvSpec = concrete_spec(prepare(self.env, self.env_params)[1])
+        self.init, self.chunk = _programs(self.env, config, params_schedule)
         self.best_score, self.compile_seconds, self.speed = float("-inf"), 0.0, 0.0
         self.last_saved, self.saved_at = -1, time.monotonic()
         self.to_close: list[Any] = []
@@ -140,7 +140,7 @@ class _Loop:
         shapes = jax.eval_shape(self.init, key, self.env_params)
         found = self.checkpoints.restore(("state",)) if exists else None
         if found is None:
-            self.state, report = _warm(self.init(key, self.env_params), warm_start)
+            self.state, report = warm_started(self.init(key, self.env_params), warm_start)
         else:
             # copied: the chunk donates its input, which must not be memory that NumPy owns
             self.state = jax.tree.map(jnp.copy, from_arrays(shapes, found[0]["state"]))
@@ -151,6 +151,8 @@ class _Loop:
         if not exists:
             write_run(self.run_dir, run)
         self._open_logs(resumed=found is not None)
+        if exists and found is None:
+            self.terminal.say(f"{self.run_dir} holds no checkpoint yet: starting from the beginning")
         for line in report:
             self.terminal.say(f"warm start: {line}")
 
@@ -202,7 +204,9 @@ class _Loop:
         seconds = time.monotonic() - began
         rows = rows_of(metrics, count, self.iteration, self.config.batch_size)
         self.metrics.write(rows)
-        check_numbers(rows, to_arrays(self.state.params), self.run_dir / LAST)
+        # statistics too: an infinite observation is clipped for the network, and would be saved with them
+        checked = {"params": self.state.params, "moments": (self.state.obs_moments, self.state.return_moments)}
+        check_numbers(rows, to_arrays(checked), self.run_dir / LAST)
         if self.events is not None:
             self.events.write(rows)
         self.iteration += count
@@ -301,13 +305,3 @@ def _programs(env: Any, config: PPOConfig, params_schedule: ParamsSchedule | Non
         return jax.lax.fori_loop(0, count, body, (state, rows))
 
     return jax.jit(trainer.init), jax.jit(chunk, donate_argnums=0)
-
-
-def _warm(state: TrainState, policy: Policy | None) -> tuple[TrainState, list[str]]:
-    """The first state of a run with what fits of a policy, and what was done."""
-    if policy is None:
-        return state, []
-    params, report = transfer_parameters(policy.params, state.params)
-    moments = transfer_moments(policy.moments, state.obs_moments)
-    # copied: the chunk donates the state, and the policy must outlive it
-    return state.replace(params=params, obs_moments=jax.tree.map(jnp.copy, moments)), report

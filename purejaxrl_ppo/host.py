@@ -39,26 +39,28 @@ class FitOptions:
     """Print nothing."""
 
 
-def check_numbers(rows: list[dict[str, float]], params: dict[str, Any], checkpoints: pathlib.Path) -> None:
+def check_numbers(rows: list[dict[str, float]], arrays: dict[str, Any], checkpoints: pathlib.Path) -> None:
     """Refuse to go on with numbers that are none.
 
     Args:
         rows: metrics of the chunk's iterations.
-        params: network parameters after it, by name.
+        arrays: network parameters and statistics of the normalisers after it, by name.
         checkpoints: folder named in the message.
 
     Raises:
-        FloatingPointError: naming the first metric or parameter that is NaN or infinite, and its iteration.
+        FloatingPointError: naming the first metric or array that is NaN or infinite, and its iteration.
     """
-    stays = f"the last good checkpoint in {checkpoints} stays; --debug-nans (FitOptions.debug_nans) finds the operation"
+    any_there = checkpoints.is_dir() and any(step.name.isdigit() for step in checkpoints.iterdir())
+    stays = f"the last good checkpoint in {checkpoints} stays" if any_there else "no checkpoint was written before it"
+    stays += "; --debug-nans (FitOptions.debug_nans) finds the operation"
     for row in rows:
         for name, value in row.items():
             if not np.isfinite(value):
                 raise FloatingPointError(f"{name} is {value} in iteration {int(row['iteration']):,}: {stays}")
     last = int(rows[-1]["iteration"])
-    for name, array in params.items():
+    for name, array in arrays.items():
         if not np.isfinite(array).all():
-            raise FloatingPointError(f"parameter {name} is not finite after iteration {last:,}: {stays}")
+            raise FloatingPointError(f"{name} is not finite after iteration {last:,}: {stays}")
 
 
 @contextmanager

@@ -36,6 +36,13 @@ PARAMS = table(
 OPTIONS = FitOptions(eval_episodes=4, eval_every=5, checkpoint_every=2, keep_checkpoints=10, quiet=True)
 
 
+class Infinite(Table):
+    """An observation beyond float32 in one place."""
+
+    def get_obs(self, state: Any, params: Any = None, key: Any = None) -> jax.Array:
+        return super().get_obs(state).at[3].set(jnp.where(state.place == 3, jnp.inf, 0.0))
+
+
 NO_EVALUATION = dataclasses.replace(OPTIONS, eval_every=0)  # saves compiling it
 
 
@@ -203,6 +210,15 @@ def test_numbers_that_are_none_stop_the_run(tmp_path):
     assert sorted(int(step.name) for step in (tmp_path / "run" / "checkpoints").iterdir()) == [2, 4]
 
 
+def test_statistics_that_are_not_finite_are_not_saved(tmp_path):
+    # an infinite observation is clipped for the network, so that every metric of its iteration is finite
+    config = dataclasses.replace(CONFIG, total_timesteps=CONFIG.batch_size)
+    env = Infinite()
+    with pytest.raises(FloatingPointError, match=r"moments.0.mean is not finite after iteration 1: no checkpoint was"):
+        fit(env, PARAMS, config, run_dir=tmp_path / "run", options=NO_EVALUATION)
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
 def test_debug_nans_finds_the_operation(tmp_path):
     def poison(progress, params):
         return params.replace(reward=params.reward * jnp.where(progress > 0.45, jnp.nan, 1.0))
@@ -231,6 +247,8 @@ def test_the_policy_of_a_run_acts_like_the_trained_one(finished):
     np.testing.assert_array_equal(many, one)
     with pytest.raises(ValueError, match="pass mask="):
         best(jax.random.key(0), obs)
+    with pytest.raises(ValueError, match=r"shape \(5,\): its last axis must be 3 actions long"):
+        best(jax.random.key(0), obs, jnp.ones(5, bool))
     with pytest.raises(FileNotFoundError, match="holds no run"):
         load_policy(finished.run_dir / "nowhere")
 

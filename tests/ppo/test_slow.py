@@ -67,9 +67,9 @@ def test_memory_does_not_grow_with_the_iterations(tmp_path, monkeypatch):
     options = FitOptions(chunk_iterations=1, eval_every=0, quiet=True, checkpoint_every=100)
     check = sys.modules["purejaxrl_ppo.fit"].check_numbers
 
-    def watch(rows, params, folder):
+    def watch(rows, arrays, folder):
         marks.append(resident_bytes())
-        check(rows, params, folder)
+        check(rows, arrays, folder)
 
     monkeypatch.setattr(sys.modules["purejaxrl_ppo.fit"], "check_numbers", watch)
     fit(Table(), table(reward=1.0), config, run_dir=tmp_path / "run", options=options)

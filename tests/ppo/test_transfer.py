@@ -45,6 +45,23 @@ def test_new_actions_keep_the_proportions_of_the_old_ones():
         transfer_parameters(old, new, new_action_probability=0.5)
 
 
+def test_new_actions_have_their_probability_on_average_over_given_logits():
+    old, apply_old = build(5, ActionSpec(3), 1)
+    new, apply_new = build(5, ActionSpec(5), 2)
+    # a policy that has learned: large logits that differ from observation to observation
+    old = jax.tree_util.tree_map_with_path(lambda path, x: x * (500.0 if "actor_head" in str(path) else 1.0), old)
+    x = jax.random.normal(jax.random.key(3), (64, 5))
+    logits = apply_old(old, x)[0]
+    assert float(jnp.ptp(jax.nn.logsumexp(logits, axis=1))) > 2.0
+    moved, report = transfer_parameters(old, new, new_action_probability=0.1, old_logits=logits)
+    after = jax.nn.softmax(apply_new(moved, x)[0])
+    np.testing.assert_allclose(after[:, 3:].mean(0), 0.1, atol=1e-5)
+    np.testing.assert_allclose(after[:, :3] / after[:, :3].sum(1, keepdims=True), jax.nn.softmax(logits), atol=1e-5)
+    assert any("2 new actions at probability 0.1 each on average over 64 observations" in line for line in report)
+    with pytest.raises(ValueError, match=r"\[N, 3\] is expected"):
+        transfer_parameters(old, new, old_logits=logits[:, :2])
+
+
 def test_a_wider_box_keeps_its_old_sides():
     box = lambda n: ActionSpec(0, (n,), jnp.full(n, -1.0), jnp.full(n, 1.0))  # noqa: E731
     old, apply_old = build(5, box(1), 1)
