@@ -1,5 +1,6 @@
 """Running moments against NumPy in float64."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from purejaxrl_ppo.normalise import (
     scale_rewards,
 )
 
+fast_merge, fast_moments = jax.jit(merge), jax.jit(batch_moments)
+
 
 def count_of(moments):
     return int(moments.count[0]) * 2**31 + int(moments.count[1])
@@ -28,7 +31,7 @@ def test_merging_batches_equals_all_at_once(seed, shift, scale):
     x = (rng.normal(size=(3, 8, 4, 2)) * scale + shift).astype(np.float32)
     moments = init_moments((2,))
     for part in x:
-        moments = merge(moments, *batch_moments(jnp.asarray(part)), 32)
+        moments = fast_merge(moments, *fast_moments(jnp.asarray(part)), 32)
     flat = x.reshape(-1, 2).astype(np.float64)
     size = abs(shift) + scale
     np.testing.assert_allclose(moments.mean, flat.mean(0), atol=1e-5 * size)
