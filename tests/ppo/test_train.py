@@ -38,7 +38,7 @@ def probe_train() -> Any:
 @functools.cache
 def small_train(**settings: Any) -> Any:
     """Compiled training of three small iterations, shared by the tests."""
-    return jax.jit(make_train(Table(), dataclasses.replace(SMALL, **settings)))
+    return jax.jit(make_train(Table(), dataclasses.replace(SMALL, log_info=("twice",), **settings)))
 
 
 def learned(params: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -151,9 +151,9 @@ def test_forced_rows_teach_the_policy_nothing_and_the_value_something():
 @pytest.mark.parametrize("mode", ["rows", "time"])
 def test_parts_of_a_minibatch_make_the_same_update(mode):
     params = table(reward=[[1.0, -3.0, 7.0]] * 4, start=(1, 1, 1, 1), legal=[[True] * 3, [True, False, True]] * 2)
-    whole, parts = (
-        small_train(minibatch_by=mode, microbatch_rows=rows)(jax.random.key(0), params) for rows in (10_000, 8)
-    )
+    by = {} if mode == SMALL.minibatch_mode else {"minibatch_by": mode}
+    assert SMALL.microbatches("cpu") == 1
+    whole, parts = (small_train(**by, **part)(jax.random.key(0), params) for part in ({}, {"microbatch_rows": 8}))
     for a, b in zip(*map(jax.tree.leaves, (whole.state.params, parts.state.params)), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
@@ -212,7 +212,7 @@ def test_updates_stop_at_the_target_kl():
 
 
 def test_named_info_is_summed_over_the_iteration():
-    metrics = small_train(log_info=("twice",))(jax.random.key(0), table(reward=1.0)).metrics
+    metrics = small_train()(jax.random.key(0), table(reward=1.0)).metrics
     np.testing.assert_allclose(metrics["info/twice"], 2.0 * SMALL.batch_size)
     with pytest.raises(ValueError, match="did you mean 'twice'"):
         make_train(Table(), dataclasses.replace(SMALL, log_info=("twize",)))(jax.random.key(0), table())
