@@ -7,6 +7,8 @@ a round trip costs 500 cents. Prices in comments are distances from L.
 
 from __future__ import annotations
 
+from trading_gymnax.contracts import ContractSpec
+
 from .scenario import (
     BUY,
     DAILY_EXIT,
@@ -327,6 +329,20 @@ LIQUIDATIONS = [
             OPEN,
             OPEN | see(position=-1),
             see(exit_reason=LIQUIDATION, done_reason=DRAWDOWN, trade_pnl_cents=-6_000),
+        ],
+    ),
+    Scenario(
+        name="liquidation where a tick is worth a single cent",
+        rule="3.4",
+        rows=[q(), q(), b(0, 0, -7, 0), b(0, 0, -8, 0)],
+        market=use(symbol=ContractSpec("CENT", 0.01, 1.0, 0.0, calendar=None)),
+        params=use(trailing_dd_limit=0.08),
+        actions=[BUY, HOLD, HOLD],
+        # 8 ticks leave exactly the floor of 4,999,992: the 9th is below; level -8, filled at -9: 10 ticks
+        expect=[
+            see(position=1, equity_cents=4_999_999),
+            see(position=1, equity_cents=4_999_999, floor=4_999_992),
+            see(exit_reason=LIQUIDATION, done_reason=DRAWDOWN, trade_pnl_cents=-10, equity_cents=4_999_990),
         ],
     ),
     Scenario(
