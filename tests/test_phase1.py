@@ -192,6 +192,19 @@ def test_first_bars_and_the_random_fraction(env):
     assert abs(first - (0.75 + 0.25 * (2 / 89 + 1 / 49) / 3)) < 4 * np.sqrt(0.25 * 0.75 / 4_000)
 
 
+def test_forced_starts_come_in_the_stated_share_and_leave_one_entry(env):
+    params = env.default_params.replace(forced_entry_fraction=0.4)
+    state = jax.vmap(env.reset, (0, None))(jax.random.split(jax.random.key(3), 4_000), params)[1]
+    side = np.asarray(state.forced_side)
+    assert abs(np.mean(side != 0) - 0.4) < 4 * np.sqrt(0.4 * 0.6 / 4_000)
+    assert abs(np.mean(side[side != 0])) < 4 / np.sqrt(1_600)
+    masks = np.asarray(jax.vmap(env.action_mask, (0, None))(state, params))
+    for forced, mask in ((0, [True, True, True]), (1, [False, True, False]), (-1, [False, False, True])):
+        assert (masks[side == forced] == mask).all()
+    _, free = jax.vmap(env.reset, (0, None))(jax.random.split(jax.random.key(3), 50), env.default_params)
+    assert not np.asarray(free.forced_side).any()
+
+
 def test_hours_of_the_parameters_move_the_starts(env):
     """Open at 10:00 (minute 960), flat at 10:20 (minute 980): bars of minutes 960 to 978, ten left up to 969."""
     params = env.default_params.replace(rth_open=10.0, rth_close=10 + 20 / 60, random_start_fraction=1.0)
