@@ -93,7 +93,30 @@ def test_make_without_a_file_gives_the_documented_shapes():
     obs, state, reward, terminated, truncated, info = env.step(jax.random.key(1), state, 1, params)
     assert (reward.dtype, terminated.dtype, truncated.dtype) == (jnp.float32, jnp.bool_, jnp.bool_)
     assert env.observation_space(params).contains(obs)
-    assert set(env.state_space(params).spaces) == {f.name for f in dataclasses.fields(state)}
+
+
+def test_spaces_describe_what_reset_returns(env):
+    obs, state = env.reset(jax.random.key(0), env.default_params)
+    box = env.observation_space(env.default_params)
+    assert (box.shape, box.dtype, box.low, box.high) == (obs.shape, obs.dtype, -1e30, 1e30)
+    found = env.state_space(env.default_params).spaces
+    assert set(found) == {field.name for field in dataclasses.fields(state)}
+    for name, space in found.items():
+        value = getattr(state, name)
+        assert space.shape == value.shape, name
+        if value.dtype == jnp.bool_:
+            assert space.n == 2, name
+        else:
+            assert (space.low, space.high, space.dtype) == (-(2**31), 2**31 - 1, jnp.int32), name
+
+
+def test_an_observation_is_a_function_of_the_state(env):
+    obs, state = env.reset(jax.random.key(0), env.default_params)
+    assert_trees_equal(env.observe(None, state, None, env.default_params), obs)
+    assert_trees_equal(env.get_obs(state, env.default_params), obs)
+    assert_trees_equal(env.get_obs(state), obs)
+    later = env.default_params.replace(rth_open=9.0)
+    assert not np.array_equal(env.get_obs(state, later), obs)  # other minutes since the opening
 
 
 def test_importing_again_registers_once():
@@ -230,10 +253,23 @@ def test_views_split_by_session_date(env):
 def test_reset_at_starts_there_and_refuses_impossible_bars(env):
     obs, state = env.reset_at(env.default_params, 0, 400)
     assert (int(state.step_idx), int(state.time), int(state.position)) == (400, 0, 0)
-    with pytest.raises(ValueError, match="choose one from 20 to 648"):
-        env.reset_at(env.default_params, 0, 649)
+    assert [int(env.reset_at(env.default_params, 0, bar)[1].step_idx) for bar in (20, 648)] == [20, 648]
+    for bar in (19, 649):
+        with pytest.raises(ValueError, match=f"bar {bar} cannot be a decision bar: choose one from 20 to 648"):
+            env.reset_at(env.default_params, 0, bar)
     with pytest.raises(ValueError, match="not one of the 1 markets"):
         env.reset_at(env.default_params, 1, 400)
+    with pytest.raises(ValueError, match="market_id -1 is not"):
+        env.reset_at(env.default_params, -1, 400)
+
+
+def test_reset_at_takes_traced_bars_and_markets(env):
+    """One traced argument is enough to leave the check out; the other may be a number."""
+    starts = jnp.array([400, 500])
+    _, states = jax.vmap(lambda bar: env.reset_at(env.default_params, 0, bar))(starts)
+    assert_trees_equal(states.step_idx, starts)
+    _, states = jax.vmap(lambda m: env.reset_at(env.default_params, m, 400))(jnp.zeros(2, jnp.int32))
+    assert states.step_idx.tolist() == [400, 400]
 
 
 def test_windows_with_unknown_features_are_no_start():

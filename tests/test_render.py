@@ -91,3 +91,10 @@ def test_gymnax_asks_for_it(env):
     wrapped = GymnaxToGymWrapper(TradingPhase2(env.default_params.market))
     wrapped.reset(seed=0)
     assert wrapped.render().shape == (450, 800, 3)
+
+
+def test_the_picture_shows_the_windows_bars(env):
+    state, params = state_after(env, HOLD)
+    narrow = TradingPhase1(params.market, window=3)
+    assert not np.array_equal(narrow.render(state, params), env.render(state, params))
+    assert np.array_equal(narrow.render(state, params), render(state, params, 3))
