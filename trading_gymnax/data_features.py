@@ -87,11 +87,11 @@ def _from_columns(
 
 def _from_function(frame: pd.DataFrame, feature_fn: FeatureFn, findings: Findings) -> pd.DataFrame | None:
     """The user's features, computed once more on a shorter table to catch what looks ahead."""
-    values = _call(frame, feature_fn, findings)
+    values = call_feature_fn(frame, feature_fn, findings)
     cut = len(frame) * 2 // 3
     if values is None or cut == 0:
         return values
-    again = _call(frame.iloc[:cut], feature_fn, findings)
+    again = call_feature_fn(frame.iloc[:cut], feature_fn, findings)
     if again is None:
         return None
     if list(again.columns) != list(values.columns):
@@ -109,7 +109,8 @@ def _from_function(frame: pd.DataFrame, feature_fn: FeatureFn, findings: Finding
     return values
 
 
-def _call(frame: pd.DataFrame, feature_fn: FeatureFn, findings: Findings) -> pd.DataFrame | None:
+def call_feature_fn(frame: pd.DataFrame, feature_fn: FeatureFn, findings: Findings) -> pd.DataFrame | None:
+    """A user's features of a frame as float64; None for what is none, and the findings say why."""
     values = feature_fn(frame.copy())
     if not isinstance(values, pd.DataFrame) or len(values) != len(frame) or values.shape[1] == 0:
         got = f"a frame of shape {values.shape}" if isinstance(values, pd.DataFrame) else type(values).__name__
