@@ -1,4 +1,7 @@
-"""Accounts to train for: presets of parameters and constructor arguments.
+"""Parameters that change while training goes on, and presets of accounts to train for.
+
+schedule = linear(trailing_dd_limit=(15_000, 2_500), commission_per_side=times(0.25, 1.0))
+train = jax.jit(make_train(env, config, params_schedule=schedule))
 
 account = evaluation_account(50_000)
 env, params = gymnax.make("TradingPhase2-v0", data="nq.parquet", market="NQ", **account.arguments())
@@ -12,6 +15,19 @@ import difflib
 from typing import Any
 
 from trading_gymnax.rules import HIGH_WATER_MODES
+from trading_gymnax.schedules import Schedule, linear, original_plan, piecewise, times, vary
+
+__all__ = [
+    "AccountPreset",
+    "Schedule",
+    "evaluation_account",
+    "linear",
+    "original",
+    "original_plan",
+    "piecewise",
+    "times",
+    "vary",
+]
 
 SESSIONS = 30  # an evaluation's episode is long enough for so many
 BARS_PER_SESSION = 450  # decision bars of 9:30 to 16:59 in bars of a minute

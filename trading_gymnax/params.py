@@ -143,12 +143,16 @@ class EnvParams(environment.EnvParams):
 def median_reward_scale(params: EnvParams) -> np.ndarray:
     """Dollars of one ordinary stop in each market, float32 [M]: median R of a contract times the contracts.
 
-    With sizing by risk the contracts are those that the median R would be given. 1 where the view lacks a market.
+    [N, M] where the size differs between N environments. With sizing by risk the contracts are those that the median R
+    would be given. 1 where the view lacks a market.
     """
     risk = np.asarray(params.market.median_risk_usd)
-    contracts = np.full_like(risk, float(params.position_size))
-    if float(params.risk_per_trade) > 0:
-        contracts = np.clip(float(params.risk_per_trade) // np.maximum(risk, 0.01), 1, float(params.max_contracts))
+    fixed, budget, most = (
+        np.asarray(getattr(params, name), np.float64)[..., None]
+        for name in ("position_size", "risk_per_trade", "max_contracts")
+    )
+    by_risk = np.clip(budget // np.maximum(risk, 0.01), 1, np.maximum(most, 1))
+    contracts = np.where(budget > 0, by_risk, fixed)
     return np.where(risk > 0, risk * np.maximum(contracts, 1), 1).astype(np.float32)
 
 
@@ -205,33 +209,33 @@ def _is_concrete(params: EnvParams) -> bool:
     ) and not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
 
 
+def check_value(name: str, value: np.ndarray) -> None:
+    """Refuse what a field may not be, whatever the others are. Raises ValueError."""
+    if np.any(np.isnan(value)) or (name not in _MAY_BE_INF and np.any(np.isinf(value))):
+        raise ValueError(f"{name} must be finite, got {value}")
+    if name in _NOT_NEGATIVE and np.any(value < 0):
+        raise ValueError(f"{name} must not be negative, got {value}")
+    if name in _USD and np.any(np.isfinite(value) & (np.abs(value) > MAX_USD)):
+        raise ValueError(f"{name} must be at most {MAX_USD:,} dollars, or inf where the rule may be off; got {value}")
+    if name in _TICKS and np.any(value > MAX_DISTANCE_TICKS):
+        raise ValueError(f"{name} must be at most {MAX_DISTANCE_TICKS:,} ticks, got {value}")
+    if name in ("random_start_fraction", "forced_entry_fraction") and np.any((value < 0) | (value > 1)):
+        raise ValueError(f"{name} is a share between 0 and 1, got {value}")
+    if name in ("rth_open", "rth_close") and np.any((value < 0) | (value > 24)):
+        raise ValueError(f"{name} is a New York clock hour between 0 and 24, got {value}")
+    if name == "high_water_mode" and np.any((value >= len(HIGH_WATER_MODES)) | (value < 0)):
+        modes = ", ".join(f"{i} {mode}" for i, mode in enumerate(HIGH_WATER_MODES))
+        raise ValueError(f"high_water_mode is one of {modes}; got {value}")
+    if name == "max_steps_in_episode" and np.any(value < 1):
+        raise ValueError(f"max_steps_in_episode must be at least 1, got {value}")
+    if name == "reward_scale" and np.any(value < np.float32(_LEAST_REWARD_SCALE)):
+        raise ValueError(f"reward_scale must be {_LEAST_REWARD_SCALE} dollars or more, got {value}")
+
+
 def _check_values(params: EnvParams) -> None:
     values = {f.name: np.asarray(getattr(params, f.name)) for f in dataclasses.fields(params) if f.name != "market"}
     for name, value in values.items():
-        if np.any(np.isnan(value)) or (name not in _MAY_BE_INF and np.any(np.isinf(value))):
-            raise ValueError(f"{name} must be finite, got {value}")
-        if name in _NOT_NEGATIVE and np.any(value < 0):
-            raise ValueError(f"{name} must not be negative, got {value}")
-        if name in _USD and np.any(np.isfinite(value) & (np.abs(value) > MAX_USD)):
-            raise ValueError(
-                f"{name} must be at most {MAX_USD:,} dollars, or inf where the rule may be off; got {value}"
-            )
-    for name in _TICKS:
-        if np.any(values[name] > MAX_DISTANCE_TICKS):
-            raise ValueError(f"{name} must be at most {MAX_DISTANCE_TICKS:,} ticks, got {values[name]}")
-    for name in ("random_start_fraction", "forced_entry_fraction"):
-        if np.any((values[name] < 0) | (values[name] > 1)):
-            raise ValueError(f"{name} is a share between 0 and 1, got {values[name]}")
-    for name in ("rth_open", "rth_close"):
-        if np.any((values[name] < 0) | (values[name] > 24)):
-            raise ValueError(f"{name} is a New York clock hour between 0 and 24, got {values[name]}")
-    if np.any(values["high_water_mode"] >= len(HIGH_WATER_MODES)) or np.any(values["high_water_mode"] < 0):
-        modes = ", ".join(f"{i} {name}" for i, name in enumerate(HIGH_WATER_MODES))
-        raise ValueError(f"high_water_mode is one of {modes}; got {values['high_water_mode']}")
-    if np.any(values["max_steps_in_episode"] < 1):
-        raise ValueError(f"max_steps_in_episode must be at least 1, got {values['max_steps_in_episode']}")
-    if np.any(values["reward_scale"] < np.float32(_LEAST_REWARD_SCALE)):
-        raise ValueError(f"reward_scale must be {_LEAST_REWARD_SCALE} dollars or more, got {values['reward_scale']}")
+        check_value(name, value)
     weights = values["market_weights"].sum(axis=-1, dtype=np.float64)
     if not np.all((weights >= _LEAST_WEIGHT) & (weights <= 1 / _LEAST_WEIGHT)):
         raise ValueError(

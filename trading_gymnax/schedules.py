@@ -1,0 +1,187 @@
+"""Parameters by progress of training, and parameters that differ between environments."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from trading_gymnax.market import check_names
+from trading_gymnax.params import check_value
+from trading_gymnax.phase2 import EnvParamsPhase2
+
+
+@dataclasses.dataclass(frozen=True)
+class Factors:
+    """Values that multiply what the parameters say; made by `times`."""
+
+    values: tuple[float, ...]
+
+
+def times(*factors: float) -> Factors:
+    """Values of a schedule as multiples of the parameters' own: `commission_per_side=times(0.25, 1.0)`."""
+    return Factors(tuple(factors))
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """Parameters by progress: `schedule(progress, params) -> params`, for `params_schedule` of `make_train` and `fit`.
+
+    Made by `linear` and `piecewise`. Between two points a value moves in a straight line, or stays until the next point
+    where `hold` is set; whole-numbered fields are rounded half to even. A balance and a trailing limit are latched at
+    reset, so that an episode ends under those that it began with.
+    """
+
+    points: tuple[float, ...]  # progress, rising from 0 to 1
+    fields: tuple[tuple[str, tuple[float, ...], bool], ...]  # name, value at each point, whether it is a factor
+    hold: bool = False
+
+    def __call__(self, progress: Any, params: Any) -> Any:
+        """`params` with the fields' values at `progress` (scalar, 0 to 1).
+
+        Raises ValueError for values that `params.replace` refuses, where nothing is traced.
+        """
+        names = [name for name, _, _ in self.fields]
+        check_names(names, list(type(params).__dataclass_fields__), f"{type(params).__name__} has no field")
+        changes = {}
+        for name, values, is_factor in self.fields:
+            value = self._at(progress, values)
+            value = value * getattr(params, name) if is_factor else value
+            changes[name] = jnp.rint(value) if _dtype(params, name) == jnp.int32 else value
+        return params.replace(**changes)
+
+    def values(self, progress: Any) -> dict[str, jax.Array]:
+        """What the trainer logs: each field's value at `progress`, float32 (); `<field>_factor` for factors."""
+        return {name + "_factor" * is_factor: self._at(progress, values) for name, values, is_factor in self.fields}
+
+    def _at(self, progress: Any, values: tuple[float, ...]) -> jax.Array:
+        at, known = jnp.asarray(progress, jnp.float32), jnp.asarray(values, jnp.float32)
+        if not self.hold:
+            return jnp.interp(at, jnp.asarray(self.points, jnp.float32), known)
+        reached = jnp.sum(at >= jnp.asarray(self.points, jnp.float32)) - 1
+        return known[jnp.clip(reached, 0)]
+
+
+def _dtype(params: Any, name: str) -> Any:
+    return type(params).__dataclass_fields__[name].metadata["dtype"]
+
+
+def linear(**fields: Any) -> Schedule:
+    """A schedule from a first to a last value: `linear(sl_atr_mult=(2.0, 1.5), commission_per_side=times(0.25, 1))`.
+
+    Raises ValueError as `piecewise` does.
+    """
+    return piecewise((0.0, 1.0), **fields)
+
+
+def piecewise(points: Sequence[float], *, hold: bool = False, **fields: Any) -> Schedule:
+    """A schedule through a value at each of `points` of progress, the first 0 and the last 1.
+
+    Args:
+        points: progress of training, rising from 0 to 1.
+        hold: values stay until the next point instead of moving towards it in a straight line.
+        fields: of `EnvParams` or `EnvParamsPhase2`: as many numbers as points, or `times(...)` of them.
+
+    Raises ValueError for a field that does not exist, one that cannot be scheduled, points out of order, and numbers
+    that do not fit the points.
+    """
+    places = tuple(float(point) for point in points)
+    if len(places) < 2 or places[0] != 0 or places[-1] != 1 or list(places) != sorted(set(places)):
+        raise ValueError(f"points of progress rise from 0 to 1, (0, 0.5, 1) say; got {tuple(points)}")
+    if not fields:
+        raise ValueError("a schedule needs a field, sl_atr_mult=(2.0, 1.5) say")
+    known = {name: field.metadata.get("dtype") for name, field in EnvParamsPhase2.__dataclass_fields__.items()}
+    check_names(fields, [name for name in known if name != "market"], "a schedule knows no field")
+    rows = [_scheduled(name, given, known[name], len(places), hold) for name, given in fields.items()]
+    return Schedule(places, tuple(rows), bool(hold))
+
+
+def _scheduled(name: str, given: Any, dtype: Any, count: int, hold: bool) -> tuple[str, tuple[float, ...], bool]:
+    """One row of `Schedule.fields`, checked."""
+    is_factor = isinstance(given, Factors)
+    try:
+        values = np.asarray(given.values if is_factor else given, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} needs numbers, one for each point; got {given!r}") from None
+    if values.shape != (count,):
+        raise ValueError(f"{name} needs {count} numbers, one for each point; got {given!r}")
+    if not hold and dtype == jnp.bool_:
+        raise ValueError(f"{name} is a switch, which has nothing between False and True; use hold=True")
+    if np.isnan(values).any() or (not hold and np.isinf(values).any()):
+        raise ValueError(f"{name} must have finite numbers (inf only with hold=True); got {given!r}")
+    if is_factor and values.min() < 0:
+        raise ValueError(f"{name} is multiplied by {values.min():g}; factors are 0 or more")
+    if not is_factor:
+        check_value(name, values)
+    return name, tuple(float(value) for value in values), is_factor
+
+
+def original_plan() -> Schedule:
+    """The curriculum of the plan that this project began with: from an easy account to a strict one.
+
+    Trailing limit 15,000, 5,000 and 2,500 dollars at progress 0, 0.5 and 1; stop from 2.0 to 1.5 ATR; commission from a
+    quarter to the whole of the market's; forced starts from half of the episodes to none.
+    """
+    return piecewise(
+        (0.0, 0.5, 1.0),
+        trailing_dd_limit=(15_000.0, 5_000.0, 2_500.0),
+        sl_atr_mult=(2.0, 1.75, 1.5),
+        commission_per_side=times(0.25, 0.625, 1.0),
+        forced_entry_fraction=(0.5, 0.25, 0.0),
+    )
+
+
+def vary(params: Any, *, key: jax.Array, num_envs: int, **ranges: Any) -> tuple[Any, Any]:
+    """Domain randomisation: parameters that differ between environments, drawn evenly from ranges.
+
+    params, axes = vary(params, key=key, num_envs=1024, slippage_ticks=(0, 3), sl_atr_mult=(1.0, 2.0))
+    obs, state = jax.vmap(env.reset, in_axes=(0, axes))(keys, params)
+
+    Args:
+        params: parameters of one environment; all fields that are not named stay as they are, and shared.
+        key: typed key.
+        num_envs: environments N.
+        ranges: lowest and highest value of a field; whole-numbered fields include both, switches are drawn evenly
+            from (False, True), per-market fields get one draw for all markets. `times(low, high)` multiplies.
+
+    Returns:
+        The parameters with fields [N, ...] where they vary, and a tree of the same kind with their `in_axes`: 0 where
+        they vary, None elsewhere, so that the market's arrays are shared and not copied.
+
+    Raises ValueError for an unknown field, a range that is none, and values that `params.replace` refuses.
+    """
+    if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
+        raise ValueError(f"num_envs is a number of environments, 1 or more; got {num_envs!r}")
+    if not ranges:
+        raise ValueError("vary needs a field and its range, slippage_ticks=(0, 3) say")
+    known = [name for name in type(params).__dataclass_fields__ if name != "market"]
+    check_names(ranges, known, f"{type(params).__name__} has no field")
+    drawn = {}
+    for (name, given), one in zip(ranges.items(), jax.random.split(key, len(ranges)), strict=True):
+        drawn[name] = _draws(one, name, given, params, num_envs)
+    varied = params.replace(**drawn)  # a reward scale that was the median R follows a size that varies
+    shared = jax.tree.map(lambda _: None, params)
+    mapped = {name: 0 for name in known if jnp.ndim(getattr(varied, name)) > jnp.ndim(getattr(params, name))}
+    return varied, dataclasses.replace(shared, **mapped)
+
+
+def _draws(key: jax.Array, name: str, given: Any, params: Any, count: int) -> jax.Array:
+    """Values of one field, [N] or [N, M]; the ends are checked by `params.replace` on the field alone."""
+    dtype, field, is_factor = _dtype(params, name), getattr(params, name), isinstance(given, Factors)
+    _, (low, high), _ = _scheduled(name, given, dtype, 2, hold=True)
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise ValueError(f"{name} needs a finite range, the lower end first; got {given!r}")
+    for end in (low, high):
+        params.replace(**{name: end * field if is_factor else end})
+    shape = (count,) + (1,) * jnp.ndim(field)
+    if dtype in (jnp.int32, jnp.bool_) and not is_factor:
+        values = jax.random.randint(key, shape, int(low), int(high) + 1)
+    else:
+        values = jax.random.uniform(key, shape, minval=low, maxval=high)
+    values = values * field[None] if is_factor else values
+    return jnp.broadcast_to(jnp.rint(values) if dtype == jnp.int32 else values, (count, *jnp.shape(field)))
