@@ -12,7 +12,7 @@ import difflib
 import importlib.util
 import math
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -137,7 +137,7 @@ def feature_table(source: Any, market: str | ContractSpec, **options: Any) -> pd
     return seen[0]
 
 
-def load_function(text: str) -> Callable[..., Any]:
+def load_function(text: str) -> Any:
     """The function that "FILE.py:function" names, from that very file.
 
     Raises FileNotFoundError for a missing file and ValueError for all else, each with the nearest name there is.
@@ -164,7 +164,7 @@ def load_function(text: str) -> Callable[..., Any]:
         near = difflib.get_close_matches(name, functions, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(functions) or 'none at all'}"
         raise ValueError(f"{path} has no function {name!r}: {hint}")
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def _chosen_cuts(index: pd.Index, count: int) -> list[int]:

@@ -1,27 +1,35 @@
-"""The command line: `trading-gymnax check | train | evaluate | report`."""
+"""The command line: `trading-gymnax check | audit | train | evaluate | report | certify`."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import pathlib
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import jax
 import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from trading_gymnax.arguments import parse_changes, refuse_unknown
+from trading_gymnax.audit import audit_features, feature_table, load_function
+from trading_gymnax.certify import SESSIONS, Learner, certify
 from trading_gymnax.contracts import contract
 from trading_gymnax.data import RTH, DataError, load_bars
 from trading_gymnax.judge import Judgement, judge
+from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.render import MissingExtra
 from trading_gymnax.report import write_report
+from trading_gymnax.report_sections import program_version
 from trading_gymnax.runs import (
     Split,
     TradingSettings,
     build,
+    build_other,
     check_files,
     read_settings,
     write_settings,
@@ -29,7 +37,8 @@ from trading_gymnax.runs import (
 
 with warnings.catch_warnings():  # distrax and its own dependencies warn while they are imported
     warnings.simplefilter("ignore")
-    from purejaxrl_ppo import CheckpointError, FitOptions, PPOConfig, fit, load_policy
+    from purejaxrl_ppo import CheckpointError, FitOptions, Policy, PPOConfig, fit, load_policy, make_train
+    from purejaxrl_ppo.wrappers import concrete_spec, prepare
 
 TRADER = PPOConfig(num_envs=256, learning_rate=1e-3, ent_coef=0.003, gae_lambda=0.98)
 """Settings that learn to trade, measured on `synthetic.regime` out of sample: many small iterations rather than few
@@ -77,6 +86,25 @@ class Check:
 
 
 @dataclasses.dataclass(frozen=True)
+class Audit:
+    """Cut a file at many bars, rebuild your features, and name each column that changed; exit status 1 where one did.
+
+    A column that changes when later bars are cut off has looked ahead.
+    """
+
+    file: tyro.conf.Positional[pathlib.Path]
+    """A CSV (gzip too) or parquet file."""
+    features: str
+    """Your function as FILE.py:function. It gets open, high, low, close and volume by New York time of the bar's close,
+    and returns a frame of as many rows."""
+    market: str
+    """Symbol of the contract, NQ say."""
+    cuts: int = 50
+    """How many cuts."""
+    loader: tyro.conf.OmitArgPrefixes[Loader] = dataclasses.field(default_factory=Loader)
+
+
+@dataclasses.dataclass(frozen=True)
 class Train:
     """Train a policy, then walk it once through every session it has not seen; in the folder of a run, go on with it.
 
@@ -106,12 +134,25 @@ class Train:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """Walk a run's policy through its held-out sessions once more, and print the table."""
+    """Walk a run's policy through its held-out sessions once more; with --data, through other bars.
+
+    Other bars are read as the run's were, unless a loader option says otherwise, and must be later than those that the
+    run learnt from.
+    """
 
     run_dir: tyro.conf.Positional[pathlib.Path]
     """Folder of the run."""
     checkpoint: Literal["best", "last"] = "last"
     """Which of the run's policies; the best one was chosen by its return in training."""
+    data: tuple[pathlib.Path, ...] = ()
+    """Files of other bars to judge it on, one a market."""
+    market: tuple[str, ...] = ()
+    """Symbol of each file's contract, NQ say."""
+    first: Annotated[str | None, tyro.conf.arg(name="from")] = None
+    """First date of the other bars to judge, 2025-03-17 say."""
+    until: str | None = None
+    """First date no longer judged."""
+    loader: tyro.conf.OmitArgPrefixes[Loader] = dataclasses.field(default_factory=Loader)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,30 +167,49 @@ class Report:
     """Folder to write to; by default `report` in the run's folder."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Certify:
+    """Train on synthetic markets of known edge, judge on others of their kind, and say whether to trust the build.
+
+    Exit status 0 when it passes, 1 when it is refused. The defaults take some ten minutes on two CPU cores.
+    """
+
+    seeds: int = 5
+    """Runs on each of the three markets."""
+    first_seed: int = 0
+    """Seed of the first run; another number gives other tapes and other networks."""
+    total_timesteps: int = TRADER.total_timesteps
+    """Environment steps of each training."""
+    sessions: int = SESSIONS
+    """Length of each tape, of those learnt from and of those judged on."""
+    out: pathlib.Path | None = None
+    """JSON file to write the certificate to."""
+
+
 _PARTS: dict[str, tuple[type, ...]] = {
     "check": (Check, Loader),
+    "audit": (Audit, Loader),
     "train": (Train, Loader, PPOConfig, FitOptions),
-    "evaluate": (Evaluate,),
+    "evaluate": (Evaluate, Loader),
     "report": (Report,),
+    "certify": (Certify,),
 }
 _NO_FLAGS = {"file", "loader", "config", "options"}  # fields that are places or groups of options
-_RENAMED = {"changes": "set"}
+_RENAMED = {"changes": "set", "first": "from"}
 
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line; wrong input ends with one sentence and status 2."""
     args = sys.argv[1:] if args is None else list(args)
     try:
-        refuse_unknown(args)
-        command = tyro.cli(_commands(), prog="trading-gymnax", args=args, description=__doc__)
-        if isinstance(command, Check):
-            _check(command)
-        elif isinstance(command, Train):
-            _train(command)
-        elif isinstance(command, Report):
-            _report(command)
-        else:
-            _judge_run(command.run_dir, build(_settings_of(command.run_dir)), command.checkpoint)
+        refuse_unknown(args, {name: _options(parts) for name, parts in _PARTS.items()})
+        command = tyro.cli(
+            _commands(),
+            prog="trading-gymnax",
+            args=args,
+            description="Day trading of index futures: check bars, train policies, judge them honestly.",
+        )
+        _RUN[type(command)](command)
     except (ValueError, FileNotFoundError, FloatingPointError, CheckpointError, MissingExtra) as error:
         if "--debug-nans" in args:
             raise  # the trace is what was asked for
@@ -162,31 +222,17 @@ def _commands() -> Any:
     train = Train(config=TRADER, options=FitOptions(eval_every=0))
     return (
         Annotated[Check, subcommand("check")]
+        | Annotated[Audit, subcommand("audit")]
         | Annotated[Train, subcommand("train", default=train)]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Report, subcommand("report")]
+        | Annotated[Certify, subcommand("certify")]
     )
 
 
-def refuse_unknown(args: list[str]) -> None:
-    """Raises ValueError for a command or an option that does not exist, with the nearest one that does."""
-    if not args or args[0] in ("-h", "--help"):
-        return
-    if args[0] not in _PARTS:
-        raise ValueError(f"there is no command {args[0]!r}{_nearest(args[0], list(_PARTS))}")
-    fields = [field.name for part in _PARTS[args[0]] for field in dataclasses.fields(part)]
-    names = [_RENAMED.get(name, name).replace("_", "-") for name in fields if name not in _NO_FLAGS]
-    flags = [f"--{name}" for name in names]
-    known = {*flags, *(f"--no-{name}" for name in names), "--help"}
-    for arg in args[1:]:
-        flag = arg.partition("=")[0].replace("_", "-")
-        if flag.startswith("--") and flag not in known:
-            raise ValueError(f"{args[0]} has no option {flag}{_nearest(flag, flags)}")
-
-
-def _nearest(name: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f": did you mean {close[0]}?" if close else f": there are {', '.join(names)}"
+def _options(parts: tuple[type, ...]) -> list[str]:
+    fields = [field.name for part in parts for field in dataclasses.fields(part) if field.name not in _NO_FLAGS]
+    return [_RENAMED.get(name, name).replace("_", "-") for name in fields]
 
 
 def _check(command: Check) -> None:
@@ -195,6 +241,15 @@ def _check(command: Check) -> None:
     except DataError as refused:
         print(refused.report)
         raise SystemExit(1) from None
+
+
+def _audit(command: Audit) -> None:
+    make = load_function(command.features)
+    table = feature_table(command.file, command.market, **command.loader.options())
+    found = audit_features(make, table, command.cuts)
+    print(found)
+    if not found.passed:
+        raise SystemExit(1)
 
 
 def _train(command: Train) -> None:
@@ -207,12 +262,16 @@ def _train(command: Train) -> None:
         changes=parse_changes(command.changes),
         window=command.window,
         account_features=command.account_features,
+        commit=program_version(),
     ).with_digests()
     name = "-".join(settings.market) or "builtin"
     run_dir = command.run_dir or pathlib.Path("runs") / f"{name}-phase{command.phase}"
     split = build(settings)
     print(split.note)
     write_settings(run_dir, settings)
+    started_by = read_settings(run_dir).commit
+    if started_by not in (None, settings.commit):
+        print(f"the run was started by {started_by}; this is {settings.commit}")
     try:
         result = fit(split.env, split.train_params, command.config, run_dir=run_dir, options=command.options)
     except SystemExit:
@@ -239,9 +298,74 @@ def _report(command: Report) -> None:
     print(f"{held_out.verdict}\n{page} and the pictures beside it show the rest")
 
 
-def _judge_run(
-    run_dir: pathlib.Path, split: Split, checkpoint: Literal["best", "last"]
-) -> tuple[Judgement, Judgement]:
+def _evaluate(command: Evaluate) -> None:
+    settings = _settings_of(command.run_dir)
+    loader = command.loader.options()
+    if command.data:
+        other = TradingSettings(
+            data=tuple(map(str, command.data)),
+            market=tuple(contract(symbol).symbol for symbol in command.market),
+            loader=loader,
+        )
+        _judge_other(command, build_other(settings, command.first, command.until, other))
+        return
+    given = {"market": command.market, "from": command.first, "until": command.until, **loader}
+    names = [f"--{name.replace('_', '-')}" for name, value in given.items() if value not in (None, ())]
+    if names:
+        raise ValueError(f"{' and '.join(names)} without --data: give the file of bars as well")
+    _judge_run(command.run_dir, build(settings), command.checkpoint)
+
+
+def _judge_other(command: Evaluate, split: Split) -> None:
+    print(f"{split.note}\n")
+    policy = load_policy(command.run_dir, checkpoint=command.checkpoint)
+    found = judge(policy, split.env, split.test_params, key=jax.random.key(_JUDGE_SEED), label="out of sample")
+    print(found)
+    path = command.run_dir / f"evaluation-{'-'.join(path.stem for path in command.data)}.json"
+    values = {"data": [str(path) for path in command.data], "note": split.note, "out_of_sample": found.to_dict()}
+    path.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n")
+
+
+def _certify(command: Certify) -> None:
+    config = dataclasses.replace(TRADER, total_timesteps=command.total_timesteps)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )
+    with bar:
+        task = bar.add_task("certify")
+        certificate = certify(
+            ppo_learner(config),
+            seeds=command.seeds,
+            first_seed=command.first_seed,
+            sessions=command.sessions,
+            progress=lambda done, total, what: bar.update(task, completed=done, total=total, description=what),
+        )
+    print(f"{program_version()}, PPO with {config.num_iterations * config.batch_size:,} steps a run\n\n{certificate}")
+    if command.out:
+        made = {"commit": program_version(), "trainer": config.to_dict()}
+        command.out.write_text(json.dumps({**made, **certificate.to_dict()}, indent=2, allow_nan=False) + "\n")
+    if not certificate.passed:
+        raise SystemExit(1)
+
+
+def ppo_learner(config: PPOConfig) -> Learner:
+    """`certify`'s learner: trains with PPO and returns the policy of most probable actions. Compiles once."""
+    config = dataclasses.replace(config, total_timesteps=config.num_iterations * config.batch_size)
+    programs: dict[Any, Any] = {}
+
+    def learn(env: TradingPhase1, params: Any, seed: int) -> Policy:
+        train = programs.setdefault(env, jax.jit(make_train(env, config)))
+        state = train(jax.random.key(seed), params).state
+        return Policy(state.params, state.obs_moments, concrete_spec(prepare(env, params)[1]), config, sampled=False)
+
+    return learn
+
+
+def _judge_run(run_dir: pathlib.Path, split: Split, checkpoint: Literal["best", "last"]) -> tuple[Judgement, Judgement]:
     seen, held_out = _judgements(run_dir, split, checkpoint)
     print(f"{seen}\n\n{held_out}")
     write_judgement(run_dir, seen, held_out)
@@ -267,37 +391,18 @@ def write_judgement(run_dir: pathlib.Path, seen: Judgement, held_out: Judgement)
     held_out.evaluation.sessions.to_csv(run_dir / "sessions.csv", index=False)
 
 
-def parse_changes(pairs: tuple[str, ...]) -> dict[str, float | bool]:
-    """`name=value` arguments as numbers; inf, true and false are understood.
-
-    Raises ValueError for a pair without "=", a value that is no number, and a name given twice.
-    """
-    values: dict[str, float | bool] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name:
-            raise ValueError(f"--set {pair} is not of the form name=value, sl_atr_mult=2.0 say")
-        if name in values:
-            raise ValueError(f"--set names {name} twice")
-        values[name] = _number(name, text)
-    return values
-
-
-def _number(name: str, text: str) -> float | bool:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"--set {name}={text}: {text!r} is not a number") from None
-
-
 def _command_line() -> str:
     return " ".join(["trading-gymnax", *sys.argv[1:]])
+
+
+_RUN: dict[type, Callable[[Any], None]] = {
+    Check: _check,
+    Audit: _audit,
+    Train: _train,
+    Evaluate: _evaluate,
+    Report: _report,
+    Certify: _certify,
+}
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ class TradingSettings:
     window: int = 20
     account_features: bool = False
     digests: tuple[str, ...] = ()  # SHA-256 of each file, filled in by `with_digests`
+    commit: str | None = None  # the program that the run was started with; None: not known
 
     def with_digests(self) -> TradingSettings:
         """The same settings that remember the files' contents. Raises FileNotFoundError."""
@@ -59,9 +60,7 @@ def build(settings: TradingSettings) -> Split:
     Raises ValueError for data, parameters or dates that cannot be, FileNotFoundError for a missing file.
     """
     market = _market(settings)
-    env = ENVIRONMENTS[settings.phase](
-        market, window=settings.window, account_features=settings.account_features, **settings.changes
-    )
+    env = _environment(settings, market)
     first_held_out = settings.train_until or last_third(market)
     train, test = market.split(first_held_out)
     params = env.default_params
@@ -70,6 +69,66 @@ def build(settings: TradingSettings) -> Split:
     if settings.train_until is None:
         note += f" (the last third of the sessions; --train-until {first_held_out} says the same)"
     return Split(env, params.replace(market=train), params.replace(market=test), note)
+
+
+def _environment(settings: TradingSettings, market: MarketData) -> TradingPhase1:
+    return ENVIRONMENTS[settings.phase](
+        market, window=settings.window, account_features=settings.account_features, **settings.changes
+    )
+
+
+def build_other(settings: TradingSettings, first: str | None, until: str | None, other: TradingSettings) -> Split:
+    """Other bars for the policy of a run: features, window, rules and costs as in the run, out of sample.
+
+    Args:
+        settings: of the run.
+        first, until: first date to judge, and first one no longer; None leaves that side open.
+        other: only its data, market and loader count. Loader options that it lacks are those of the run.
+
+    Returns a split whose `test_params` are those of the other bars and whose `train_params` are the run's. Rewards keep
+    the scale of the training view where the market is the same; no other figure depends on that scale.
+
+    Raises ValueError for bars that are not later than those which the run learnt from, by date and market, and for
+    features or hours other than the run's.
+    """
+    for name in ("feature_columns", "rth"):
+        if name in other.loader and tuple(other.loader[name]) != tuple(settings.loader.get(name, ())):
+            raise ValueError(f"{_flag(name)} is part of what the policy sees: leave it out, it is as in the run")
+    learnt = build(settings)
+    asked = dataclasses.replace(settings, data=other.data, market=other.market)
+    asked = dataclasses.replace(asked, loader={**settings.loader, **other.loader})
+    market = _market(asked)
+    env = _environment(settings, market)
+    view, seen = market.between(first, until), learnt.train_params.market
+    note = f"{', '.join(market.symbols)}: {view.date_text()} to judge; the run learnt from {seen.date_text()}"
+    note += _refuse_seen(seen, view)
+    params = env.default_params.replace(market=view)
+    scale = np.array(params.reward_scale)
+    for symbol in set(seen.symbols) & set(view.symbols):
+        scale[view.market_id(symbol)] = learnt.train_params.reward_scale[seen.market_id(symbol)]
+    return Split(env, learnt.train_params, params.replace(reward_scale=scale), note)
+
+
+def _refuse_seen(seen: MarketData, view: MarketData) -> str:
+    """Refuse dates that are not later than those learnt from; a remark about such dates of other markets, or ""."""
+    remark = ""
+    for m, symbol in enumerate(view.symbols):
+        dates = _usable_dates(view, m)
+        for k, learnt in enumerate(seen.symbols):
+            known = _usable_dates(seen, k)
+            early = dates[dates <= known[-1]] if len(known) else known
+            if len(early) and learnt == symbol:
+                raise ValueError(
+                    f"{len(early)} sessions of {symbol}, {early[0]} to {early[-1]}, are not later than {known[-1]}, "
+                    f"the last date that the run learnt from: judge with --from {known[-1] + 1} or later"
+                )
+            if len(early):
+                remark = f"\nnote: the run learnt from {learnt} on some of these dates, and markets move together"
+    return remark
+
+
+def _usable_dates(view: MarketData, market_id: int) -> np.ndarray:
+    return np.asarray(view.session_date)[market_id, view.usable_sessions(market_id)].astype("datetime64[D]")
 
 
 def last_third(market: MarketData) -> str:
@@ -103,7 +162,7 @@ def _market(settings: TradingSettings) -> MarketData:
 
 
 def write_settings(run_dir: pathlib.Path, settings: TradingSettings) -> None:
-    """Remember the settings in the run's folder, or refuse a folder that remembers others.
+    """Remember the settings in the run's folder, or refuse a folder that remembers others; the commit may differ.
 
     Raises ValueError listing the differences.
     """
@@ -147,7 +206,8 @@ def _digest(path: str) -> str:
 
 
 def _refuse_others(run_dir: pathlib.Path, there: dict[str, Any], asked: dict[str, Any]) -> None:
-    found = [f"{name}: {there[name]!r} there, {asked[name]!r} now" for name in asked if there[name] != asked[name]]
+    names = [name for name in asked if name != "commit" and there[name] != asked[name]]
+    found = [f"{name}: {there[name]!r} there, {asked[name]!r} now" for name in names]
     if found:
         raise ValueError(
             f"{run_dir} holds a run with other settings; choose another --run-dir, or the same settings. "
