@@ -1,6 +1,7 @@
 """The command line: `purejaxrl-ppo train | resume | evaluate`."""
 
 import dataclasses
+import os
 import pathlib
 import sys
 from typing import Annotated, Any, Literal
@@ -9,6 +10,7 @@ import jax
 import tyro
 
 from purejaxrl_ppo.checkpoint import CheckpointError
+from purejaxrl_ppo.cli_errors import parse
 from purejaxrl_ppo.config import PPOConfig
 from purejaxrl_ppo.environments import make_environment, parse_pairs
 from purejaxrl_ppo.evaluate import evaluate
@@ -16,14 +18,6 @@ from purejaxrl_ppo.fit import fit
 from purejaxrl_ppo.host import FitOptions
 from purejaxrl_ppo.presets import preset
 from purejaxrl_ppo.rundir import load_policy, read_run
-
-
-@dataclasses.dataclass(frozen=True)
-class _Settings(PPOConfig):
-    """Settings as they were typed: checked once all of them are known, so that the message is one sentence."""
-
-    def __post_init__(self) -> None:
-        pass
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +29,7 @@ class Train:
 
     env: tyro.conf.Positional[str]
     """A gymnax id such as CartPole-v1, or module:id to import a module first."""
-    config: tyro.conf.OmitArgPrefixes[_Settings]
+    config: tyro.conf.OmitArgPrefixes[PPOConfig]
     options: tyro.conf.OmitArgPrefixes[FitOptions]
     run_dir: pathlib.Path | None = None
     """Folder of the run; runs/<environment>-<seed> by default."""
@@ -75,8 +69,10 @@ class Evaluate:
 def main(args: list[str] | None = None) -> None:
     """Run the command line; wrong input ends with one sentence and status 2."""
     args = sys.argv[1:] if args is None else list(args)
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # `train my_module:MyEnv` beside my_module.py
     try:
-        command = tyro.cli(_commands(args), prog="purejaxrl-ppo", args=args, description=__doc__)
+        command = parse(_commands(args), prog="purejaxrl-ppo", args=args, description=__doc__)
         if isinstance(command, Train):
             _train(command)
         elif isinstance(command, Resume):
@@ -92,8 +88,7 @@ def main(args: list[str] | None = None) -> None:
 
 def _commands(args: list[str]) -> Any:
     """The subcommands, `train` with the defaults of the environment named in `args`."""
-    settings = _Settings(**vars(preset(_named_environment(args))))
-    train = Train(env=tyro.MISSING, config=settings, options=FitOptions())
+    train = Train(env=tyro.MISSING, config=preset(_named_environment(args)), options=FitOptions())
     subcommand = tyro.conf.subcommand
     return (
         Annotated[Train, subcommand("train", default=train)]
@@ -116,7 +111,7 @@ def _named_environment(args: list[str]) -> str:
 
 
 def _train(command: Train) -> None:
-    config = PPOConfig(**vars(command.config))
+    config = command.config
     source: dict[str, Any] = {
         "env": command.env,
         "env_args": parse_pairs(command.env_args),

@@ -204,6 +204,10 @@ _POSITIVE = (
 
 
 def _check_ranges(config: PPOConfig) -> None:
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.type is int and not isinstance(value, int):
+            raise ValueError(f"{field.name}={value!r} must be a whole number")
     for name in _POSITIVE:
         if not getattr(config, name) > 0:
             raise ValueError(f"{name}={getattr(config, name)} must be greater than 0")

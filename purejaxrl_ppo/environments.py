@@ -3,6 +3,9 @@
 import ast
 import dataclasses
 import importlib
+import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gymnax
@@ -22,15 +25,16 @@ def make_environment(
         params: environment parameters in place of the defaults.
 
     Raises:
-        ValueError: for an unknown module, id or parameter, with the nearest one.
+        ValueError: for an unknown module, id or parameter, with the nearest one, and for an argument that the
+            factory does not take or lacks.
     """
     module, _, env_id = name.rpartition(":")
     found = _import(module) if module else None
     env_args = env_args or {}
     if env_id in gymnax.registered_envs:
-        env, env_params = gymnax.make(env_id, **env_args)
+        env, env_params = _call(partial(gymnax.make, env_id), name, env_args)
     elif found is not None and callable(getattr(found, env_id, None)):
-        env = getattr(found, env_id)(**env_args)
+        env = _call(getattr(found, env_id), name, env_args)
         env, env_params = env if isinstance(env, tuple) else (env, env.default_params)
     else:
         where = f" in the module {module!r} or registered by it" if module else ""
@@ -54,6 +58,19 @@ def parse_pairs(pairs: tuple[str, ...]) -> dict[str, Any]:
         except (ValueError, SyntaxError):
             values[name] = text
     return values
+
+
+def _call(factory: Callable[..., Any], name: str, env_args: dict[str, Any]) -> Any:
+    try:
+        return factory(**env_args)
+    except TypeError as error:
+        surplus = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if surplus and surplus[1] in env_args:
+            raise ValueError(f"{name} is made without an argument {surplus[1]!r} (env_args): leave it out") from error
+        missing = re.search(r"missing \d+ required .* arguments?: '(\w+)'", str(error))
+        if missing and missing[1] not in env_args:
+            raise ValueError(f"{name} cannot be made without {missing[1]!r}: give it in env_args") from error
+        raise
 
 
 def _import(module: str) -> Any:

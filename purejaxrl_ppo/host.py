@@ -14,7 +14,11 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class FitOptions:
-    """How the host runs a training; none of it changes what is learned."""
+    """How the host runs a training; none of it changes what is learned.
+
+    Raises:
+        ValueError: for a number below its least.
+    """
 
     eval_every: int | None = None
     """Iterations between evaluations; None makes about ten in a run, 0 makes none."""
@@ -23,7 +27,8 @@ class FitOptions:
     eval_max_steps: int = 10_000
     """Steps after which an evaluated episode is cut off."""
     checkpoint_every: int | None = None
-    """Iterations between checkpoints; None writes one about every minute. The last one is always written."""
+    """Iterations between checkpoints; None writes one about every minute, 0 the last one only, which is always
+    written."""
     keep_checkpoints: int = 3
     """Newest checkpoints that are kept."""
     chunk_iterations: int | None = None
@@ -37,6 +42,14 @@ class FitOptions:
     """Write TensorBoard event files."""
     quiet: bool = False
     """Print nothing."""
+
+    def __post_init__(self) -> None:
+        at_least = {"eval_every": 0, "checkpoint_every": 0, "chunk_iterations": 1}
+        at_least |= {"eval_episodes": 1, "eval_max_steps": 1, "keep_checkpoints": 1}
+        for name, least in at_least.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name}={value} must be at least {least}")
 
 
 def check_numbers(rows: list[dict[str, float]], arrays: dict[str, Any], checkpoints: pathlib.Path) -> None:

@@ -6,12 +6,21 @@ import sys
 from typing import Any
 
 import pytest
+import tyro
 
-from purejaxrl_ppo.cli import _named_environment, main
+from purejaxrl_ppo.cli import _commands, _named_environment, main
+from purejaxrl_ppo.cli_errors import _Sentences
 from purejaxrl_ppo.environments import make_environment, parse_pairs
 from purejaxrl_ppo.rundir import read_run
+from tests.ppo.probes import Table
 
 TINY = "--num-envs 4 --num-steps 32 --total-timesteps 256 --hidden-sizes 8 --eval-episodes 2 --eval-max-steps 20"
+
+
+def sized(size: int) -> Table:
+    """A factory that has to be told something."""
+    assert size
+    return Table()
 
 
 def fails(args: list[str], capsys: Any) -> str:
@@ -47,7 +56,27 @@ def test_train_evaluate_and_resume(tmp_path, monkeypatch, capsys):
         (["train", "CartPol-v1"], "did you mean 'CartPole-v1'?"),
         (["train", "no_such_module:X-v0"], "there is no module 'no_such_module'"),
         (["train", "CartPole-v1", "--total-timesteps", "10"], "less than one iteration of 512 steps"),
-        (["train", "CartPole-v1", "--num-env", "10"], "--num-envs"),
+        (["train", "CartPole-v1", "--num-env", "10"], "train has no option --num-env: did you mean --num-envs?"),
+        (["train", "--num_env", "10", "CartPole-v1"], "train has no option --num-env: did you mean --num-envs?"),
+        (["resume", "x", "--seed", "3"], "resume has no option --seed: `purejaxrl-ppo resume --help` lists those"),
+        (["train", "CartPole-v1", "--num-envs", "abc"], "--num-envs cannot be 'abc': a whole number is expected"),
+        (["train", "CartPole-v1", "--target-kl", "x"], "--target-kl cannot be 'x': None or a number is expected"),
+        (
+            ["train", "CartPole-v1", "--hidden-sizes", "8", "b"],
+            "cannot be '8 b': a whole number, or several of them, is",
+        ),
+        (["train", "CartPole-v1", "--num-envs"], "--num-envs lacks its value: a whole number is expected"),
+        (["train", "CartPole-v1", "--activation", "tahn"], "--activation cannot be 'tahn': did you mean tanh?"),
+        (["evaluate", "x", "--checkpoint", "new"], "--checkpoint cannot be 'new': there are best, last"),
+        (["train", "CartPole-v1", "8"], "train has no place for '8': `purejaxrl-ppo train --help` says what it takes"),
+        (["train"], "train lacks ENV: `purejaxrl-ppo train --help` says what is meant"),
+        (["evaluate"], "evaluate lacks RUN_DIR: `purejaxrl-ppo evaluate --help` says what is meant"),
+        (["trian", "CartPole-v1"], "there is no command 'trian': did you mean train?"),
+        (["--verbose"], "there is no command '--verbose': there are train, resume, evaluate"),
+        ([], "a command is missing: train, resume, evaluate; `purejaxrl-ppo --help` says what they do"),
+        (["train", "CartPole-v1", "--env-args", "foo=1"], "CartPole-v1 is made without an argument 'foo' (env_args)"),
+        (["train", "tests.ppo.test_cli:sized"], "tests.ppo.test_cli:sized cannot be made without 'size'"),
+        (["train", "CartPole-v1", "--eval-episodes", "0"], "eval_episodes=0 must be at least 1"),
         (["train", "CartPole-v1", "--env-params", "gravty=3.0"], "did you mean 'gravity'?"),
         (["train", "CartPole-v1", "--env-params", "gravity=abc"], "gravity='abc' is not a number"),
         (["train", "CartPole-v1", "--num-minibatches", "3"], "purejaxrl-ppo: num_envs x num_steps = 512 cannot be"),
@@ -61,7 +90,23 @@ def test_train_evaluate_and_resume(tmp_path, monkeypatch, capsys):
 )
 def test_wrong_input_is_answered_in_a_sentence(args, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert message in " ".join(fails(args, capsys).split())
+    printed = fails(args, capsys)
+    assert printed.startswith("purejaxrl-ppo: ")
+    assert printed.count("\n") == 1  # one line and no box
+    assert message in printed
+
+
+def test_what_tyro_refuses_in_a_new_way_is_still_a_sentence():
+    class Strange:
+        """An event that is not known here."""
+
+    sentence = _Sentences(_commands(["train"]), "purejaxrl-ppo", ["train"]).of(Strange())
+    assert sentence.startswith("the command line cannot be understood (Strange): `purejaxrl-ppo train --help`")
+
+
+def test_without_its_events_tyro_answers_itself(monkeypatch, capsys):
+    monkeypatch.delattr(tyro, "_errors")
+    assert "--num-env" in fails(["train", "CartPole-v1", "--num-env", "3"], capsys)
 
 
 def test_the_preset_is_found_wherever_the_environment_stands():

@@ -41,6 +41,7 @@ def test_the_budget_is_rounded_down_and_announced():
         ({"hidden_sizes": ()}, "at least one layer"),
         ({"target_kl": 0.0}, "target_kl=0.0"),
         ({"microbatch_rows": 0}, "microbatch_rows=0"),
+        ({"num_envs": 2.5}, "num_envs=2.5 must be a whole number"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings, message):

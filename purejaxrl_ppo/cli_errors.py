@@ -1,0 +1,166 @@
+"""Wrong input on a command line as one sentence: what tyro refuses, in our words."""
+
+import contextlib
+import difflib
+import io
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import tyro
+
+_KINDS = {"INT": "a whole number", "FLOAT": "a number", "STR": "a text", "PATH": "a path", "None": "None"}
+
+
+class _Refused(Exception):
+    """Carries tyro's event out of its parser."""
+
+    def __init__(self, event: Any) -> None:
+        self.event = event
+
+
+def parse(commands: Any, *, prog: str, args: list[str], description: str | None = None) -> Any:
+    """`tyro.cli` for a union of subcommands, but input that it refuses raises instead of printing a box.
+
+    Args:
+        commands: dataclasses as subcommands, joined by `|`.
+        prog: name of the program.
+        args: what was typed after it.
+        description: what `--help` says above the list of commands.
+
+    Raises:
+        ValueError: one sentence that names the option or command and what to write instead.
+        SystemExit: after `--help`, with status 0.
+    """
+    try:
+        with _events_raised():
+            return tyro.cli(commands, prog=prog, args=args, description=description)
+    except _Refused as refused:
+        raise ValueError(_Sentences(commands, prog, args).of(refused.event)) from None
+
+
+@contextlib.contextmanager
+def _events_raised() -> Iterator[None]:
+    # the only way to learn what tyro refused is this module of its own; should a release lack it, tyro prints its box
+    errors = getattr(tyro, "_errors", None)
+    if errors is None:
+        yield
+        return
+
+    def refuse(event: Any) -> None:
+        raise _Refused(event)
+
+    with errors.on_parse_error(refuse):
+        yield
+
+
+class _Sentences:
+    """What tyro's events mean to somebody who typed `args`."""
+
+    def __init__(self, commands: Any, prog: str, args: list[str]) -> None:
+        self._commands, self._prog, self._args = commands, prog, args
+
+    def of(self, event: Any) -> str:
+        """One sentence for an event of `tyro._errors`, told by the name of its class."""
+        kind = type(event).__name__
+        if kind == "MissingSubcommand":
+            return self._about_command(event.found_token)
+        if kind == "UnrecognizedArgs":
+            return self._about_unknown(event.tokens)
+        if kind == "MissingArgs":
+            if event.unrecognized_tokens:
+                return self._about_unknown(event.unrecognized_tokens)
+            return self._about_missing([_name(missing.arg) for missing in event.missing_arguments])
+        if kind == "BadValue":
+            return self._about_value(event)
+        if kind == "InvalidChoice":
+            return f"{_name(event.argument)} cannot be {event.value!r}{_nearest(event.value, list(event.choices))}"
+        if kind == "InstantiationFailure":
+            if event.argument is None:
+                return str(event.message)
+            return f"{_name(event.argument)} {_rejected(event.message)}: {_wanted(event.argument)} is expected"
+        return f"the command line cannot be understood ({kind}): `{self._help()}` says what can be typed"
+
+    def _about_command(self, token: str | None) -> str:
+        names = self._names()
+        if token is None:
+            return f"a command is missing: {', '.join(names)}; `{self._prog} --help` says what they do"
+        return f"there is no command {token!r}{_nearest(token, names)}"
+
+    def _about_unknown(self, tokens: list[str]) -> str:
+        if self._command() is None:
+            return self._about_command(tokens[0])
+        flags = self._flags()
+        unknown = [flag for flag in map(_flag, tokens) if flag and flag not in flags]
+        if unknown:
+            close = difflib.get_close_matches(unknown[0], flags, n=1, cutoff=0.5)
+            hint = f"did you mean {close[0]}?" if close else f"`{self._help()}` lists those it has"
+            return f"{self._command()} has no option {unknown[0]}: {hint}"
+        return f"{self._command()} has no place for {tokens[0]!r}: `{self._help()}` says what it takes"
+
+    def _about_missing(self, names: list[str]) -> str:
+        return f"{self._command()} lacks {' and '.join(names)}: `{self._help()}` says what is meant"
+
+    def _about_value(self, event: Any) -> str:
+        name = _name(event.argument)
+        if event.offending_value is not None:
+            return f"{name} takes no value, but {event.offending_value!r} was given"
+        if name.startswith("-"):
+            return f"{name} lacks its value: {_wanted(event.argument)} is expected"
+        # an unknown option in front is taken for the end of the places, so that it is what has to be named
+        if any(flag and flag not in self._flags() for flag in map(_flag, self._args)):
+            return self._about_unknown(self._args)
+        return self._about_missing([name])
+
+    def _command(self) -> str | None:
+        return self._args[0] if self._args and self._args[0] in self._names() else None
+
+    def _help(self) -> str:
+        return " ".join(part for part in (self._prog, self._command(), "--help") if part)
+
+    def _names(self) -> list[str]:
+        """Names of the commands."""
+        usage = re.search(r"\{([\w,-]+)\}", self._help_text([]))
+        return usage.group(1).split(",") if usage else []
+
+    def _flags(self) -> list[str]:
+        """Options of the command that was typed."""
+        found = re.findall(r"--[a-z][a-z0-9-]*", self._help_text([str(self._command())]))
+        return [flag for flag in dict.fromkeys(found) if flag != "--help"]
+
+    def _help_text(self, command: list[str]) -> str:
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+            tyro.cli(self._commands, prog=self._prog, args=[*command, "--help"])
+        return text.getvalue()
+
+
+def _flag(token: str) -> str:
+    """The option that a token names, "" for a value."""
+    return token.partition("=")[0].replace("_", "-") if token.startswith("--") else ""
+
+
+def _name(argument: Any) -> str:
+    """The argument as it is typed: `--num-envs`, or the name of a place such as ENV."""
+    name = str(argument.lowered.name_or_flags[-1])
+    return name if name.startswith("-") else name.rpartition(".")[2].replace("-", "_").upper()
+
+
+def _wanted(argument: Any) -> str:
+    """What the argument takes, from a pattern like `{None}|FLOAT` or `[INT [INT ...]]`."""
+    pattern = str(argument.lowered.metavar)
+    several = "..." in pattern
+    words = [_KINDS.get(part.strip("{}[] ."), part.strip("{}")) for part in pattern.partition(" [")[0].split("|")]
+    return " or ".join(words) + (", or several of them," if several else "")
+
+
+def _rejected(message: str) -> str:
+    """`cannot be 'abc'`, from what Python or tyro said about the value."""
+    first = message.strip().partition("\n")[0]
+    values = re.findall(r"'([^']*)'", first)
+    return f"cannot be {' '.join(values)!r}" if values else f"cannot be used ({first})"
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f": did you mean {close[0]}?" if close else f": there are {', '.join(names)}"
