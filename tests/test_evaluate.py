@@ -1,4 +1,4 @@
-"""`evaluate_policy`, the figures made from it, and the table: hand-made trades, books, sessions, kinds of policy."""
+"""`evaluate_policy`: hand-made trades, books, sessions against the file, kinds of policy, learning."""
 
 import dataclasses
 import functools
@@ -16,19 +16,9 @@ from trading_gymnax import EnvParams, TradingPhase1, TradingPhase2
 from trading_gymnax.baselines import AlwaysHold, BarSignals, RandomEntries, RandomLegal, filtered_regime
 from trading_gymnax.data import load_bars
 from trading_gymnax.evaluate import OPEN, evaluate_policy
-from trading_gymnax.judge import HOLD, POLICY, POLICY_SAMPLED, RANDOM, RANDOM_ENTRIES, judge
 from trading_gymnax.market import load_market_data, pack
 from trading_gymnax.rules import BUY, SELL
-from trading_gymnax.statistics import (
-    chained_bar_equity,
-    max_drawdown,
-    mean_and_error,
-    percentile_among,
-    profit_factor,
-    summarise,
-    upper_tail_of_t,
-    verdict,
-)
+from trading_gymnax.statistics import chained_bar_equity, summarise, verdict
 from trading_gymnax.synthetic import martingale, regime
 from trading_gymnax.walk import _play
 
@@ -150,6 +140,8 @@ def test_a_position_that_the_data_leaves_open_is_listed_and_adds_up():
     assert trade["exit_price"] == (LEVEL + 6) * 0.25
     assert found.sessions["done_reason"].tolist() == ["DATA_END"]
     assert found.sessions["net_usd"].tolist() == [22.5]
+    assert trade["notional_usd"] == trade["entry_price"] * 20  # bought, and not yet sold
+    assert summarise(found).contracts_per_session == 1
 
 
 def test_account_rules_end_a_session_early():
@@ -179,19 +171,35 @@ def test_the_hours_are_those_of_the_parameters(env):
         evaluate_policy(AlwaysHold(), env, env.default_params.replace(rth_open=9.0, rth_close=9.0), key=KEY)
 
 
-def test_sessions_of_the_real_file_counted_another_way(shared_data):
-    path = shared_data / "NQ_H25_1min_ninjatrader.parquet"
-    market = load_market_data(path, "NQ", timestamps_mark="end", repair=("stray_prints",))
+@pytest.mark.parametrize(
+    ("file", "early_closes", "count"),
+    [
+        # The bars of 9 January stop at 09:30, those of 17 March at 00:00.
+        ("NQ_H25_1min_ninjatrader.parquet", ["2025-01-20", "2025-02-17"], 51),
+        # Good Friday has no bar, and the bars of 3 June stop at 08:07.
+        ("NQ_M25_1min_ninjatrader.parquet", ["2025-05-26"], 57),
+    ],
+)
+def test_every_session_of_the_real_file_is_visited_once(shared_data, file, early_closes, count):
+    market = load_market_data(shared_data / file, "NQ", timestamps_mark="end", repair=("stray_prints",))
     env = TradingPhase1(market)
-    found = evaluate_policy(RandomLegal(), env, env.default_params, key=KEY)
-    close = pd.read_parquet(path)["timestamp"].dt.tz_convert("America/New_York").dt.tz_localize(None)
+    found = evaluate_policy(AlwaysHold(), env, env.default_params, key=KEY)
+    # From the raw file by pandas alone: a session runs from 18:00 to 17:00 and is dated by its end.
+    close = pd.read_parquet(shared_data / file)["timestamp"].dt.tz_convert("America/New_York").dt.tz_localize(None)
     date = (close - pd.Timedelta("1min") + pd.Timedelta("6h")).dt.normalize()
     inside = (close + pd.Timedelta("6h") <= date + pd.Timedelta("23h")) & (date.dt.day_of_week < 5)
-    last = (close - date)[inside].groupby(date[inside]).max()
-    # whole days, and the holidays that closed at 13:00; the bars of 9 January stop at 09:30, of 17 March at 00:00
-    usable = last[(last >= pd.Timedelta("16h54min")) | (last.between(*pd.to_timedelta(["12h55min", "13h"])))]
+    bars = (close - date)[inside].groupby(date[inside])
+    last = bars.max()
+    early = last.index.isin(pd.to_datetime(early_closes))
+    usable = last[(last >= pd.Timedelta("16h54min")) | early & (last >= pd.Timedelta("12h54min"))]
+    assert len(usable) == count
+    assert found.sessions["date"].is_unique
     assert found.sessions["date"].tolist() == usable.index.tolist()
-    assert len(usable) == 51
+    # A step is played at every bar that closes from 09:30 on, up to the one before 16:59 or the early close.
+    clock, day = (close - date)[inside], date[inside]
+    flat = np.where(day.isin(pd.to_datetime(early_closes)), pd.Timedelta("13h"), pd.Timedelta("16h59min"))
+    decisions = ((clock >= pd.Timedelta("9h30min")) & (clock < flat)).groupby(day).sum()
+    assert found.sessions["steps"].tolist() == decisions[usable.index].tolist()
 
 
 def test_several_markets_side_by_side():
@@ -400,71 +408,20 @@ def test_the_filter_knows_what_the_closes_tell():
 # -- figures --
 
 
-def test_mean_and_its_error():
-    # deviations 1.5, 0.5, 0.5, 1.5: s^2 = 5 / 3, error = sqrt(5 / 3 / 4)
-    mean, error = mean_and_error(np.array([1.0, 2.0, 3.0, 4.0]))
-    assert (mean, error) == (2.5, pytest.approx(0.6454972))
-    assert np.isnan(mean_and_error(np.array([1.0]))[1])
-
-
-@pytest.mark.parametrize(
-    ("t_value", "degrees", "tail"),
-    [(1.8125, 10, 0.05), (-1.8125, 10, 0.95), (2.0860, 20, 0.025), (0.0, 5, 0.5), (12.706, 1, 0.025)],
-)
-def test_upper_tail_of_t_against_printed_tables(t_value, degrees, tail):
-    assert upper_tail_of_t(t_value, degrees) == pytest.approx(tail, abs=1e-4)
-
-
-def test_drawdown_profit_factor_and_percentile():
-    assert max_drawdown(np.array([90.0, 120.0, 105.0, 130.0, 100.0]), start=100.0) == 30.0
-    assert max_drawdown(np.array([80.0]), start=100.0) == 20.0
-    assert profit_factor(np.array([30.0, -10.0, -5.0])) == 2.0
-    assert profit_factor(np.array([1.0])) == np.inf
-    assert np.isnan(profit_factor(np.array([])))
-    assert percentile_among(2.0, np.array([1.0, 2.0, 3.0, 4.0])) == 0.375
-
-
 def test_summary_of_the_trades_worked_by_hand():
     row = summarise(play(TWO_TRADES, {0: 1, 3: -1}))
-    assert (row.sessions, row.trades, row.win_rate, row.net_usd) == (1, 2, 0.5, 85.0)
+    assert (row.sessions, row.days, row.trades, row.win_rate, row.net_usd) == (1, 1, 2, 0.5, 85.0)
     assert row.max_drawdown_usd == 187.5 - 85.0
     assert row.profit_factor == pytest.approx(175 / 90)
     assert row.costs_usd == 25.0
     assert row.exposure == pytest.approx(4 / 449)
+    # bought and sold: 20,000.25 + 20,009.25 + 20,007.25 + 20,011.50 points of 20 dollars
+    assert row.contracts_per_session == 4
+    assert row.turnover == pytest.approx(80_028.25 * 20 / 50_000)
+    assert row.action_shares_when_legal["BUY"] == 1 / 446
     assert row.entry_rate == pytest.approx(2 / 446)
     assert "proves nothing" in verdict(row, "out of sample")
     assert row.to_dict()["standard_error_usd"] is None
-
-
-def test_the_verdict_is_plain(env):
-    row = summarise(evaluate_policy(RandomLegal(), env, env.default_params, key=KEY))
-
-    def say(mean: float, error: float) -> str:
-        t = mean / error
-        changed = dataclasses.replace(row, sessions=30, net_per_session_usd=mean, standard_error_usd=error)
-        return verdict(dataclasses.replace(changed, t_value=t, p_value=upper_tail_of_t(t, 29)), "out of sample")
-
-    assert say(100, 20).startswith("The policy earns out of sample: +100 dollars a session, standard error 20")
-    assert "CANNOT BE TOLD FROM ZERO" in say(100, 80)
-    assert say(-100, 20).startswith("The policy LOSES out of sample: -100 dollars")
-    assert "chance alone" not in say(-100, 20)
-    assert "chance alone" in say(-100, 80)
-    held = summarise(evaluate_policy(AlwaysHold(), env, env.default_params, key=KEY))
-    assert "never traded" in verdict(held, "out of sample")
-
-
-def test_the_table_has_policy_and_baselines(env):
-    judgement = judge(Switch(), env, env.default_params, key=KEY, label="out of sample", luck_seeds=3)
-    assert list(judgement.rows) == [POLICY, POLICY_SAMPLED, RANDOM, RANDOM_ENTRIES, HOLD]
-    page = str(judgement)
-    assert page.startswith("OUT OF SAMPLE: 2025-01-06 to 2025-01-13, 6 sessions")
-    assert all(name in page for name in judgement.rows)
-    assert "policies that enter as often" in judgement.verdict
-    assert len(judgement.luck_usd) == 3
-    assert judgement.rows[HOLD].net_usd == 0.0
-    assert judgement.to_dict()["rows"][HOLD]["win_rate"] is None
-    short = judge(Switch(), env, env.default_params, key=KEY, label="in sample", baselines=False)
-    assert list(short.rows) == [POLICY, POLICY_SAMPLED]
 
 
 # -- learning --

@@ -7,15 +7,17 @@ takes the state as a fourth argument.
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from trading_gymnax.rules import BUY, HOLD, SELL
+from trading_gymnax.market import CLOSE, MarketData
+from trading_gymnax.rules import BUY, HOLD, MAX_DISTANCE_TICKS, SELL
 
+FAST_BARS, SLOW_BARS = 20, 50
 _ENTRY_OF_SIDE = (SELL, HOLD, BUY)  # by side + 1
 
 
@@ -70,6 +72,48 @@ class BarSignals:
         side = self.side[state.market_id, state.step_idx].astype(jnp.int32)  # type: ignore[attr-defined]
         action = jnp.asarray(_ENTRY_OF_SIDE)[side + 1]
         return jnp.where(jnp.take_along_axis(mask, action[:, None], axis=1)[:, 0], action, HOLD)
+
+
+def long_all_day(params: Any) -> tuple[BarSignals, Any]:
+    """A policy that is long from the first entry-allowed bar to the close, and the parameters that let it hold.
+
+    The stop distance is set to the largest that there is, `MAX_DISTANCE_TICKS`, by `min_stop_ticks`, and the target
+    lies as far: no price comes near. With a stop that far, sizing by risk would allow no contract, so `position_size`
+    contracts are traded. Costs, hours and the rules of the account stay: a breach still ends the session.
+    """
+    market = params.market
+    always = jnp.ones(market.bars.shape[:2], jnp.int8)
+    ratio = max(1.0, float(params.tp_sl_ratio))
+    far = params.replace(min_stop_ticks=MAX_DISTANCE_TICKS, tp_sl_ratio=ratio, risk_per_trade=0.0)
+    return BarSignals(always), far
+
+
+def moving_average_cross(market: MarketData, fast: int = FAST_BARS, slow: int = SLOW_BARS) -> BarSignals:
+    """Enters where the mean of the last `fast` closes crosses that of the last `slow`, with the stops of everyone.
+
+    The signal stands at the crossing bar only, in the direction of the cross; a cross met with a position open, or out
+    of hours, passes. Means that are equal keep the side before. A bar's signal depends on that bar and earlier ones;
+    the first `slow` bars of a table have none. Bars of all hours count, those of the night too.
+
+    Raises ValueError unless 1 <= fast < slow.
+    """
+    if not 1 <= fast < slow:
+        raise ValueError(f"the fast mean needs fewer bars than the slow one, and one at least; got {fast} and {slow}")
+    closes = np.asarray(market.bars)[:, :, CLOSE].astype(np.int64)
+    return BarSignals(jnp.asarray(np.stack([crosses(row, fast, slow) for row in closes])))
+
+
+def crosses(closes: np.ndarray, fast: int, slow: int) -> np.ndarray:
+    """+1 or -1 at the bars of closes [T] (whole ticks) where the fast mean goes above or below the slow one; int8."""
+    total = np.concatenate([[0], np.cumsum(closes)])
+    ends = np.arange(slow, len(closes) + 1)
+    # Whole numbers, so that equal means are equal.
+    gap = slow * (total[ends] - total[ends - fast]) - fast * (total[ends] - total[ends - slow])
+    sign = np.concatenate([np.zeros(min(slow - 1, len(closes)), np.int8), np.sign(gap).astype(np.int8)])
+    last = np.maximum.accumulate(np.where(sign != 0, np.arange(len(sign)), -1))
+    side = np.where(last >= 0, sign[last], 0).astype(np.int8)
+    before = np.concatenate([[0], side[:-1]])
+    return np.where((before != 0) & (side != before), side, 0).astype(np.int8)
 
 
 def filtered_regime(moves: np.ndarray, drift: float, mean_regime_bars: float) -> np.ndarray:

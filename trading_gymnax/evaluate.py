@@ -36,7 +36,8 @@ class Evaluation:
     data ended first; then valued at the last close), net_usd, commission_usd, slippage_usd (both contained in net_usd),
     worst_open_usd and best_open_usd (lowest and highest open profit: extremes of the bars that the position lived
     through; of a bar in which a level or the target took it out, the open and the exit only), risk_usd (initial stop
-    distance), worst_r and best_r (excursion in units of that), forced (a forced start; never in an evaluation)."""
+    distance), worst_r and best_r (excursion in units of that), notional_usd (price * dollars a point * contracts, of
+    entry and exit together; of the entry alone where OPEN), forced (a forced start; never in an evaluation)."""
     bars: pd.DataFrame
     """One row a step: market, date, time (close of the bar), action (name, as chosen), equity_usd, floor_usd (NaN
     without one), position (side after the step)."""
@@ -224,6 +225,7 @@ def _trades(steps: Step, session: np.ndarray, table: _Table) -> tuple[pd.DataFra
             "risk_usd": t.stop_ticks * tick_usd,
             "worst_r": t.worst_ticks / t.stop_ticks,
             "best_r": t.best_ticks / t.stop_ticks,
+            "notional_usd": (t.entry_price + np.where(t.left_open, 0, t.exit_price.astype(np.int64))) * tick_usd,
             "forced": np.zeros(len(rows), bool),
         }
     )

@@ -10,15 +10,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trading_gymnax.baselines import RandomEntries, RandomLegal
+from trading_gymnax.baselines import (
+    FAST_BARS,
+    SLOW_BARS,
+    RandomEntries,
+    RandomLegal,
+    long_all_day,
+    moving_average_cross,
+)
 from trading_gymnax.evaluate import Evaluation, evaluate_policy
+from trading_gymnax.figures import GROUPS, shares
 from trading_gymnax.phase1 import TradingPhase1
+from trading_gymnax.render import usd
+from trading_gymnax.robustness import Robustness, robustness
 from trading_gymnax.statistics import Summary, percentile_among, summarise, verdict
 
 POLICY = "policy, most probable action"
 POLICY_SAMPLED = "policy, drawn actions"
 RANDOM = "random legal actions"
 RANDOM_ENTRIES = "random entries at its rate"
+LONG = "long from the open to the close"
+CROSS = f"moving averages cross, {FAST_BARS}/{SLOW_BARS}"
 HOLD = "always HOLD"
 
 
@@ -31,6 +43,7 @@ class Judgement:
     rows: dict[str, Summary]  # by name, in the order of the table
     evaluation: Evaluation  # of the policy's most probable actions
     luck_usd: np.ndarray  # net per session of random entries at the policy's rate, one a seed [N]; may be empty
+    robustness: Robustness | None = None  # None where it was not asked for
 
     @property
     def percentile(self) -> float:
@@ -42,13 +55,20 @@ class Judgement:
     @property
     def verdict(self) -> str:
         """What the sessions prove about the policy's most probable actions."""
-        sentence = verdict(self.rows[POLICY], self.label)
-        if len(self.luck_usd) == 0 or self.rows[POLICY].trades == 0:
-            return sentence
-        return (
-            f"{sentence} It beats {self.percentile:.0%} of {len(self.luck_usd)} policies that enter as often as it "
-            f"does, by a coin (their mean: {self.luck_usd.mean():+,.0f} dollars a session)."
-        )
+        row = self.rows[POLICY]
+        sentences = [verdict(row, self.label)]
+        if row.undecidable and self.robustness is not None:
+            stop, target = self.robustness.stop_first, self.robustness.target_first
+            sentences.append(
+                f"With the stop first in such bars it makes {stop.net_per_session_usd:+,.0f} dollars a session, with "
+                f"the target first {target.net_per_session_usd:+,.0f}."
+            )
+        if len(self.luck_usd) and row.trades:
+            sentences.append(
+                f"It beats {self.percentile:.0%} of {len(self.luck_usd)} policies that enter as often as it "
+                f"does, by a coin (their mean: {self.luck_usd.mean():+,.0f} dollars a session)."
+            )
+        return " ".join(sentences)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -59,10 +79,14 @@ class Judgement:
             "rows": {name: row.to_dict() for name, row in self.rows.items()},
             "random_entries_net_per_session_usd": [round(float(x), 2) for x in self.luck_usd],
             "percentile_among_random_entries": None if math.isnan(self.percentile) else self.percentile,
+            "robustness": None if self.robustness is None else self.robustness.to_dict(),
         }
 
     def __str__(self) -> str:
-        return "\n".join([_title(self), *table(self.rows), self.verdict])
+        parts = [_title(self), *table(self.rows), "", *figures(self.rows)]
+        if self.robustness is not None:
+            parts += ["", *_robustness_lines(self.robustness)]
+        return "\n".join([*parts, "", self.verdict])
 
 
 def judge(
@@ -74,6 +98,7 @@ def judge(
     label: str,
     baselines: bool = True,
     luck_seeds: int = 20,
+    configurations_tried: int = 1,
 ) -> Judgement:
     """Walk a policy with the switch `sampled`, and its baselines, through the view of `params.market`.
 
@@ -81,27 +106,45 @@ def judge(
         policy, env, params: as in `evaluate_policy`.
         key: typed key.
         label: what the view is to the policy: "out of sample" or "in sample".
-        baselines: False leaves only the policy's own two rows.
+        baselines: False leaves only the policy's own two rows, and no robustness.
         luck_seeds: how many policies of random entries at the policy's rate it is compared with.
+        configurations_tried: settings that were judged before this one was chosen, this one too; it deflates the
+            policy's Sharpe ratios.
+
+    Raises ValueError for fewer than one configuration, and as `evaluate_policy`.
     """
     keys = jax.random.split(key, 4)
     argmax = evaluate_policy(policy, env, params, key=keys[0])
     drawn = evaluate_policy(policy, env, params, key=keys[1], sampled=True)
-    rows = {POLICY: summarise(argmax), POLICY_SAMPLED: summarise(drawn)}
-    luck: list[float] = []
-    if baselines:
-        rows[RANDOM] = summarise(evaluate_policy(RandomLegal(), env, params, key=keys[2]))
-        rate = rows[POLICY].entry_rate
-        coin = RandomEntries(jnp.float32(0 if math.isnan(rate) else rate))
-        for number, seed in enumerate(jax.random.split(keys[3], luck_seeds)):
-            tossed = evaluate_policy(coin, env, params, key=seed)
-            luck.append(float(tossed.sessions["net_usd"].mean()))
-            if number == 0:
-                rows[RANDOM_ENTRIES] = summarise(tossed)
-        # Entries at rate 0 are HOLD always, by a program that is compiled already.
-        never = RandomEntries(jnp.float32(0))
-        rows[HOLD] = summarise(evaluate_policy(never, env, params, key=key))
-    return Judgement(label, _dates(argmax), rows, argmax, np.array(luck))
+    rows = {name: summarise(found, configurations_tried) for name, found in ((POLICY, argmax), (POLICY_SAMPLED, drawn))}
+    if not baselines:
+        return Judgement(label, _dates(argmax), rows, argmax, np.array([]))
+    others, luck = _baselines(env, params, keys[2], keys[3], rows[POLICY].entry_rate, luck_seeds)
+    held = robustness(policy, env, params, key=keys[0], found=argmax)
+    return Judgement(label, _dates(argmax), rows | others, argmax, luck, held)
+
+
+def _baselines(
+    env: TradingPhase1, params: Any, key: jax.Array, luck_key: jax.Array, rate: float, luck_seeds: int
+) -> tuple[dict[str, Summary], np.ndarray]:
+    """Rows of those that learnt nothing, and the net per session of random entries, one a seed."""
+    rows = {RANDOM: summarise(evaluate_policy(RandomLegal(), env, params, key=key))}
+    coin, luck = RandomEntries(jnp.float32(0 if math.isnan(rate) else rate)), []
+    for number, seed in enumerate(jax.random.split(luck_key, luck_seeds)):
+        tossed = evaluate_policy(coin, env, params, key=seed)
+        luck.append(float(tossed.sessions["net_usd"].mean()))
+        if number == 0:
+            rows[RANDOM_ENTRIES] = summarise(tossed)
+    always, far = long_all_day(params)
+    # Its stop is out of reach, so a result in stop distances means nothing.
+    rows[LONG] = dataclasses.replace(summarise(evaluate_policy(always, env, far, key=key)), expectancy_r=math.nan)
+    rows[CROSS] = summarise(evaluate_policy(moving_average_cross(params.market), env, params, key=key))
+    # Entries at rate 0 are HOLD always, by a program that is compiled already.
+    rows[HOLD] = summarise(evaluate_policy(RandomEntries(jnp.float32(0)), env, params, key=key))
+    return rows, np.array(luck)
+
+
+# -- as text --
 
 
 def table(rows: dict[str, Summary]) -> list[str]:
@@ -109,15 +152,35 @@ def table(rows: dict[str, Summary]) -> list[str]:
     actions = list(next(iter(rows.values())).action_shares)
     short = [name.replace("MOVE_SL_TO_BE", "BE").replace("_TRAIL", "") for name in actions]
     wide = max(len(name) for name in rows)
-    header = f"{'':{wide}}  trades  win %  $/session  std.err.       total $    max DD $"
+    header = f"{'':{wide}}  trades  win %  $/session  std.err.       total $    max DD $  Sharpe"
     lines = [header + "".join(f"{f'{name} %':>10}" for name in short)]
     for name, row in rows.items():
         line = (
             f"{name:{wide}}  {row.trades:6,d}  {_percent(row.win_rate):>5}  {row.net_per_session_usd:9,.0f}"
             f"  {_number(row.standard_error_usd):>8}  {row.net_usd:12,.0f}  {row.max_drawdown_usd:10,.0f}"
+            f"  {_number(row.sharpe, 1):>6}"
         )
         lines.append(line + "".join(f"{_percent(row.action_shares[action]):>10}" for action in actions))
     return lines
+
+
+def figures(rows: dict[str, Summary]) -> list[str]:
+    """What the table leaves out, for the policy's most probable and its drawn actions side by side; lines of text."""
+    both = [rows[name] for name in (POLICY, POLICY_SAMPLED) if name in rows]
+    lines = [f"{'':42}{'most probable':>22}{'drawn':>22}"]
+    for _, group in GROUPS:
+        shown = [figure for figure in group if not figure.tabled]
+        lines += [f"{figure.name:42}" + "".join(f"{figure.show(row):>22}" for row in both) for figure in shown]
+    return [*lines, f"actions where legal: {shares(both[0].action_shares_when_legal)}"]
+
+
+def _robustness_lines(found: Robustness) -> list[str]:
+    sweep = ", ".join(f"{ticks}: {usd(outcome.net_usd)}" for ticks, outcome in found.slippage.items())
+    stop, target = usd(found.stop_first.net_usd), usd(found.target_first.net_usd)
+    return [
+        f"net by ticks of slippage: {sweep}",
+        f"net with the stop first in doubtful bars {stop}, with the target first {target}",
+    ]
 
 
 def _title(judgement: Judgement) -> str:
@@ -135,5 +198,5 @@ def _percent(share: float) -> str:
     return "-" if math.isnan(share) else f"{100 * share:.1f}"
 
 
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:,.0f}"
+def _number(value: float, digits: int = 0) -> str:
+    return f"{value:,.{digits}f}" if math.isfinite(value) else "-"

@@ -8,20 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from trading_gymnax import report_pictures as pictures
+from trading_gymnax.figures import chance, interval, percent, ratio
 from trading_gymnax.judge import POLICY, Judgement
 from trading_gymnax.render import new_figure, usd
+from trading_gymnax.report_material import Material, SectionMaker, badge
 from trading_gymnax.report_page import Html, escape, join, paragraph, plotly_script, write_page
-from trading_gymnax.report_sections import (
-    SECTIONS,
-    Material,
-    SectionMaker,
-    badge,
-    ordinary_session,
-    percent,
-    program_version,
-    ratio,
-    settings_section,
-)
+from trading_gymnax.report_sections import SECTIONS, ordinary_session, program_version, settings_section
 from trading_gymnax.report_series import daily_results, day_profile, equity_path
 from trading_gymnax.report_sessions import session_charts
 from trading_gymnax.runs import Split, read_settings
@@ -86,6 +78,9 @@ def _write_pictures(folder: pathlib.Path, material: Material) -> None:
     }
     if len(material.held_out.luck_usd):
         drawn["baselines"] = lambda: pictures.luck_picture(material.held_out.luck_usd, own)
+    found = material.held_out.robustness
+    if found is not None:
+        drawn["slippage"] = lambda: pictures.slippage_picture(found)
     pictures.write_pictures(folder, drawn)
 
 
@@ -124,7 +119,7 @@ def _verdict(label: str, judgement: Judgement, mood: str) -> Html:
 
 def standing(row: Summary) -> str:
     """ "good", "bad" or "unsure": the colour of a verdict."""
-    if row.trades == 0 or row.sessions < 2:
+    if row.trades == 0 or row.days < 2 or row.undecidable:
         return "unsure"
     if row.net_per_session_usd <= 0:
         return "bad"
@@ -133,13 +128,18 @@ def standing(row: Summary) -> str:
 
 def _tiles(judgement: Judgement) -> Html:
     row = judgement.rows[POLICY]
-    error = f"standard error {usd(row.standard_error_usd, sign=False)}"
     tiles: list[tuple[str, str, str, float]] = [
-        ("net per session", usd(row.net_per_session_usd), error, row.net_per_session_usd),
+        (
+            "net per session",
+            usd(row.net_per_session_usd),
+            f"95 %: {interval(row.interval_usd)}",
+            row.net_per_session_usd,
+        ),
         ("net, all sessions", usd(row.net_usd), f"{row.sessions:,} sessions", row.net_usd),
         ("trades", f"{row.trades:,}", f"{percent(row.win_rate)} with a profit", 0),
         ("profit factor", ratio(row.profit_factor), "dollars won / dollars lost", 0),
         ("largest drawdown", usd(row.max_drawdown_usd, sign=False), "of the chained equity", 0),
+        ("Sharpe ratio", ratio(row.sharpe), f"annual; deflated: {chance(row.deflated_sharpe)}", 0),
     ]
     if len(judgement.luck_usd):
         coins = f"of {len(judgement.luck_usd)} that enter by a coin"

@@ -11,6 +11,7 @@ import pandas as pd
 
 from trading_gymnax.render import ENTRY, FALLING, GRID, INK, RISING, STOP, TARGET, usd
 from trading_gymnax.report_series import DayProfile, EquityPath
+from trading_gymnax.robustness import Robustness
 
 SHORT = "#8a4f9e"
 COLORS = {"rising": RISING, "falling": FALLING, "entry": ENTRY, "short": SHORT, "stop": STOP, "target": TARGET}
@@ -192,6 +193,26 @@ def luck_figure(luck_usd: np.ndarray, policy_usd: float) -> dict[str, Any]:
             shapes=[zero],
         ),
     }
+
+
+def slippage_figure(found: Robustness) -> dict[str, Any]:
+    """Net per session by ticks of slippage, with one standard error either way."""
+    made = list(found.slippage.values())
+    values = [outcome.net_per_session_usd for outcome in made]
+    bars = {
+        "type": "bar",
+        "name": "net per session, with one standard error either way",
+        "showlegend": True,
+        "x": [str(ticks) for ticks in found.slippage],
+        "y": _cents(values),
+        "width": 0.5,
+        "marker": {"color": [RISING if x > 0 else FALLING for x in values], "line": {"width": 0}},
+        "error_y": {"type": "data", "array": _cents([x.standard_error_usd for x in made]), "color": INK, "width": 6},
+        "hovertemplate": "%{x} ticks<br>net %{y:$,.2f} a session<extra></extra>",
+    }
+    profit = axis("net per session, dollars", tickformat=DOLLARS) | {"zeroline": True, "zerolinecolor": "#8d949d"}
+    ticks = axis("slippage of entries, closing orders and stops, ticks", type="category", showgrid=False)
+    return {"data": [bars], "layout": layout(xaxis=ticks, yaxis=profit)}
 
 
 def _cents(values: Sequence[float] | np.ndarray) -> list[float | None]:

@@ -25,6 +25,7 @@ from trading_gymnax.render import (
 from trading_gymnax.report_charts import ACTION_COLORS, SHORT, tick_sessions
 from trading_gymnax.report_series import DayProfile, EquityPath
 from trading_gymnax.report_sessions import SessionChart, level_runs
+from trading_gymnax.robustness import Robustness
 
 _WIDTH = 10.0  # inches
 
@@ -134,6 +135,26 @@ def luck_picture(luck_usd: np.ndarray, policy_usd: float) -> Any:
     axes.yaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("net per session, dollars")
     axes.set_ylabel("number of seeds")
+    _legend(axes)
+    return figure
+
+
+def slippage_picture(found: Robustness) -> Any:
+    """Net per session by ticks of slippage, with one standard error either way."""
+    figure = new_figure(_WIDTH, 3.2)
+    axes, made = figure.subplots(), list(found.slippage.values())
+    values = [outcome.net_per_session_usd for outcome in made]
+    errors = [outcome.standard_error_usd for outcome in made]
+    axes.bar(range(len(values)), values, 0.5, color=[RISING if x > 0 else FALLING for x in values])
+    axes.errorbar(
+        range(len(values)), values, errors, fmt="none", ecolor=INK, elinewidth=1, capsize=4, label="one standard error"
+    )
+    axes.axhline(0, color="#8d949d", linewidth=0.8)
+    calm(axes)
+    dollars(axes)
+    axes.set_xticks(range(len(values)), [str(ticks) for ticks in found.slippage])
+    axes.set_xlabel("slippage of entries, closing orders and stops, ticks")
+    axes.set_ylabel("net per session, dollars")
     _legend(axes)
     return figure
 

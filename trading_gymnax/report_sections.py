@@ -7,72 +7,46 @@ import importlib.metadata
 import math
 import pathlib
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from trading_gymnax import report_charts as charts
+from trading_gymnax.figures import percent, probability, ratio
 from trading_gymnax.judge import POLICY, Judgement
 from trading_gymnax.render import usd
+from trading_gymnax.report_figures import (
+    baselines_section,
+    doubt_section,
+    figures_section,
+    fills_section,
+    legal_shares,
+)
+from trading_gymnax.report_material import Material, SectionMaker, badge
 from trading_gymnax.report_page import Html, Section, chart, escape, join, paragraph, table
-from trading_gymnax.report_series import SLOT_MINUTES, daily_results, day_profile, equity_path, session_dates
+from trading_gymnax.report_series import SLOT_MINUTES, daily_results, day_profile, equity_path
 from trading_gymnax.report_sessions import SessionChart
 from trading_gymnax.rules import HIGH_WATER_MODES
-from trading_gymnax.runs import Split, TradingSettings
-from trading_gymnax.statistics import Summary
 
-_DOUBTFUL_SHARE = 0.02  # of the trades; above it a session's result is a matter of the order within bars
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Material:
-    """What the sections of a report are written from."""
-
-    settings: TradingSettings
-    split: Split
-    seen: Judgement  # the sessions that the policy learnt from
-    held_out: Judgement  # those that it never saw
-    sessions: Sequence[SessionChart]  # of the held-out ones
-    trainer: Mapping[str, Any]  # settings of the training, by name; empty where unknown
-
-    @property
-    def judgements(self) -> tuple[tuple[str, Judgement], ...]:
-        """Both, by the label that stands over their figures, the held-out one first."""
-        return (("Out of sample", self.held_out), ("In sample", self.seen))
-
-    @property
-    def markets(self) -> str:
-        """Symbols of the markets."""
-        return ", ".join(self.split.test_params.market.symbols)
-
-
-SectionMaker = Callable[[Material], Section]
-
-
-def badge(label: str) -> Html:
-    """The label "Out of sample" or "In sample", which stands over all that belongs to it."""
-    return Html(f'<span class="label {"in" if label == "In sample" else "out"}">{escape(label)}</span>')
+__all__ = [
+    "SECTIONS",
+    "Material",
+    "SectionMaker",
+    "badge",
+    "ordinary_session",
+    "percent",
+    "probability",
+    "program_version",
+    "ratio",
+    "settings_section",
+]
 
 
 def ordinary_session(sessions: Sequence[SessionChart]) -> int:
     """The session of median result: the first to be shown, so that it is not the prettiest."""
     order = np.argsort([session.net_usd for session in sessions], kind="stable")
     return int(order[len(order) // 2])
-
-
-def figures_section(material: Material) -> Section:
-    """All figures of the policy, in sample and out of sample side by side."""
-    rows = [[name, *(show(judgement.rows[POLICY]) for _, judgement in material.judgements)] for name, show in _FIGURES]
-    head = ["", *(badge(label) for label, _ in material.judgements)]
-    both = [session_dates(judgement.evaluation) for _, judgement in material.judgements]
-    dates = [["first session", *(x[0] for x in both)], ["last session", *(x[-1] for x in both)]]
-    remark = paragraph(
-        "The policy takes its most probable action. It walks every session once, from the first bar at which an entry "
-        "is allowed, each on a fresh account.",
-        "quiet",
-    )
-    return Section("Key figures", join([remark, table(head, [*dates, *rows])]))
 
 
 def equity_section(material: Material) -> Section:
@@ -153,9 +127,8 @@ def sessions_section(material: Material) -> Section:
 def day_section(material: Material) -> Section:
     """Shares of actions and positions over the minutes of the day."""
     profile = day_profile(material.held_out.evaluation)
-    shares = material.held_out.rows[POLICY].action_shares
-    counted = ", ".join(f"{name} {percent(share)}" for name, share in shares.items())
-    remark = f"Of all steps: {counted}. The charts show the actions other than HOLD by {SLOT_MINUTES} minutes."
+    counted = legal_shares(material.held_out)
+    remark = f"{counted} The charts show the actions other than HOLD by {SLOT_MINUTES} minutes."
     body = join(
         [
             paragraph(Html(f"{badge('Out of sample')} {escape(remark)}"), "quiet"),
@@ -169,60 +142,10 @@ def day_section(material: Material) -> Section:
     return Section("Over the day", body, figures)
 
 
-def baselines_section(material: Material) -> Section:
-    """The policy beside those that learnt nothing."""
-    judgement = material.held_out
-    head = ["", "trades", "win rate", "net per session", "standard error", "net", "largest drawdown", "exposure"]
-    rows = [
-        [
-            name,
-            f"{row.trades:,}",
-            percent(row.win_rate),
-            usd(row.net_per_session_usd),
-            usd(row.standard_error_usd, sign=False),
-            usd(row.net_usd),
-            usd(row.max_drawdown_usd, sign=False),
-            percent(row.exposure),
-        ]
-        for name, row in judgement.rows.items()
-    ]
-    strong = list(judgement.rows).index(POLICY)
-    parts: list[object] = [paragraph(badge("Out of sample")), table(head, rows, strong=strong)]
-    figures = {}
-    if len(judgement.luck_usd):
-        low, high = usd(float(judgement.luck_usd.min())), usd(float(judgement.luck_usd.max()))
-        parts += [
-            Html("<h3>Luck</h3>"),
-            paragraph(
-                f"{len(judgement.luck_usd)} policies that enter as often as this one, long or short by a coin, make "
-                f"{low} to {high} a session, {usd(float(judgement.luck_usd.mean()))} on average. The policy is better "
-                f"than {percent(judgement.percentile, 0)} of them."
-            ),
-            chart("luck", "low", "Distribution of random entries and the policy"),
-        ]
-        figures["luck"] = charts.luck_figure(judgement.luck_usd, judgement.rows[POLICY].net_per_session_usd)
-    return Section("Beside policies that learnt nothing", join(parts), figures)
-
-
-def doubt_section(material: Material) -> Section:
-    """Bars that hold stop and target, of which the bar cannot say which came first."""
-    lines = []
-    for label, judgement in material.judgements:
-        bars, trades = int(judgement.evaluation.sessions["ambiguous_bars"].sum()), judgement.rows[POLICY].trades
-        share = judgement.rows[POLICY].ambiguous_trade_share
-        text = f"{bars:,} of {trades:,} trades ({percent(share, 2)}) met a bar that reached both stop and target."
-        if share > _DOUBTFUL_SHARE:
-            text += " That is too many to decide on bars of this length: use shorter ones."
-        lines.append(paragraph(Html(f"{badge(label)} {escape(text)}")))
-    first = "the stop" if bool(material.split.test_params.stop_first) else "the target"
-    lines.append(paragraph(f"Such a bar does not say which came first; here {first} did.", "quiet"))
-    return Section("Doubtful bars", join(lines))
-
-
 def settings_section(material: Material) -> Section:
     """What the run was made with."""
     settings = material.settings.to_dict()
-    changes = settings.pop("changes")
+    changes, commit = settings.pop("changes"), settings.pop("commit", None)
     files = settings.pop("data"), settings.pop("digests")
     run = [[name, _plain(value)] for name, value in settings.items() if value not in (None, [], {})]
     for path, digest in zip(*files, strict=True):
@@ -235,7 +158,8 @@ def settings_section(material: Material) -> Section:
     columns = [("Market and account", values), ("Training", trainer)]
     parts = [f"<div><h3>{title}</h3>{table([], rows, numbers_from=9)}</div>" for title, rows in columns if rows]
     run_table = f"<h3>Run</h3>{table([], run, numbers_from=9)}"
-    made = paragraph(Html(f"This page was made by {escape(program_version())}."), "quiet")
+    trained = f"commit {commit}" if commit else "a commit that was not recorded"
+    made = paragraph(f"The policy was trained by {trained}; this page was made by {program_version()}.", "quiet")
     body = f'<div class="settings">{run_table}<div class="columns">{"".join(parts)}</div></div>'
     return Section("Settings", join([made, Html(body)]))
 
@@ -247,44 +171,10 @@ SECTIONS: tuple[SectionMaker, ...] = (
     sessions_section,
     day_section,
     baselines_section,
+    fills_section,
     doubt_section,
 )
 """Sections of every report, in order; that of the settings follows them."""
-
-
-# -- figures as text --
-
-
-def percent(share: float, digits: int = 1) -> str:
-    """A share as "12.3%"; "-" for NaN."""
-    return "-" if math.isnan(share) else f"{100 * share:.{digits}f}%"
-
-
-def probability(p: float) -> str:
-    """Two digits; what is too small to matter as "below 0.0001"."""
-    return "-" if math.isnan(p) else "below 0.0001" if p < 1e-4 else f"{p:.2g}"
-
-
-def ratio(value: float) -> str:
-    """Two digits; "-" for NaN, "no loss" for an infinite profit factor."""
-    return "-" if math.isnan(value) else "no loss" if math.isinf(value) else f"{value:,.2f}"
-
-
-_FIGURES: tuple[tuple[str, Callable[[Summary], str]], ...] = (
-    ("sessions", lambda row: f"{row.sessions:,}"),
-    ("trades", lambda row: f"{row.trades:,}"),
-    ("trades with a profit", lambda row: percent(row.win_rate)),
-    ("net per session", lambda row: usd(row.net_per_session_usd, cents=True)),
-    ("its standard error", lambda row: usd(row.standard_error_usd, sign=False, cents=True)),
-    ("t, mean / standard error", lambda row: ratio(row.t_value)),
-    ("p, chance of it with a true mean of 0", lambda row: probability(row.p_value)),
-    ("net, all sessions", lambda row: usd(row.net_usd, cents=True)),
-    ("largest drawdown of the chained equity", lambda row: usd(row.max_drawdown_usd, sign=False, cents=True)),
-    ("profit factor", lambda row: ratio(row.profit_factor)),
-    ("commissions and slippage paid, in the net", lambda row: usd(row.costs_usd, sign=False, cents=True)),
-    ("bars with a position", lambda row: percent(row.exposure)),
-    ("entries where one was legal", lambda row: percent(row.entry_rate)),
-)
 
 
 def _plain(value: Any) -> str:
