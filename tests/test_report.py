@@ -1,6 +1,7 @@
 """The report: levels and trades worked by hand, figures equal to the evaluation's, a page that is safe and closed."""
 
 import collections
+import dataclasses
 import html.parser
 import json
 import math
@@ -18,12 +19,15 @@ from hypothesis import strategies as st
 
 from trading_gymnax import ContractSpec, EnvParams, EnvParamsPhase2, TradingPhase1, TradingPhase2, cli, runs
 from trading_gymnax.evaluate import evaluate_policy
-from trading_gymnax.judge import POLICY, judge
+from trading_gymnax.figures import GROUPS, probability, ratio
+from trading_gymnax.judge import POLICY, POLICY_SAMPLED, judge
 from trading_gymnax.market import load_market_data, pack
 from trading_gymnax.render import MissingExtra, price_decimals, usd
 from trading_gymnax.report import standing, write_report
+from trading_gymnax.report_figures import baselines_section, doubt_section, fills_section
+from trading_gymnax.report_material import Material
 from trading_gymnax.report_page import Html, Section, embed, escape, paragraph, table
-from trading_gymnax.report_sections import SECTIONS, probability, program_version, ratio
+from trading_gymnax.report_sections import SECTIONS, program_version, settings_section
 from trading_gymnax.report_series import daily_results, day_profile, equity_path, thin
 from trading_gymnax.report_sessions import LEAD_BARS, choose_sessions, level_runs, session_charts
 from trading_gymnax.rules import BUY, ENABLE_TRAIL, MOVE_SL_TO_BE, SELL
@@ -246,7 +250,7 @@ def test_the_page_has_its_parts_in_order(made, page):
     headings = re.findall(r"<h2>(.*?)</h2>", made.text)
     assert headings == [
         *("Key figures", "Equity", "Daily results", "Session by session", "Over the day"),
-        *("Beside policies that learnt nothing", "Doubtful bars", "Of another module", "Settings"),
+        *("Beside policies that learnt nothing", "Under other fills", "Doubtful bars", "Of another module", "Settings"),
     ]
     assert len(SECTIONS) == len(headings) - 2
     data = json.loads(page.scripts["page-data"])
@@ -300,10 +304,73 @@ def test_the_figures_are_those_of_the_evaluation(made, page):
             usd(row.max_drawdown_usd, sign=False, cents=True),
         ):
             assert f">{value}</td>" in made.text
+    held = made.held_out.robustness
+    bars = figures["slippage"]["data"][0]
+    assert bars["x"] == ["0", "1", "2", "4"]
+    assert bars["y"] == [round(x.net_per_session_usd, 2) for x in held.slippage.values()]
+    assert bars["error_y"]["array"] == [round(x.standard_error_usd, 2) for x in held.slippage.values()]
+    for outcome in (*held.slippage.values(), held.stop_first, held.target_first):
+        assert f">{usd(outcome.net_usd)}</td>" in made.text
     assert figures["luck"]["data"][0]["x"] == [round(float(x), 2) for x in made.held_out.luck_usd]
     for name, row in made.held_out.rows.items():
         assert name in page.text
         assert f">{usd(row.net_per_session_usd)}</td>" in made.text
+
+
+def test_every_figure_stands_in_sample_and_out_of_sample_apart(made, page):
+    body = made.text[made.text.index("<h2>Key figures") : made.text.index("<h2>Equity")]
+    head = re.findall(r"<th[^>]*>(.*?)</th>", body[: body.index("</thead>")])
+    labels = [re.sub(r"<[^>]*>", " ", text).split() for text in head[1:]]
+    assert labels == [
+        [*label.split(), *kind.split()]
+        for label in ("Out of sample", "In sample")
+        for kind in ("most probable", "drawn")
+    ]
+    rows = {
+        re.search(r"<th[^>]*>(.*?)</th>", line)[1]: re.findall(r"<td[^>]*>(.*?)</td>", line)
+        for line in re.findall(r"<tr>(.*?)</tr>", body[body.index("<tbody>") :])
+    }
+    columns = [judgement.rows[name] for judgement in (made.held_out, made.seen) for name in (POLICY, POLICY_SAMPLED)]
+    count = 0
+    for _, group in GROUPS:
+        for figure in group:
+            assert rows[figure.name] == [escape(figure.show(row)) for row in columns]
+            count += 1
+    assert count == 30
+    smallest = usd(made.held_out.rows[POLICY].smallest_edge_usd, sign=False)
+    assert f"can show an edge of {smallest} a trade or more" in page.text
+
+
+def test_a_doubtful_result_is_called_so(made):
+    row = dataclasses.replace(made.held_out.rows[POLICY], ambiguous_trade_share=0.03)
+    doubtful = dataclasses.replace(made.held_out, rows={**made.held_out.rows, POLICY: row})
+    material = Material(runs.TradingSettings(), made.split, made.seen, doubtful, [], {})
+    body = doubt_section(material).body
+    assert body.count("undecidable on bars of this length") == 1
+    assert "(3.00%)" in body
+    assert standing(row) == "unsure"
+    assert "undecidable" not in doubt_section(dataclasses.replace(material, held_out=made.held_out)).body
+
+
+def test_a_judgement_without_baselines_has_a_page_too(made, tmp_path):
+    bare = dataclasses.replace(made.seen, label="out of sample")
+    material = Material(runs.TradingSettings(), made.split, made.seen, bare, [], {})
+    assert "not walked under other fills" in fills_section(material).body
+    assert fills_section(material).figures == {}
+    assert "in such a bar" not in doubt_section(material).body
+    assert "Luck" not in baselines_section(material).body
+
+
+@pytest.mark.parametrize("commit", ["", "0123abc"])
+def test_the_page_names_the_commit_that_trained(made, commit):
+    class Settings(runs.TradingSettings):
+        def to_dict(self):
+            return {**super().to_dict(), "commit": commit}
+
+    body = settings_section(Material(Settings(), made.split, made.seen, made.held_out, [], {})).body
+    trained = "commit 0123abc" if commit else "a commit that was not recorded"
+    assert f"The policy was trained by {trained}; this page was made by {program_version()}." in body
+    assert "<th>commit</th>" not in body
 
 
 def test_the_sessions_of_the_page_are_those_of_the_evaluation(made, page):
@@ -342,7 +409,7 @@ def test_shares_over_the_day_add_up(made, page):
 
 
 def test_pictures_are_written(made):
-    for name in ("equity", "daily", "session", "day", "baselines"):
+    for name in ("equity", "daily", "session", "day", "baselines", "slippage"):
         picture = matplotlib.image.imread(made.path.with_name(f"{name}.png"))
         assert picture.shape[1] == 1100
         assert picture[..., :3].std() > 0.05
@@ -370,11 +437,11 @@ def test_a_missing_package_is_told_in_one_sentence(made, monkeypatch, tmp_path, 
 
 
 def test_the_page_in_a_browser(made, tmp_path):
-    seen = visit(made.path, tmp_path, height=5200)
+    seen = visit(made.path, tmp_path, height=6800)
     assert seen.console == []
     assert seen.requests == []
     row = made.held_out.rows[POLICY]
-    assert seen.html.count('class="main-svg"') >= 8
+    assert seen.html.count('class="main-svg"') >= 9
     # candles of the session shown, and its trades in the table below
     shown = re.search(r'id="session-chart"[^>]*data-shown="([\d-]+)"', seen.html)
     assert shown

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from trading_gymnax import report_charts as charts
-from trading_gymnax.figures import percent, probability, ratio
+from trading_gymnax.figures import percent, ratio
 from trading_gymnax.judge import POLICY, Judgement
 from trading_gymnax.render import usd
 from trading_gymnax.report_figures import (
@@ -36,7 +36,6 @@ __all__ = [
     "badge",
     "ordinary_session",
     "percent",
-    "probability",
     "program_version",
     "ratio",
     "settings_section",
