@@ -36,6 +36,7 @@ from trading_gymnax.rules import DoneReason
 from trading_gymnax.survival_tape import Tape
 
 RUNNING, PASSED, BREACHED = range(3)
+CHUNK = 2048  # attempts played side by side
 _UNSEEN = -(2**29)  # cents; below any change of a session
 
 
@@ -71,11 +72,11 @@ class Account(NamedTuple):
 class Outcome(NamedTuple):
     """How the attempts ended; int32 [A, P]."""
 
-    outcome: jax.Array
-    days: jax.Array  # sessions played, that of the end included
-    balance: jax.Array  # cents
-    equity: jax.Array  # cents; differs from the balance only where the data ended in a position
-    out_of_data: jax.Array  # still running, and the order was shorter than the horizon, bool
+    outcome: Any
+    days: Any  # sessions played, that of the end included
+    balance: Any  # cents
+    equity: Any  # cents; differs from the balance only where the data ended in a position
+    out_of_data: Any  # still running, and the order was shorter than the horizon, bool
 
 
 class _Session(NamedTuple):
@@ -145,10 +146,9 @@ def play_bar(
     row: jax.Array,
     tick_cents: jax.Array,
     commission: jax.Array,
+    keep_open: jax.Array,
     rule: AccountRules,
     tape: Tape,
-    *,
-    keep_open: jax.Array,
 ) -> tuple[Account, _Session]:
     """One recorded bar on one account that is running, in the order of the rule book, section 3; scalars.
 
@@ -257,7 +257,7 @@ def _summarise(
 
     def bar(carry: tuple[Account, _Session], row: jax.Array) -> tuple[tuple[Account, _Session], None]:
         account, known = carry
-        after, seen = play_bar(account, row, tick_cents, commission, rule, tape, keep_open=no)
+        after, seen = play_bar(account, row, tick_cents, commission, no, rule, tape)
         both = _Session(
             net=seen.net,
             lowest=jnp.minimum(known.lowest, seen.lowest),
@@ -310,9 +310,16 @@ def _merge(wanted: jax.Array, new: Any, old: Any) -> Any:
     return jax.tree.map(functools.partial(jnp.where, wanted), new, old)
 
 
+class _Lanes(NamedTuple):
+    """Attempts side by side on one account; [C]."""
+
+    account: Account
+    day: Any  # sessions played
+
+
 @functools.partial(jax.jit, static_argnames="bar_by_bar")
 def replay(
-    tape: Tape, accounts: AccountRules, orders: jax.Array, *, keep_open: Any = False, bar_by_bar: bool = False
+    tape: Tape, accounts: AccountRules, orders: jax.Array, keep_open: jax.Array, *, bar_by_bar: bool = False
 ) -> Outcome:
     """Play fresh accounts over orders of sessions, each until it passes, is breached, or the order ends.
 
@@ -321,59 +328,72 @@ def replay(
         accounts: rules of A accounts, each field [A].
         orders: sessions to play, int32 [P, D]; -1 from where there is none on.
         keep_open: a position that is open when the data ends stays open, as in the environment: for orders in which
-            that session is the last.
+            that session is the last; bool [P].
         bar_by_bar: play every session bar by bar, which is slow and gives the same.
     """
     paths, horizon = orders.shape
-    keep_open = jnp.asarray(keep_open)
-    by_account = jax.tree.map(lambda x: x[:, None], accounts)  # against [A, P]
-    of_sessions = jax.vmap(_summarise, (0, 0, 0, None, None))
-    sessions = jax.vmap(of_sessions, (None, None, None, 0, None))(
-        tape.bars, tape.tick_cents, tape.commission, accounts, tape
-    )
-    fresh = jax.tree.map(lambda x: jnp.broadcast_to(x[:, None], (x.shape[0], paths)), jax.vmap(open_account)(accounts))
-    per_path = jax.vmap(functools.partial(play_bar, keep_open=keep_open), (0, 0, 0, 0, None, None))
-    per_lane = jax.vmap(per_path, (0, 0, 0, 0, 0, None))
-    path = jnp.arange(paths)[None]
+    pad = -paths % CHUNK  # chunks whose accounts fit the processor's cache
+    orders = jnp.pad(orders, ((0, pad), (0, 0)), constant_values=-1).reshape(-1, CHUNK, horizon)
+    keep_open = jnp.pad(keep_open, (0, pad)).reshape(-1, CHUNK)
 
-    def at_session(day: jax.Array) -> jax.Array:
-        """Session of each lane's day, -1 when there is none; int32 [A, P]."""
-        return jnp.where(day < horizon, orders[path, jnp.minimum(day, horizon - 1)], -1)
+    def of_account(rule: AccountRules) -> Outcome:
+        per_session = jax.vmap(_summarise, (0, 0, 0, None, None))
+        sessions = per_session(tape.bars, tape.tick_cents, tape.commission, rule, tape)
+        play = functools.partial(_play_orders, tape, rule, None if bar_by_bar else sessions)
+        return jax.lax.map(lambda chunk: play(*chunk), (orders, keep_open))
 
-    def quiet_day(d: jax.Array, carry: tuple[Account, jax.Array]) -> tuple[Account, jax.Array]:
-        account, day = carry
-        index = orders[:, d]
-        session = jax.tree.map(lambda x: x[:, jnp.maximum(index, 0)], sessions)
-        quiet = (account.outcome == RUNNING) & (day == d) & (index >= 0)[None] & _is_quiet(account, session, by_account)
-        return _merge(quiet, _add(account, session, by_account), account), day + quiet
+    return jax.tree.map(lambda x: x.reshape(len(x), -1)[:, :paths], jax.lax.map(of_account, accounts))
 
-    def played_day(carry: tuple[Account, jax.Array]) -> tuple[Account, jax.Array]:
-        account, day = carry
-        index = at_session(day)
-        playing = (account.outcome == RUNNING) & (index >= 0)
-        index = jnp.maximum(index, 0)
-        tick, fee, count = tape.tick_cents[index], tape.commission[index], tape.count[index]
-        no = jnp.zeros_like(playing)
-        account = account._replace(session_start=account.equity, traded=no, day_over=no)
 
-        def bar(e: jax.Array, account: Account) -> Account:
-            after, _ = per_lane(account, tape.bars[index, e], tick, fee, accounts, tape)
-            goes = playing & (e < count) & ~account.day_over & (account.outcome == RUNNING)
-            return _merge(goes, after, account)
+def _play_orders(
+    tape: Tape, rule: AccountRules, sessions: _Session | None, orders: jax.Array, keep_open: jax.Array
+) -> Outcome:
+    """One account over orders [C, D]: quiet sessions at a stroke, then one bar by bar, until no attempt is left."""
+    size, horizon = orders.shape
 
-        account = jax.lax.fori_loop(0, jnp.max(jnp.where(playing, count, 0)), bar, account)
-        return account._replace(days_traded=account.days_traded + (account.traded & playing)), day + playing
+    def next_session(lanes: _Lanes) -> jax.Array:
+        """That of each attempt's next day, -1 where it has ended; int32 [C]."""
+        session = orders[jnp.arange(size), jnp.minimum(lanes.day, horizon - 1)]
+        return jnp.where((lanes.account.outcome == RUNNING) & (lanes.day < horizon), session, -1)
 
-    def is_left(carry: tuple[Account, jax.Array]) -> jax.Array:
-        account, day = carry
-        return jnp.any((account.outcome == RUNNING) & (at_session(day) >= 0))
+    def quiet_day(day: jax.Array, lanes: _Lanes) -> _Lanes:
+        account = lanes.account
+        session = jax.tree.map(lambda x: x[jnp.maximum(orders[:, day], 0)], sessions)
+        quiet = (lanes.day == day) & (next_session(lanes) >= 0) & _is_quiet(account, session, rule)
+        return _Lanes(_merge(quiet, _add(account, session, rule), account), lanes.day + quiet)
 
-    def round_(carry: tuple[Account, jax.Array]) -> tuple[Account, jax.Array]:
-        return played_day(carry if bar_by_bar else jax.lax.fori_loop(0, horizon, quiet_day, carry))
+    def one_round(lanes: _Lanes) -> _Lanes:
+        if sessions is not None:
+            lanes = jax.lax.fori_loop(0, horizon, quiet_day, lanes)
+        session = next_session(lanes)
+        account = _play_session(tape, rule, session, lanes.account, keep_open)
+        return _Lanes(account, lanes.day + (session >= 0))
 
-    account, day = jax.lax.while_loop(is_left, round_, (fresh, jnp.zeros_like(fresh.balance)))
+    fresh = jax.tree.map(lambda x: jnp.broadcast_to(x, size), open_account(rule))
+    start = _Lanes(fresh, jnp.zeros(size, jnp.int32))
+    account, day = jax.lax.while_loop(lambda lanes: jnp.any(next_session(lanes) >= 0), one_round, start)
     cut = (account.outcome == RUNNING) & (day < horizon)
     return Outcome(account.outcome, day, account.balance, account.equity, cut)
+
+
+def _play_session(
+    tape: Tape, rule: AccountRules, session: jax.Array, account: Account, keep_open: jax.Array
+) -> Account:
+    """Attempts [C] through a session each, bar by bar; those of session -1 stand still."""
+    playing, index = session >= 0, jnp.maximum(session, 0)
+    tick, fee = tape.tick_cents[index], tape.commission[index]
+    num_bars = jnp.where(playing, tape.num_bars[index], 0)
+    step = jax.vmap(play_bar, (0, 0, 0, 0, 0, None, None))
+    no = jnp.zeros_like(playing)
+    account = account._replace(session_start=account.equity, traded=no, day_over=no)
+
+    def bar(at: jax.Array, account: Account) -> Account:
+        after, _ = step(account, tape.bars[index, at], tick, fee, keep_open, rule, tape)
+        goes = (at < num_bars) & ~account.day_over & (account.outcome == RUNNING)
+        return _merge(goes, after, account)
+
+    account = jax.lax.fori_loop(0, num_bars.max(), bar, account)
+    return account._replace(days_traded=account.days_traded + account.traded)
 
 
 def consecutive_orders(tape: Tape, horizon: int) -> jax.Array:

@@ -35,7 +35,7 @@ class Tape(NamedTuple):
     """S sessions of up to E bars: those in which a position was held, and each session's last one."""
 
     bars: jax.Array  # int32 [S, E, 13], padded with bars in which nothing happens
-    count: jax.Array  # bars before the padding, int32 [S]
+    num_bars: jax.Array  # before the padding, int32 [S]
     tick_cents: jax.Array  # of the session's market, int32 [S]
     commission: jax.Array  # cents a contract and side, int32 [S]
     follows: jax.Array  # the market's next session, -1 after its last one, int32 [S]
@@ -113,7 +113,7 @@ def _tape(steps: Step, session: np.ndarray, params: Any, market_id: np.ndarray) 
     commission = np.asarray(rules.cents(params.commission_per_side))
     return Tape(
         bars=jnp.asarray(table),
-        count=jnp.asarray(count, jnp.int32),
+        num_bars=jnp.asarray(count, jnp.int32),
         tick_cents=jnp.asarray(np.asarray(params.market.tick_cents)[market_id], jnp.int32),
         commission=jnp.asarray(commission[market_id], jnp.int32),
         follows=jnp.asarray(follows, jnp.int32),
