@@ -95,30 +95,6 @@ def test_make_without_a_file_gives_the_documented_shapes():
     assert env.observation_space(params).contains(obs)
 
 
-def test_spaces_describe_what_reset_returns(env):
-    obs, state = env.reset(jax.random.key(0), env.default_params)
-    box = env.observation_space(env.default_params)
-    assert (box.shape, box.dtype, box.low, box.high) == (obs.shape, obs.dtype, -1e30, 1e30)
-    found = env.state_space(env.default_params).spaces
-    assert set(found) == {field.name for field in dataclasses.fields(state)}
-    for name, space in found.items():
-        value = getattr(state, name)
-        assert space.shape == value.shape, name
-        if value.dtype == jnp.bool_:
-            assert space.n == 2, name
-        else:
-            assert (space.low, space.high, space.dtype) == (-(2**31), 2**31 - 1, jnp.int32), name
-
-
-def test_an_observation_is_a_function_of_the_state(env):
-    obs, state = env.reset(jax.random.key(0), env.default_params)
-    assert_trees_equal(env.observe(None, state, None, env.default_params), obs)
-    assert_trees_equal(env.get_obs(state, env.default_params), obs)
-    assert_trees_equal(env.get_obs(state), obs)
-    later = env.default_params.replace(rth_open=9.0)
-    assert not np.array_equal(env.get_obs(state, later), obs)  # other minutes since the opening
-
-
 def test_importing_again_registers_once():
     import importlib
 
@@ -248,28 +224,6 @@ def test_views_split_by_session_date(env):
         market.split("2025-01-09", "2025-01-08")
     with pytest.raises(ValueError, match="not a date"):
         market.split("tomorrow")
-
-
-def test_reset_at_starts_there_and_refuses_impossible_bars(env):
-    obs, state = env.reset_at(env.default_params, 0, 400)
-    assert (int(state.step_idx), int(state.time), int(state.position)) == (400, 0, 0)
-    assert [int(env.reset_at(env.default_params, 0, bar)[1].step_idx) for bar in (20, 648)] == [20, 648]
-    for bar in (19, 649):
-        with pytest.raises(ValueError, match=f"bar {bar} cannot be a decision bar: choose one from 20 to 648"):
-            env.reset_at(env.default_params, 0, bar)
-    with pytest.raises(ValueError, match="not one of the 1 markets"):
-        env.reset_at(env.default_params, 1, 400)
-    with pytest.raises(ValueError, match="market_id -1 is not"):
-        env.reset_at(env.default_params, -1, 400)
-
-
-def test_reset_at_takes_traced_bars_and_markets(env):
-    """One traced argument is enough to leave the check out; the other may be a number."""
-    starts = jnp.array([400, 500])
-    _, states = jax.vmap(lambda bar: env.reset_at(env.default_params, 0, bar))(starts)
-    assert_trees_equal(states.step_idx, starts)
-    _, states = jax.vmap(lambda m: env.reset_at(env.default_params, m, 400))(jnp.zeros(2, jnp.int32))
-    assert states.step_idx.tolist() == [400, 400]
 
 
 def test_windows_with_unknown_features_are_no_start():
@@ -407,26 +361,6 @@ def test_bad_parameters_get_one_clear_sentence(env, fields, message):
     if "market" not in fields:
         with pytest.raises(ValueError, match=message):
             EnvParams.create(env.default_params.market, **fields)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"window": 0}, "from 1 to 390"),
-        ({"window": 2.5}, "from 1 to 390"),
-        ({"market": "NQ"}, "there is no data="),
-        ({"rth": (9.5, 16)}, "there is no data="),
-        ({"colour": "red"}, "TradingPhase1-v0 has no option 'colour'"),
-        ({"timestamp_mark": "end"}, "did you mean 'timestamps_mark'"),
-        ({"sl_atr_mul": 2}, "did you mean 'sl_atr_mult'"),
-        ({"data": three_days, "market": "NQ"}, "already a MarketData"),
-        ({"data": {}}, "empty dict"),
-    ],
-)
-def test_bad_constructor_arguments_get_one_clear_sentence(arguments, message):
-    arguments = {name: value() if callable(value) else value for name, value in arguments.items()}
-    with pytest.raises(ValueError, match=message):
-        TradingPhase1(**arguments)
 
 
 def test_stacked_markets_need_the_same_features():

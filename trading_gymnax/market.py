@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from trading_gymnax.contracts import ContractSpec
+from trading_gymnax.contracts import ContractSpec, contract
 from trading_gymnax.data import Bars, load_bars
+from trading_gymnax.rolls import front_sessions, labels
 
 # Columns of `MarketData.bars`.
 OPEN, HIGH, LOW, CLOSE, TIME, SCHEDULED_CLOSE, SESSION_AND_BREAK, ATR_BITS = range(8)
@@ -65,6 +66,7 @@ class MarketData:
     price_range: jax.Array  # highest less lowest price, ticks, int32 [M]
     median_risk_usd: jax.Array  # 1.5 median ATR of the view's entry-allowed bars, dollars a contract, float32 [M]
     specs: tuple[ContractSpec, ...] = struct.field(pytree_node=False)
+    roots: tuple[str, ...] = struct.field(pytree_node=False)  # symbol of each one's market; contracts share it
     feature_names: tuple[str, ...] = struct.field(pytree_node=False)
     rth: tuple[float, float] = struct.field(pytree_node=False)  # the loader's hours
 
@@ -80,8 +82,22 @@ class MarketData:
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """Symbol of each market."""
+        """Symbol of each market; contracts that follow one another have one each, "NQ-1" and "NQ-2" say."""
         return tuple(spec.symbol for spec in self.specs)
+
+    @property
+    def root_ids(self) -> np.ndarray:
+        """Number of each one's market among the different `roots`, int [M]; 0 to M - 1 where none is rolled."""
+        order = list(dict.fromkeys(self.roots))
+        return np.array([order.index(root) for root in self.roots])
+
+    def decision_bars(self) -> np.ndarray:
+        """Entry-allowed bars of each market's view by the loader's hours, int [M].
+
+        As `market_weights` they give every bar the same chance, instead of every market.
+        """
+        view = np.asarray(self.view)
+        return np.array([self._entry_allowed(m, view[m]).sum() for m in range(self.num_markets)])
 
     def market_id(self, symbol: str) -> int:
         """Index of the market with that symbol; ValueError names those there are."""
@@ -207,8 +223,10 @@ def _unpack(row: jax.Array) -> Bar:
     )
 
 
-def pack(tables: Sequence[Bars]) -> MarketData:
+def pack(tables: Sequence[Bars], roots: Sequence[str] | None = None) -> MarketData:
     """Stack the checked bars of one or more markets; shorter ones are padded and never sampled in the padding.
+
+    roots: symbol of the market of which each table is a contract; by default each is a market of its own.
 
     Raises ValueError for markets of different features or loader's hours, and where no session is usable.
     """
@@ -237,33 +255,69 @@ def pack(tables: Sequence[Bars]) -> MarketData:
         price_range=_int([int(table.high.max()) - int(table.low.min()) for table in tables]),
         median_risk_usd=jnp.zeros(len(tables), jnp.float32),
         specs=tuple(table.spec for table in tables),
+        roots=tuple(roots or [table.spec.symbol for table in tables]),
         feature_names=first.feature_names,
         rth=first.rth,
     )
     return market.with_view(market.view)
 
 
-LOADER_OPTIONS = tuple(
+_BARS_OPTIONS = tuple(
     name for name, option in inspect.signature(load_bars).parameters.items() if option.kind is option.KEYWORD_ONLY
 )
+LOADER_OPTIONS = (*_BARS_OPTIONS, "roll")
 
 
-def load_market_data(source: Any, market: str | ContractSpec | None = None, **options: Any) -> MarketData:
+def load_market_data(
+    source: Any, market: str | ContractSpec | None = None, *, roll: Any = None, **options: Any
+) -> MarketData:
     """Read, check and pack bars: a CSV, gzipped CSV, parquet, DataFrame, or a dict of them by symbol.
 
-    `market` is the symbol or `ContractSpec` of a single source; the keys of a dict are the symbols. Options are those
-    of `trading_gymnax.data.load_bars` and apply to every source. Raises ValueError with all that is wrong.
+    Args:
+        source: bars of one market, or {symbol: bars}. In place of one table, a list of contracts that follow one
+            another, or a dict of them by name: {"NQ": ["h25.csv", "m25.csv"]}. They become one series of views without
+            a jump: no episode and no window crosses a roll, and each session is traded in the contract of its day.
+        market: symbol or `ContractSpec` of a single source; the keys of a dict are the symbols.
+        roll: when the next contract is traded: "volume" or dates, see `rolls.front_sessions`.
+        options: those of `trading_gymnax.data.load_bars`, for every source.
+
+    Raises ValueError with all that is wrong.
     """
-    check_names(options, LOADER_OPTIONS, "load_market_data has no option")
+    check_names(options, _BARS_OPTIONS, "load_market_data has no option")
     if isinstance(source, Mapping):
         if market is not None:
             raise ValueError("with data={symbol: source} the keys name the markets; leave out market=")
         if not source:
             raise ValueError("data is an empty dict; give at least one {symbol: source}")
-        return pack([load_bars(one, symbol, **options) for symbol, one in source.items()])
-    if market is None:
+        markets = dict(source)
+    elif market is None:
         raise ValueError("say which contract the bars are of, for example market='NQ'")
-    return pack([load_bars(source, market, **options)])
+    else:
+        markets = {market: source}
+    several = [isinstance(one, list | tuple | Mapping) for one in markets.values()]
+    if roll is not None and not any(several):
+        raise ValueError(f"roll={roll!r} needs two or more contracts of a market, data={{'NQ': [first, second]}} say")
+    tables, roots, spans = [], [], []
+    for (symbol, one), rolled in zip(markets.items(), several, strict=True):
+        spec = contract(symbol)
+        contracts = _contracts(spec, one, options) if rolled else [load_bars(one, spec, **options)]
+        tables += contracts
+        roots += [spec.symbol] * len(contracts)
+        spans += front_sessions(contracts, roll if rolled else None)
+    packed = pack(tables, roots)
+    return packed.with_view(spans) if any(several) else packed
+
+
+def _contracts(spec: ContractSpec, sources: Any, options: dict[str, Any]) -> list[Bars]:
+    """The checked bars of each contract of a market."""
+    if not sources:
+        raise ValueError(f"{spec.symbol} has an empty list of contracts; give at least one")
+    tables = list(sources.values()) if isinstance(sources, Mapping) else list(sources)
+    names = labels(spec.symbol, sources)
+    return [
+        load_bars(table, dataclasses.replace(spec, symbol=name), **options)
+        for table, name in zip(tables, names, strict=True)
+    ]
 
 
 def _bar_rows(table: Bars) -> np.ndarray:

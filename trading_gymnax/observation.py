@@ -73,6 +73,20 @@ def account_features(state: Any, params: Any) -> jax.Array:
     return jnp.concatenate([in_units_of(room, limits), state.session_number.astype(jnp.float32)[None] / 30])
 
 
+def market_one_hot(state: Any, market: Any, count: int) -> jax.Array:
+    """1 at the number of the state's market, else 0; float32 [count]. Contracts of one market have the same number.
+
+    Raises ValueError where the market data is of another number of markets.
+    """
+    if len(set(market.roots)) != count:
+        raise ValueError(
+            f"the environment was made for {count} markets and these parameters hold {len(set(market.roots))}: "
+            f"{', '.join(market.symbols)}; make another environment, or one without market_one_hot"
+        )
+    number = of_market(jnp.asarray(market.root_ids, jnp.int32), state.market_id)
+    return (jnp.arange(count) == number).astype(jnp.float32)
+
+
 def in_units_of(cents: jax.Array, limit: jax.Array) -> jax.Array:
     """cents / limit, float32; 0 where the rule of the limit is off. A limit of nothing counts as one cent."""
     on = limit != rules.OFF

@@ -94,7 +94,8 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
 
     220 to 224 are 0 when flat; ATR is floored at one tick. `account_features=True` appends four: equity above the floor
     / trailing limit, distance to the profit target / target, distance to the daily limit / limit (each 0 where the rule
-    is off), number of the session in the episode / 30 (the first is 1).
+    is off), number of the session in the episode / 30 (the first is 1). `market_one_hot=True` appends at the very end
+    one number a market: 1 for the state's market, 0 for the others.
 
     Reward: change of equity in units of the market's reward scale (by default its median ordinary stop), so that the
     rewards of an episode add up to its net profit. `reward_fn(before, after, fill, params) -> float32` replaces it.
@@ -124,6 +125,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         *,
         window: int = 20,
         account_features: bool = False,
+        market_one_hot: bool = False,
         reward_fn: Callable[..., jax.Array] | None = None,
         **options: Any,
     ) -> None:
@@ -131,6 +133,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
 
         data: a `MarketData`, anything that `load_market_data` reads, a dict {symbol: source}, or None for the built-in
             synthetic market. market: symbol or ContractSpec of a single source. window: bars in the observation.
+        market_one_hot: append which of the markets it is, one number each (contracts of a market count as one).
         options: those of the loader, and fields of `EnvParams` that change the defaults.
         Raises ValueError for anything that does not fit.
         """
@@ -143,6 +146,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         check_names(options, [*LOADER_OPTIONS, *self.Params.__dataclass_fields__], f"{self.name} has no option")
         table = _market_data(data, market, options)
         self.num_features = table.num_features
+        self.num_one_hot = len(set(table.roots)) if market_one_hot else 0
         rth = {"rth_open": table.rth[0], "rth_close": table.rth[1]}
         self._default_params = self.Params.create(table, **{**rth, **fields})
 
@@ -167,7 +171,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     def obs_shape(self) -> tuple[int]:
         """Shape of the observation."""
         size = self.window * (self.num_features + CLOCK_COLUMNS) + self.num_position_features
-        return (size + 4 * self.account_features,)
+        return (size + 4 * self.account_features + self.num_one_hot,)
 
     @property
     def num_position_features(self) -> int:
@@ -417,6 +421,8 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         parts = [observation.market_window(state, params, self.window), self._position_features(state, now)]
         if self.account_features:
             parts.append(observation.account_features(state, params))
+        if self.num_one_hot:
+            parts.append(observation.market_one_hot(state, params.market, self.num_one_hot))
         return jnp.concatenate(parts)
 
     def _position_features(self, state: EnvState, now: Bar) -> jax.Array:
@@ -426,14 +432,13 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
 
 def _market_data(data: Any, market: Any, options: dict[str, Any]) -> MarketData:
     """The constructor's data argument -> MarketData."""
+    extra = ", ".join(["market"] * (market is not None) + list(options))
     if isinstance(data, MarketData):
-        if market is not None or options:
-            extra = ", ".join(["market"] * (market is not None) + list(options))
+        if extra:
             raise ValueError(f"data is already a MarketData; {extra} cannot change how it was loaded")
         return data
     if data is None:
-        if market is not None or options:
-            extra = ", ".join(["market"] * (market is not None) + list(options))
+        if extra:
             raise ValueError(
                 f"{extra} says how to load bars, but there is no data=; give a file or a DataFrame, or neither"
             )

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from trading_gymnax.market import (
     CLOSE_MINUTE,
@@ -68,9 +69,14 @@ def session_plan(params: EnvParams, window: int) -> SessionPlan:
 
 
 def draw_start(key: jax.Array, params: EnvParams, plan: SessionPlan) -> Start:
-    """A market by its weight, one of its usable sessions, then its first entry-allowed bar or a random one."""
+    """A market by its weight, one of its usable sessions, then its first entry-allowed bar or a random one.
+
+    Contracts of one market share its weight by their sessions, so that each session is as likely as the others.
+    """
     bits = jax.random.bits(key, (6,), jnp.uint32)
     weights = jnp.where(plan.usable_count > 0, params.market_weights, 0.0)
+    if len(set(params.market.roots)) < params.market.num_markets:
+        weights = weights * _shares_of_contracts(plan.usable_count, params.market.root_ids)
     shares = jnp.cumsum(weights) / weights.sum()
     market_id = jnp.sum(_share(bits[0]) >= shares[:-1], dtype=jnp.int32)
     rank = _below(bits[1], of_market(plan.usable_count, market_id))
@@ -80,6 +86,13 @@ def draw_start(key: jax.Array, params: EnvParams, plan: SessionPlan) -> Start:
     forced = _share(bits[4]) < params.forced_entry_fraction
     forced_side = jnp.where(forced, 2 * (bits[5] >> 31).astype(jnp.int32) - 1, 0)
     return Start(market_id, bar, forced_side)
+
+
+def _shares_of_contracts(usable_count: jax.Array, root_ids: np.ndarray) -> jax.Array:
+    """Share of each contract in the usable sessions of its market, float32 [M]."""
+    same = jnp.asarray(root_ids[:, None] == root_ids)
+    total = jnp.where(same, usable_count[None], 0).sum(axis=1)
+    return usable_count.astype(jnp.float32) / jnp.maximum(total, 1).astype(jnp.float32)
 
 
 def _first_bar_at(market: MarketData, minute: jax.Array) -> jax.Array:
