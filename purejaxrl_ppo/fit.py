@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from purejaxrl_ppo.checkpoint import Checkpoints, from_arrays, to_arrays
 from purejaxrl_ppo.config import Hyperparameters, PPOConfig
 from purejaxrl_ppo.evaluate import evaluate
-from purejaxrl_ppo.host import FitOptions, check_numbers, interruptible, jax_settings
+from purejaxrl_ppo.host import FitOptions, check_numbers, interruptible, jax_settings, one_run, refuse_tracers
 from purejaxrl_ppo.logs import CsvLog, EventLog, Terminal, rows_of
 from purejaxrl_ppo.policy import Policy
 from purejaxrl_ppo.rundir import (
@@ -25,7 +25,7 @@ from purejaxrl_ppo.rundir import (
     refuse_other_run,
     write_run,
 )
-from purejaxrl_ppo.train import ParamsSchedule, TrainState, make_trainer, strong
+from purejaxrl_ppo.train import ParamsSchedule, TrainState, make_trainer, scheduled_params, strong
 from purejaxrl_ppo.transfer import warm_started
 from purejaxrl_ppo.wrappers import EnvSpec, concrete_spec, hashable, prepare
 
@@ -73,11 +73,13 @@ def fit(
         hyperparameters: traced settings in place of the config's.
         eval_params: parameters to evaluate under (held-out data, say); `env_params` by default.
         warm_start: policy whose network and normaliser a new run starts from, widened where inputs or actions
-            are new (`transfer_parameters`); what was done is printed. A resumed run ignores it.
+            are new (`transfer_parameters`); what was done is printed. A resumed run does not need it.
         env_source: how the command line makes the environment, stored for `resume`.
 
     Raises:
-        ValueError: when the folder holds a run of other settings or environment; differences are listed.
+        ValueError: when the folder holds a run of other settings, environment, schedule or evaluation (or of another
+            warm start, where one is given); differences are listed. Also for hyperparameters that are not
+            scalars, and inside `jit` or `vmap`: `make_train` is for those.
         CheckpointError: when all checkpoints of the run are damaged.
         FloatingPointError: when a metric or a parameter is NaN or infinite; the checkpoint before it stays.
     """
@@ -115,9 +117,11 @@ class _Loop:
         eval_params: Any,
     ) -> None:
         self.env, self.config, self.run_dir, self.options = hashable(env), config, run_dir, options
+        refuse_tracers((env_params, hyperparameters, eval_params))
         self.env_params = jax.tree.map(strong, env_params)
-        self.eval_params = self.env_params if eval_params is None else eval_params
-        self.hyper = config.hyperparameters if hyperparameters is None else hyperparameters
+        self.eval_params = self.env_params if eval_params is None else jax.tree.map(strong, eval_params)
+        self.params_schedule = params_schedule
+        self.hyper = config.hyperparameters if hyperparameters is None else one_run(hyperparameters)
         self.spec: EnvSpec = concrete_spec(prepare(self.env, self.env_params)[1])
         self.init, self.chunk = _programs(self.env, config, params_schedule)
         self.best_score, self.compile_seconds, self.speed = float("-inf"), 0.0, 0.0
@@ -128,7 +132,17 @@ class _Loop:
 
     def open(self, warm_start: Policy | None, env_source: dict[str, Any] | None) -> None:
         """Start a run or go on with the one in the folder."""
-        run = describe_run(self.config, self.hyper, self.spec, self.env, self.env_params, env_source)
+        run = describe_run(
+            self.config,
+            self.hyper,
+            self.spec,
+            self.env,
+            self.env_params,
+            env_source,
+            eval_params=self.eval_params,
+            params_schedule=self.params_schedule,
+            warm_start=warm_start,
+        )
         exists = (self.run_dir / "run.json").is_file()
         if exists:
             refuse_other_run(self.run_dir, read_run(self.run_dir), run)
@@ -140,7 +154,9 @@ class _Loop:
         shapes = jax.eval_shape(self.init, key, self.env_params)
         found = self.checkpoints.restore(("state",)) if exists else None
         if found is None:
-            self.state, report = warm_started(self.init(key, self.env_params), warm_start)
+            began = scheduled_params(self.config, self.params_schedule, jnp.int32(0), self.env_params)
+            fresh = self.init(key, self.env_params)
+            self.state, report = warm_started(fresh, warm_start, self.env, began, self.config)
         else:
             # copied: the chunk donates its input, which must not be memory that NumPy owns
             self.state = jax.tree.map(jnp.copy, from_arrays(shapes, found[0]["state"]))

@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+
+from purejaxrl_ppo.config import Hyperparameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +53,23 @@ class FitOptions:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name}={value} must be at least {least}")
+
+
+def refuse_tracers(tree: Any) -> None:
+    """Raises ValueError when a leaf is traced: the host loop cannot be part of a program."""
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree)):
+        raise ValueError("fit writes files and cannot run inside jit, vmap or grad: use make_train there")
+
+
+def one_run(hyper: Hyperparameters) -> Hyperparameters:
+    """`hyper` as float32 scalars; raises ValueError for a field that is none."""
+    for name, value in vars(hyper).items():
+        if np.shape(value):
+            raise ValueError(
+                f"hyperparameters.{name} has the shape {np.shape(value)}: fit trains once, with scalars; to train with "
+                "several values side by side, vmap make_train's function over them"
+            )
+    return jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), hyper)
 
 
 def check_numbers(rows: list[dict[str, float]], arrays: dict[str, Any], checkpoints: pathlib.Path) -> None:

@@ -13,7 +13,7 @@ from purejaxrl_ppo.config import Hyperparameters, PPOConfig
 from purejaxrl_ppo.networks import ActionSpec, make_network
 from purejaxrl_ppo.normalise import init_moments
 from purejaxrl_ppo.policy import Policy
-from purejaxrl_ppo.train import TrainState
+from purejaxrl_ppo.train import ParamsSchedule, TrainState
 from purejaxrl_ppo.wrappers import EnvSpec
 
 RUN_FILE = "run.json"
@@ -44,9 +44,13 @@ def read_run(folder: pathlib.Path | str) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{folder} holds no run: there is no {RUN_FILE} in it")
     try:
-        return dict(json.loads(path.read_text()))
-    except ValueError as error:
+        run = dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}): restore it from a copy, or use another folder") from error
+    missing = [key for key in ("config", "spec") if key not in run]
+    if missing:
+        raise ValueError(f"{path} does not record {' and '.join(missing)}: it does not describe a run of this trainer")
+    return run
 
 
 def spec_to_json(spec: EnvSpec) -> dict[str, Any]:
@@ -138,39 +142,85 @@ def describe_run(
     env: Any,
     env_params: Any,
     source: dict[str, Any] | None,
+    *,
+    eval_params: Any = None,
+    params_schedule: ParamsSchedule | None = None,
+    warm_start: Policy | None = None,
 ) -> dict[str, Any]:
-    """What `run.json` holds: settings, environment, and digests of its parameters.
+    """What `run.json` holds: settings, environment, and digests of its parameters and of what else was given.
 
-    `source` says how the command line makes the environment; None for a run started from Python.
+    `source` says how the command line makes the environment; None for a run started from Python. A schedule
+    is known by what it makes of `env_params` at five points of the run.
     """
     name = getattr(env, "name", type(env).__name__)
-    params = {key: digest({"value": array})[:16] for key, array in to_arrays(env_params).items()}
     return {
         "config": config.to_dict(),
         "hyperparameters": {name: float(value) for name, value in vars(hyper).items()},
         "env": str(name),
-        "env_params": params,
+        "env_params": _changed(None, env_params),
+        "eval_params": {} if eval_params is None else _changed(env_params, eval_params),
+        "params_schedule": {} if params_schedule is None else _schedule_digests(params_schedule, env_params),
+        "warm_start": None if warm_start is None else _short((warm_start.params, warm_start.moments)),
         "spec": spec_to_json(spec),
         "source": source,
     }
 
 
+def _short(tree: Any) -> str:
+    return digest(to_arrays(tree))[:16]
+
+
+def _changed(before: Any, after: Any) -> dict[str, str]:
+    """Digests of the leaves of `after` that are not those of `before`, by path."""
+    old = {} if before is None else dict(jax.tree_util.tree_flatten_with_path(before)[0])
+    new = jax.tree_util.tree_flatten_with_path(after)[0]
+    # one object is one array: the market's arrays need not be read again
+    leaves = {path: leaf for path, leaf in new if old.get(path) is not leaf}
+    digests = {path: _short(leaf) for path, leaf in leaves.items()}
+    return {
+        jax.tree_util.keystr(path, simple=True, separator=".") or "value": digests[path]
+        for path in leaves
+        if path not in old or _short(old[path]) != digests[path]
+    }
+
+
+def _schedule_digests(schedule: ParamsSchedule, env_params: Any) -> dict[str, str]:
+    """Digests of the parameters that the schedule changes, by path and progress."""
+    points = (0.0, 0.25, 0.5, 0.75, 1.0)
+    changed = {at: _changed(env_params, schedule(jnp.float32(at), env_params)) for at in points}
+    return {"given": "True"} | {f"{name} at {at:g}": x for at in points for name, x in changed[at].items()}
+
+
 def refuse_other_run(folder: pathlib.Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     """Compare a run's description with what is asked for.
 
+    The policy of a warm start is compared only where one is given: going on with a run does not need it again.
+
     Raises:
-        ValueError: listing the settings that differ.
+        ValueError: listing what differs; also for a description that does not record all of it.
     """
-    found = [f"{k}: {old[k]!r} there, {new[k]!r} asked for" for k in ("env",) if old[k] != new[k]]
-    for group in ("config", "hyperparameters", "spec", "env_params"):
+    missing = [key for key in new if key not in old]
+    if missing:
+        raise ValueError(
+            f"{folder / RUN_FILE} does not record {', '.join(missing)}, as the version that wrote it did not: whether "
+            "the run is the same cannot be told, so use another run_dir"
+        )
+    found = _difference("env", old["env"], new["env"])
+    if new["warm_start"] is not None:
+        found += _difference("warm_start", old["warm_start"], new["warm_start"])
+    for group in ("config", "hyperparameters", "spec", "env_params", "eval_params", "params_schedule"):
         there, asked = old[group], new[group]
         for key in sorted({*there, *asked}):
-            repeated = group == "hyperparameters" and old["config"][key] != new["config"][key]
-            if there.get(key) != asked.get(key) and not repeated:
-                found.append(f"{group}.{key}: {there.get(key)!r} there, {asked.get(key)!r} asked for")
+            repeated = group == "hyperparameters" and old["config"].get(key) != new["config"].get(key)
+            if not repeated:
+                found += _difference(f"{group}.{key}", there.get(key), asked.get(key))
     if found:
         raise ValueError(
             f"{folder} holds a run of another configuration; use another run_dir, or the same settings. "
             + "Differences: "
             + "; ".join(found)
         )
+
+
+def _difference(name: str, there: Any, asked: Any) -> list[str]:
+    return [] if there == asked else [f"{name}: {there!r} there, {asked!r} asked for"]

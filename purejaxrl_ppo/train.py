@@ -108,7 +108,7 @@ def _init(
     key: jax.Array,
     env_params: Any,
 ) -> TrainState:
-    env_params = _scheduled_params(config, params_schedule, jnp.int32(0), env_params)
+    env_params = scheduled_params(config, params_schedule, jnp.int32(0), env_params)
     env, spec = prepare(env, env_params)
     network = make_network(config, spec.action)
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
@@ -141,7 +141,7 @@ def _update(
     hyper: Hyperparameters,
 ) -> tuple[TrainState, Metrics]:
     """One iteration: a rollout, and the updates made from it."""
-    env_params = _scheduled_params(config, params_schedule, state.iteration, env_params)
+    env_params = scheduled_params(config, params_schedule, state.iteration, env_params)
     env, spec = prepare(env, env_params)
     network = make_network(config, spec.action)
     rates = _rates(config, hyper, state.iteration)
@@ -241,7 +241,8 @@ def _rates(config: PPOConfig, hyper: Hyperparameters, iteration: jax.Array) -> R
     )
 
 
-def _scheduled_params(config: PPOConfig, schedule: ParamsSchedule | None, iteration: jax.Array, env_params: Any) -> Any:
+def scheduled_params(config: PPOConfig, schedule: ParamsSchedule | None, iteration: jax.Array, env_params: Any) -> Any:
+    """Environment parameters of an iteration: what the schedule makes of `env_params`."""
     if schedule is None:
         return env_params
     return schedule(iteration.astype(jnp.float32) / config.num_iterations, env_params)

@@ -1,5 +1,6 @@
 """Warm start: carrying what was learned into a network of another shape."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -7,9 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_ppo.checkpoint import Arrays, from_arrays, to_arrays
+from purejaxrl_ppo.config import PPOConfig
+from purejaxrl_ppo.networks import ILLEGAL_LOGIT, make_network
 from purejaxrl_ppo.normalise import RunningMoments
 from purejaxrl_ppo.policy import Policy
+from purejaxrl_ppo.rollout import collect
 from purejaxrl_ppo.train import TrainState
+from purejaxrl_ppo.wrappers import hashable, prepare
 
 _FIRST_LAYERS = ("actor_critic_0.kernel", "shared_0.kernel", "encoder.kernel")
 _COUNT_AFTER_WIDENING = 1 << 17
@@ -19,26 +24,40 @@ class _Choice(NamedTuple):
     """What a head with more choices needs to know."""
 
     probability: float  # of each new action
+    like: int | None  # old action that the new ones resemble
     old_logits: np.ndarray | None  # float64 [N, old actions]
 
 
 def transfer_parameters(
-    source: Any, target: Any, *, new_action_probability: float = 0.05, old_logits: Any = None
+    source: Any,
+    target: Any,
+    *,
+    new_action_probability: float = 0.05,
+    like: int | None = None,
+    old_logits: Any = None,
 ) -> tuple[Any, list[str]]:
     """Copy network parameters into those of a network with more inputs, more actions, or other layers.
 
     Arrays of one name and shape are copied. A first layer with more inputs gets zero weights for the new
-    ones, which must follow the old ones: policy and value are unchanged at first. A policy head with more
-    choices keeps the proportions between the old ones; every new one gets zero weights and a bias that makes
-    it `new_action_probability` likely: on average over `old_logits`, or without them where the head sees
-    zeros. A Gaussian head's new sides start at mean 0.
-    Everything else stays as it is in `target`.
+    ones, which must follow the old ones: policy and value are unchanged at first. A Gaussian head's new sides
+    start at mean 0. Everything else stays as it is in `target`.
+
+    A policy head with k more choices, which must follow the old ones too, leaves the old logits as they are, so
+    that the proportions between old actions are unchanged in every observation and under every mask. New
+    actions start at p = `new_action_probability` each, in one of three senses:
+
+    - With `like`, exactly: a new action is p / (1 - k p) times as likely as that old one in every observation,
+      which is p wherever `like` is the only legal old action and all new ones are legal. Where more old
+      actions are legal it is less than p.
+    - With `old_logits`, on average over their rows. The logit is one number for all observations: above p
+      where the policy's old logits are low, below p where they are high.
+    - With neither, where the head sees zeros.
 
     Args:
         source: parameters of the trained network (`policy.params`, `state.params`).
         target: parameters of the new network, freshly initialised.
         new_action_probability: of each new action, in (0, 1); all of them together must stay below 1.
-
+        like: index of an old action, the one that does nothing say.
         old_logits: float [N, old actions], what the source gives for typical observations; -inf or the
             smallest float32 where an action is illegal.
 
@@ -46,11 +65,13 @@ def transfer_parameters(
         Parameters shaped as `target`, and one line per array that says what was done with it.
 
     Raises:
-        ValueError: for a probability that leaves nothing to the old actions, and for `old_logits` of others.
+        ValueError: for a probability that leaves nothing to the old actions, for a `like` that is no old
+            action, and for `old_logits` of other actions.
     """
     old, new = to_arrays(source), to_arrays(target)
     report: list[str] = []
-    choice = _Choice(new_action_probability, None if old_logits is None else np.asarray(old_logits, np.float64))
+    logits = None if old_logits is None else np.asarray(old_logits, np.float64)
+    choice = _Choice(new_action_probability, like, logits)
     merged = {name: _merge(name, old, new, choice, report) for name in new}
     report += [f"{name}: has no place in the new network" for name in old if name not in new]
     return from_arrays(target, merged), report
@@ -76,27 +97,61 @@ def transfer_moments(source: RunningMoments, target: RunningMoments) -> RunningM
     )
 
 
-def warm_started(state: TrainState, policy: Policy | None) -> tuple[TrainState, list[str]]:
+def warm_started(
+    state: TrainState, policy: Policy | None, env: Any, env_params: Any, config: PPOConfig
+) -> tuple[TrainState, list[str]]:
     """The first state of a run with what fits of a policy, and what was done.
 
-    New actions start at their stated probability on average over the observations of the state.
+    Where actions are new, the old policy first plays one rollout from `state`, which shows where they are
+    legal. If one and the same old action is the only other choice in all those places, new actions start at
+    their probability exactly there (`like`), otherwise on average over them (`old_logits`).
+
+    Raises:
+        ValueError: for a policy that sees observations otherwise than `config` says, and would act otherwise.
     """
     if policy is None:
         return state, []
-    params, report = transfer_parameters(policy.params, state.params, old_logits=_first_logits(state, policy))
-    moments = transfer_moments(policy.moments, state.obs_moments)
+    for name in ("normalise_observations", "observation_clip", "activation", "layer_norm"):
+        there, here = getattr(policy.config, name), getattr(config, name)
+        if there != here:
+            raise ValueError(f"the policy to start from was trained with {name}={there}: use it here, too, not {here}")
     # copied: the host loop donates the state, and the policy must outlive it
-    return state.replace(params=params, obs_moments=jax.tree.map(jnp.copy, moments)), report
+    moments = jax.tree.map(jnp.copy, transfer_moments(policy.moments, state.obs_moments))
+    known = policy.spec.action.num_actions
+    more = prepare(env, env_params)[1].action.num_actions - known
+    where: dict[str, Any] = {}
+    if known and more > 0:
+        timid = transfer_parameters(policy.params, state.params, new_action_probability=1e-9)[0]
+        where = _where_actions_are_new(state.replace(params=timid, obs_moments=moments), env, env_params, config, known)
+    params, report = transfer_parameters(policy.params, state.params, **where)
+    return state.replace(params=params, obs_moments=moments), report
 
 
-def _first_logits(state: TrainState, policy: Policy) -> Any:
-    """The policy's logits for the observations of a state; None for a box, or where inputs are missing."""
-    size = policy.spec.obs_size
-    obs = state.players.obs
-    if not policy.spec.action.num_actions or obs.shape[1] < size:
-        return None
-    flat = policy.replace(spec=policy.spec.replace(obs_shapes=((size,),)))
-    return flat.head(obs[:, :size], policy.initial_carry(len(obs)), jnp.ones(len(obs), bool))[1]
+def _where_actions_are_new(
+    state: TrainState, env: Any, env_params: Any, config: PPOConfig, known: int
+) -> dict[str, Any]:
+    """`like` or `old_logits` for `transfer_parameters`, from one rollout with `state`'s policy."""
+    logits, mask = _play(hashable(env), config, state, env_params)
+    old = np.asarray(logits).reshape(-1, logits.shape[-1])[:, :known]
+    legal = np.ones((len(old), logits.shape[-1]), bool) if mask is None else np.asarray(mask).reshape(len(old), -1)
+    rows = legal[:, known:].any(axis=1) & legal[:, :known].any(axis=1)
+    rows = rows if rows.any() else legal[:, :known].any(axis=1)  # legal nowhere yet: over all observations
+    legal = legal[rows, :known]
+    if not rows.any():
+        return {}
+    if (legal == legal[0]).all() and legal[0].sum() == 1:
+        return {"like": int(legal[0].argmax())}
+    return {"old_logits": np.where(legal, old[rows], ILLEGAL_LOGIT)}
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _play(env: Any, config: PPOConfig, state: TrainState, env_params: Any) -> tuple[jax.Array, jax.Array | None]:
+    """Logits [T, B, K] and masks of one rollout."""
+    env, spec = prepare(env, env_params)
+    network = make_network(config, spec.action)
+    players, params = state.players, state.params
+    rollout = collect(env, spec, config, network, params, state.obs_moments, players, env_params)[1]
+    return network.apply(params, players.memory, rollout.obs, rollout.reset)[1], rollout.mask
 
 
 def _merge(name: str, old: Arrays, new: Arrays, choice: _Choice, report: list[str]) -> np.ndarray:
@@ -125,20 +180,29 @@ def _merge(name: str, old: Arrays, new: Arrays, choice: _Choice, report: list[st
 
 
 def _widen_head(name: str, known: np.ndarray, more: int, choice: _Choice, report: list[str]) -> np.ndarray:
-    probability, logits = choice
+    probability, like, logits = choice
     if not 0 < probability * more < 1:
         raise ValueError(
             f"new_action_probability={probability} for {more} new actions: their sum must lie between 0 and 1"
         )
+    if like is not None and not 0 <= like < known.shape[-1]:
+        raise ValueError(f"like={like} is none of the {known.shape[-1]} old actions, which count from 0")
     if known.ndim == 2:
-        report.append(f"{name}: {more} new actions at zero weight")
-        return np.concatenate([known, np.zeros((known.shape[0], more), known.dtype)], axis=1)
-    where = "where the head sees zeros" if logits is None else f"on average over {len(logits)} observations"
-    logits = known.astype(np.float64)[None] if logits is None else logits
-    if logits.ndim != 2 or logits.shape[1] != known.shape[0]:
-        raise ValueError(f"old_logits of shape {logits.shape}: [N, {known.shape[0]}] is expected, one an old action")
+        weights = np.zeros_like(known[:, :1]) if like is None else known[:, like : like + 1]
+        report.append(f"{name}: {more} new actions {'at zero weight' if like is None else f'like action {like}'}")
+        return np.concatenate([known, np.repeat(weights, more, axis=1)], axis=1)
+    if like is not None:
+        where = f"exactly where action {like} is the only other one"
+        bias = float(known[like]) + float(np.log(probability / (1.0 - more * probability)))
+    else:
+        where = "where the head sees zeros" if logits is None else f"on average over {len(logits)} observations"
+        logits = known.astype(np.float64)[None] if logits is None else logits
+        if logits.ndim != 2 or logits.shape[1] != known.shape[0]:
+            raise ValueError(
+                f"old_logits of shape {logits.shape}: [N, {known.shape[0]}] is expected, one an old action"
+            )
+        bias = _bias_of_new_actions(logits, more, probability)
     report.append(f"{name}: {more} new actions at probability {probability:g} each {where}")
-    bias = _bias_of_new_actions(logits, more, probability)
     return np.concatenate([known, np.full(more, bias, known.dtype)])
 
 

@@ -200,6 +200,64 @@ def test_another_configuration_is_refused_with_the_differences(folder):
         fit(ENV, PARAMS.replace(reward=PARAMS.reward + 1), CONFIG, run_dir=folder, options=OPTIONS)
 
 
+def doubled(progress: jax.Array, params: Any) -> Any:
+    return params.replace(reward=params.reward * jnp.where(progress > 0.6, 2.0, 1.0))
+
+
+def test_another_schedule_evaluation_or_warm_start_is_refused(folder, finished):
+    def again(**changes: Any) -> None:
+        fit(ENV, PARAMS, CONFIG, run_dir=folder, options=OPTIONS, **changes)
+
+    with pytest.raises(ValueError, match=r"Differences: eval_params.reward: None there, '[0-9a-f]{16}' asked for$"):
+        again(eval_params=PARAMS.replace(reward=PARAMS.reward + 1))
+    with pytest.raises(ValueError, match=r"params_schedule.reward at 0.75: None there, .*reward at 1: None there"):
+        again(params_schedule=doubled)
+    with pytest.raises(ValueError, match=r"Differences: warm_start: None there, '[0-9a-f]{16}' asked for$"):
+        again(warm_start=finished.policy)
+    again(eval_params=jax.tree.map(jnp.copy, PARAMS))  # the same numbers are no difference
+
+
+def test_a_run_with_schedule_evaluation_and_warm_start_goes_on_with_the_same(tmp_path, finished):
+    config = dataclasses.replace(CONFIG, total_timesteps=CONFIG.batch_size)
+    given = {"eval_params": PARAMS.replace(reward=PARAMS.reward + 1), "params_schedule": doubled}
+    for warm_start in (finished.policy, finished.policy, None):  # going on needs no policy
+        fit(ENV, PARAMS, config, run_dir=tmp_path, options=NO_EVALUATION, warm_start=warm_start, **given)
+    other = finished.policy.replace(params=jax.tree.map(lambda x: x + 1, finished.policy.params))
+    with pytest.raises(ValueError, match=r"Differences: warm_start: '[0-9a-f]{16}' there"):
+        fit(ENV, PARAMS, config, run_dir=tmp_path, options=NO_EVALUATION, warm_start=other, **given)
+    without = {"eval_params": given["eval_params"]}
+    with pytest.raises(ValueError, match=r"params_schedule.given: 'True' there, None asked for"):
+        fit(ENV, PARAMS, config, run_dir=tmp_path, options=NO_EVALUATION, **without)
+
+
+def test_a_description_of_an_older_version_is_refused_in_a_sentence(folder):
+    run = json.loads((folder / "run.json").read_text())
+    del run["params_schedule"]
+    (folder / "run.json").write_text(json.dumps(run))
+    with pytest.raises(ValueError, match=r"run.json does not record params_schedule, as the version that wrote it"):
+        fit(ENV, PARAMS, CONFIG, run_dir=folder, options=OPTIONS)
+    assert load_policy(folder).sampled  # a policy needs less
+    del run["spec"]
+    (folder / "run.json").write_text(json.dumps(run))
+    with pytest.raises(ValueError, match=r"run.json does not record spec: it does not describe a run of this trainer"):
+        load_policy(folder)
+
+
+def test_fit_trains_once(tmp_path):
+    hyper = CONFIG.hyperparameters.replace(gamma=jnp.array([0.9, 0.99]))
+    with pytest.raises(ValueError, match=r"hyperparameters.gamma has the shape \(2,\): fit trains once, with scalars"):
+        fit(ENV, PARAMS, CONFIG, run_dir=tmp_path / "run", options=OPTIONS, hyperparameters=hyper)
+    with pytest.raises(ValueError, match="cannot run inside jit, vmap or grad: use make_train"):
+        jax.vmap(lambda p: fit(ENV, p, CONFIG, run_dir=tmp_path / "run"))(jax.tree.map(lambda x: x[None], PARAMS))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["eval_episodes", "eval_max_steps", "keep_checkpoints", "chunk_iterations"])
+def test_options_below_their_least_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name}=0 must be at least 1"):
+        FitOptions(**{name: 0})
+
+
 def test_numbers_that_are_none_stop_the_run(tmp_path):
     def poison(progress, params):  # rewards become infinite after half the run
         return params.replace(reward=jnp.where(progress > 0.45, jnp.inf, params.reward))

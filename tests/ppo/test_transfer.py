@@ -1,14 +1,19 @@
 """Transfer between networks of different shapes."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gymnax.environments import spaces
 
-from purejaxrl_ppo import PPOConfig, transfer_parameters
-from purejaxrl_ppo.networks import ActionSpec, make_network
+from purejaxrl_ppo import Policy, PPOConfig, make_trainer, transfer_parameters
+from purejaxrl_ppo.networks import ActionSpec, distribution, make_network
 from purejaxrl_ppo.normalise import RunningMoments, init_moments
-from purejaxrl_ppo.transfer import transfer_moments
+from purejaxrl_ppo.transfer import transfer_moments, warm_started
+from purejaxrl_ppo.wrappers import prepare
+from tests.ppo.probes import Table, table
 
 
 def build(inputs, spec, seed=0, **settings):
@@ -60,6 +65,91 @@ def test_new_actions_have_their_probability_on_average_over_given_logits():
     assert any("2 new actions at probability 0.1 each on average over 64 observations" in line for line in report)
     with pytest.raises(ValueError, match=r"\[N, 3\] is expected"):
         transfer_parameters(old, new, old_logits=logits[:, :2])
+
+
+def test_new_actions_like_an_old_one_have_their_probability_exactly():
+    old, apply_old = build(5, ActionSpec(3), 1)
+    new, apply_new = build(5, ActionSpec(5), 2)
+    old = jax.tree_util.tree_map_with_path(lambda path, x: x * (500.0 if "actor_head" in str(path) else 1.0), old)
+    x = jax.random.normal(jax.random.key(3), (64, 5))
+    before = apply_old(old, x)[0]
+    moved, report = transfer_parameters(old, new, new_action_probability=0.1, like=1)
+    after = apply_new(moved, x)[0]
+    np.testing.assert_allclose(after[:, :3], before, atol=1e-5)
+    # action 1 the only old one: 0.8 of it and 0.1 of each new one, in every observation
+    legal = jnp.broadcast_to(jnp.array([False, True, False, True, True]), after.shape)
+    alone = distribution(ActionSpec(5), after, legal).probs
+    np.testing.assert_allclose(alone, np.tile([0, 0.8, 0, 0.1, 0.1], (64, 1)), atol=1e-5)
+    # elsewhere 0.1 / 0.8 of action 1's probability, and old ones in proportion
+    probs = np.asarray(jax.nn.softmax(after))
+    np.testing.assert_allclose(probs[:, 3:], 0.125 * probs[:, [1, 1]], rtol=1e-4)
+    np.testing.assert_allclose(probs[:, :3] / probs[:, :3].sum(1, keepdims=True), jax.nn.softmax(before), atol=1e-5)
+    assert any("2 new actions at probability 0.1 each exactly where action 1 is the only other" in x for x in report)
+    with pytest.raises(ValueError, match="like=3 is none of the 3 old actions"):
+        transfer_parameters(old, new, like=3)
+
+
+class TwoActions(Table):
+    """The table without its last action."""
+
+    def action_mask(self, state, params):
+        return params.legal[state.place][:2]
+
+    def action_space(self, params=None):
+        return spaces.Discrete(2)
+
+
+SMALL = PPOConfig(num_envs=16, num_steps=8, total_timesteps=128, hidden_sizes=(8,))
+
+
+def started(legal, **settings):
+    """Old and new action probabilities at every place, under the masks `legal`, and the report."""
+    config = dataclasses.replace(SMALL, **settings)
+    params = table(reward=1.0, start=(1, 1, 1, 1), following=[1, 2, 3, 0], terminal=False, legal=legal)
+    source = make_trainer(TwoActions(), config).init(jax.random.key(1), params).params
+    source = jax.tree_util.tree_map_with_path(lambda path, x: x * (99.0 if "actor_head" in str(path) else 1.0), source)
+    moments = RunningMoments(jnp.full(4, 0.3), jnp.full(4, 0.2), jnp.array([0, 99], jnp.uint32))
+    policy = Policy(source, moments, prepare(TwoActions(), params)[1], config)
+    fresh = make_trainer(Table(), config).init(jax.random.key(2), params)
+    state, report = warm_started(fresh, policy, Table(), params, config)
+    new = Policy(state.params, state.obs_moments, prepare(Table(), params)[1], config)
+
+    def probs(policy, mask):
+        reset = jnp.ones(4, bool)
+        head = policy.head(jnp.eye(4), policy.initial_carry(4), reset)[1]
+        return np.asarray(distribution(policy.spec.action, head, mask).probs)
+
+    return probs(policy, params.legal[:, :2]), probs(new, params.legal), report
+
+
+@pytest.mark.parametrize("settings", [{}, {"recurrent": True, "gru_size": 6}])
+def test_a_warm_start_is_exact_where_new_actions_join_a_single_old_one(settings):
+    # as where a position is held: the old policy could only wait (action 0), the new one may do more (action 2)
+    before, after, report = started(
+        [[True, True, False], [True, False, True], [True, True, False], [True, False, True]], **settings
+    )
+    np.testing.assert_allclose(after[[1, 3]], [[0.95, 0, 0.05]] * 2, atol=1e-5)
+    np.testing.assert_allclose(after[[0, 2], :2], before[[0, 2]], atol=1e-5)
+    assert not np.allclose(before[[0, 2]], 0.5, atol=0.01)  # a policy with preferences
+    assert any("1 new actions at probability 0.05 each exactly where action 0 is the only" in line for line in report)
+
+
+def test_a_warm_start_is_exact_on_average_elsewhere():
+    before, after, report = started([[True, True, False], [True, True, True], [True, True, False], [True, False, True]])
+    np.testing.assert_allclose(after[[0, 2], :2], before[[0, 2]], atol=1e-5)
+    # places come in turn, so that half of the rows with a choice are in place 1, half in place 3
+    assert after[[1, 3], 2].mean() == pytest.approx(0.05, abs=5e-3)
+    np.testing.assert_allclose(after[1, :2] / after[1, :2].sum(), before[1], atol=1e-5)
+    assert any("0.05 each on average over 6" in line for line in report)  # about 64 of 128 rows
+
+
+def test_a_warm_start_into_other_eyes_is_refused():
+    params = table(reward=1.0)
+    state = make_trainer(Table(), SMALL).init(jax.random.key(0), params)
+    other = dataclasses.replace(SMALL, normalise_observations=False)
+    policy = Policy(state.params, state.obs_moments, prepare(Table(), params)[1], other)
+    with pytest.raises(ValueError, match="was trained with normalise_observations=False: use it here, too, not True"):
+        warm_started(state, policy, Table(), params, SMALL)
 
 
 def test_a_wider_box_keeps_its_old_sides():
