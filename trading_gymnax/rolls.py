@@ -32,7 +32,7 @@ def front_sessions(tables: Sequence[Bars], roll: Any) -> list[tuple[int, int]]:
             raise ValueError(f"roll={roll!r} needs two or more contracts of a market; {tables[0].spec.symbol} has one")
         return [(0, len(tables[0].session_date))]
     days = [_volume_roll(*pair) for pair in itertools.pairwise(tables)] if _is_volume(roll) else _dates(tables, roll)
-    edges = [None, *days, None]
+    edges: list[Any] = [None, *days, None]
     spans = [_span(*row) for row in zip(tables, edges[:-1], edges[1:], strict=True)]
     for table, (first, end) in zip(tables, spans, strict=True):
         if first >= end:
@@ -56,7 +56,7 @@ def _is_volume(roll: Any) -> bool:
     return isinstance(roll, str) and roll.strip().lower() == "volume"
 
 
-def _dates(tables: Sequence[Bars], roll: Any) -> list[np.datetime64]:
+def _dates(tables: Sequence[Bars], roll: Any) -> list[Any]:
     changes = len(tables) - 1
     if roll is None:
         raise ValueError(
