@@ -141,6 +141,9 @@ def _tiles(judgement: Judgement) -> Html:
         ("largest drawdown", usd(row.max_drawdown_usd, sign=False), "of the chained equity", 0),
         ("Sharpe ratio", ratio(row.sharpe), f"annual; deflated: {chance(row.deflated_sharpe)}", 0),
     ]
+    if row.trades > 1:
+        smallest = usd(row.smallest_edge_usd, sign=False)
+        tiles.append(("smallest edge to show", smallest, f"a trade; the policy made {usd(row.expectancy_usd)}", 0))
     if len(judgement.luck_usd):
         coins = f"of {len(judgement.luck_usd)} that enter by a coin"
         tiles.append(("better than", percent(judgement.percentile, 0), coins, 0))

@@ -52,8 +52,8 @@ def _edge(judgement: Judgement) -> str:
 def baselines_section(material: Material) -> Section:
     """The policy beside those that learnt nothing."""
     judgement = material.held_out
-    head = ["", "trades", "win rate", "net per session", "95 % interval", "net", "Sharpe", "profit factor"]
-    head += ["largest drawdown", "exposure"]
+    names = ("trades", "win<br>rate", "net per<br>session", "95 % interval", "net", "Sharpe", "profit<br>factor")
+    head = ["", *map(Html, (*names, "largest<br>drawdown", "bars with<br>a position"))]
     rows = [
         [
             name,

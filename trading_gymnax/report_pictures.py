@@ -58,7 +58,7 @@ def equity_picture(paths: Sequence[tuple[str, EquityPath]]) -> Any:
             dollars(panel)
         marks = tick_sessions(len(path.dates), 4)
         low.set_xticks([m + 0.5 for m in marks], [path.dates[m] for m in marks])
-        top.legend(frameon=False, fontsize=9, loc="upper left")
+        _legend(top)
     return figure
 
 
