@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -13,35 +12,21 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from trading_gymnax import rules
 from trading_gymnax.baselines import RandomEntries
-from trading_gymnax.contracts import CONTRACTS, ContractSpec
 from trading_gymnax.curriculum import AccountPreset
 from trading_gymnax.market import MarketData
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.phase2 import TradingPhase2
+from trading_gymnax.survival_account import BREACHED, PASSED, RUNNING, AccountRules
+from trading_gymnax.survival_cases import all_cases, presets_of
 from trading_gymnax.survival_estimates import Attempts, Curve, Days, Estimate, curve, days_to_pass, mean
-from trading_gymnax.survival_paths import (
-    BREACHED,
-    PASSED,
-    RUNNING,
-    AccountRules,
-    Outcome,
-    bootstrap_orders,
-    consecutive_orders,
-    replay,
-)
-from trading_gymnax.survival_tape import Recording, Tape, record
+from trading_gymnax.survival_paths import Outcome, bootstrap_orders, consecutive_orders, replay
+from trading_gymnax.survival_tape import Recording, join_tapes, record
 
 MONTH = 21  # sessions that a monthly fee pays for
 SESSIONS, BLOCK, PATHS, COIN_SEEDS = 30, 5, 10_000, 8
-_SETS, _SET_PATHS = 200, 200  # resampled sets of sessions, and attempts in each
+_SETS, _SET_PATHS = 200, 100  # resampled sets of sessions, and attempts in each
 _PHASES = {1: TradingPhase1, 2: TradingPhase2}
-_ACCOUNT_FIELDS = ("initial_balance", "trailing_dd_limit", "floor_lock", "daily_loss_limit", "profit_target")
-_OTHER_FIELDS = (
-    *("high_water_mode", "daily_loss_fails", "max_contracts"),
-    *("terminate_at_session_end", "max_steps_in_episode"),  # an account goes on over night, for `sessions` sessions
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,7 +193,7 @@ def survival(
     """
     _check_numbers(sessions, block_sessions, paths, coin_seeds, pass_value_usd)
     env, params = _environment(env, params, phase, market)
-    plan = _cases(_presets(account), params, contracts, high_water_modes)
+    plan = all_cases(presets_of(account), params, contracts, high_water_modes)
     walking = params.replace(initial_balance=plan[0][3]["initial_balance"])
     most = max(fields["max_contracts"] for *_, fields in plan)
     keys = jax.random.split(key, 6)
@@ -222,9 +207,7 @@ def survival(
     coin = RandomEntries(jnp.float32(recorded.entry_rate))
     coins = [record(coin, env, walking, key=k, max_contracts=most) for k in jax.random.split(keys[1], coin_seeds)]
     asked = AccountRules(*(jnp.asarray([fields[name] for *_, fields in plan]) for name in AccountRules._fields))
-    orders, sets, alone = _orders(recorded.tape, keys[2:5], sessions, block_sessions, paths)
-    own = _attempts(recorded.tape, asked, orders, sets, alone)
-    tossed = _attempts(*_tossed(coins, asked, orders, sets, alone, keys[5]))
+    own, tossed = _play_all(recorded, coins, asked, keys[2:], (sessions, block_sessions, paths))
     cases = []
     for at, (preset, size, mode, fields) in enumerate(plan):
         value = fields["profit_target"] if pass_value_usd is None else pass_value_usd
@@ -260,94 +243,6 @@ def _environment(env: TradingPhase1 | None, params: Any, phase: int, market: Mar
     return env, params.replace(market=market)
 
 
-def _presets(account: AccountPreset | Sequence[AccountPreset]) -> list[AccountPreset]:
-    presets: list[Any] = list(account) if isinstance(account, Sequence) else [account]
-    for preset in presets:
-        if not isinstance(preset, AccountPreset):
-            raise ValueError(
-                f"account is an AccountPreset or several, for example evaluation_account(50_000); got {preset!r}"
-            )
-    if not presets:
-        raise ValueError("account is an empty list; give at least one AccountPreset")
-    return presets
-
-
-def _cases(
-    presets: list[AccountPreset], params: Any, contracts: int | Sequence[int] | None, modes: Sequence[str] | None
-) -> list[tuple[AccountPreset, int | None, str, dict[str, Any]]]:
-    """Preset, contracts, high-water mode and the fields of `AccountRules` of every combination."""
-    wanted = _mode_codes(modes)
-    made = []
-    for preset in presets:
-        fields = _fields(preset, params)
-        for mode, size in itertools.product(wanted or [fields["high_water_mode"]], _sizes(contracts, params)):
-            _check_size(preset, size, params)
-            # Refuses amounts that cannot be, and sizes whose money would not fit.
-            params.replace(**{**fields, "high_water_mode": mode}, **({} if size is None else {"position_size": size}))
-            of_case = {"contracts": size or 0, "high_water_mode": mode, "minimum_days": preset.minimum_days}
-            made.append((preset, size, rules.HIGH_WATER_MODES[mode], fields | of_case))
-    return made
-
-
-def _mode_codes(modes: Sequence[str] | None) -> list[int]:
-    names = [modes] if isinstance(modes, str) else list(modes or ())
-    for name in names:
-        if name not in rules.HIGH_WATER_MODES:
-            raise ValueError(f"high_water_modes are of {', '.join(rules.HIGH_WATER_MODES)}; got {name!r}")
-    return [rules.HIGH_WATER_MODES.index(name) for name in names]
-
-
-def _fields(preset: AccountPreset, params: Any) -> dict[str, Any]:
-    """The account's own rules, and the parameters' where it says nothing."""
-    given = preset.params()
-    strange = sorted(set(given) - {*_ACCOUNT_FIELDS, *_OTHER_FIELDS})
-    if strange:
-        raise ValueError(
-            f"account {preset.name!r} also changes {', '.join(strange)}, which are rules of the market and not of an "
-            "account; put them into params="
-        )
-    fields: dict[str, Any] = {name: float(given.get(name, getattr(params, name))) for name in _ACCOUNT_FIELDS}
-    for name, kind in (("high_water_mode", int), ("daily_loss_fails", bool), ("max_contracts", int)):
-        fields[name] = kind(given.get(name, getattr(params, name)))
-    if not 0 < fields["profit_target"] < math.inf:
-        raise ValueError(
-            f"account {preset.name!r} has no profit target that could be reached; set profit_target, in dollars above 0"
-        )
-    return fields
-
-
-def _sizes(contracts: int | Sequence[int] | None, params: Any) -> list[int | None]:
-    by_risk = float(params.risk_per_trade) > 0
-    if contracts is None:
-        return [None if by_risk else int(params.position_size)]
-    if by_risk:
-        raise ValueError("the parameters size entries by risk_per_trade; leave out contracts=, or set it to 0")
-    sizes: list[Any] = list(contracts) if isinstance(contracts, Sequence) else [contracts]
-    if not sizes:
-        raise ValueError("contracts is an empty list; give at least one number of contracts")
-    return sizes
-
-
-def _check_size(preset: AccountPreset, size: int | None, params: Any) -> None:
-    if size is None:
-        return
-    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
-        raise ValueError(f"contracts are whole numbers from 1 on; got {size!r}")
-    if preset.contract_limit is None:
-        return
-    for spec in params.market.specs:
-        most = preset.contract_limit * (10 if _is_micro(spec) else 1)
-        if size > most:
-            raise ValueError(
-                f"{size} contracts of {spec.symbol} are more than the {most} that account {preset.name!r} allows"
-            )
-
-
-def _is_micro(spec: ContractSpec) -> bool:
-    """Ten of them count as one in a contract limit; the table's micros are those whose symbol starts with M."""
-    return spec.symbol in CONTRACTS and spec.symbol.startswith("M")
-
-
 # -- attempts --
 
 
@@ -361,46 +256,37 @@ class _Found:
 
 
 def _orders(
-    tape: Tape, keys: jax.Array, sessions: int, block: float, paths: int
+    follows: jax.Array, keys: jax.Array, sessions: int, block: float, paths: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Bootstrapped orders [P, D], those from resampled sets of sessions [B * Q, D], and the consecutive ones [N, D]."""
-    size, mean_block = len(tape.follows), jnp.float32(block)
-    orders = bootstrap_orders(keys[0], tape.follows, mean_block, paths=paths, horizon=sessions)
-    drawn = bootstrap_orders(keys[1], tape.follows, mean_block, paths=_SETS, horizon=size)
+    size, mean_block = len(follows), jnp.float32(block)
+    orders = bootstrap_orders(keys[0], follows, mean_block, paths=paths, horizon=sessions)
+    drawn = bootstrap_orders(keys[1], follows, mean_block, paths=_SETS, horizon=size)
     ring = jnp.where(jnp.arange(size) + 1 < size, jnp.arange(size) + 1, -1)
     places = bootstrap_orders(keys[2], ring, mean_block, paths=_SETS * _SET_PATHS, horizon=sessions)
     of_set = jnp.repeat(jnp.arange(_SETS), _SET_PATHS)[:, None]
-    return orders, drawn[of_set, places], consecutive_orders(tape, sessions)
+    return orders, drawn[of_set, places], consecutive_orders(follows, sessions)
 
 
-def _attempts(tape: Tape, asked: AccountRules, orders: jax.Array, sets: jax.Array, alone: jax.Array) -> _Found:
-    """All orders on all accounts, on the host."""
-    found = jax.device_get(replay(tape, asked, jnp.concatenate([orders, sets])))
-    cut = len(orders)
-    in_sets = (x[:, cut:].reshape(len(x), _SETS, _SET_PATHS) for x in found)
-    return _Found(
-        orders=Outcome(*(x[:, :cut] for x in found)),
-        sets=Outcome(*in_sets),
-        alone=jax.device_get(replay(tape, asked, alone, keep_open=True)),
+def _play_all(
+    recorded: Recording, coins: list[Recording], asked: AccountRules, keys: jax.Array, asked_for: tuple[int, float, int]
+) -> tuple[_Found, _Found]:
+    """What became of the policy's attempts, and of the coin's: in each session the coin takes one of its walks."""
+    tape, count, seeds = join_tapes([x.tape for x in (recorded, *coins)]), len(recorded.date), len(coins)
+    orders, sets, alone = _orders(recorded.tape.follows, keys[:3], *asked_for)
+    drawn = jnp.concatenate([orders, sets])
+    walk = 1 + jax.random.randint(keys[3], drawn.shape, 0, seeds, jnp.int32)
+    of_coins = [jnp.where(alone >= 0, alone + count * seed, -1) for seed in range(1, seeds + 1)]
+    parts = [drawn, alone, drawn + count * walk, *of_coins]
+    ends = np.cumsum([len(orders), len(sets), count, len(orders), len(sets)])
+    in_turn = jnp.concatenate([jnp.full(len(part), at not in (0, 2)) for at, part in enumerate(parts)])
+    found = jax.device_get(replay(tape, asked, jnp.concatenate(parts), in_turn))
+    pieces = list(zip(*(np.split(x, ends, axis=1) for x in found), strict=True))
+    own, tossed = (
+        _Found(Outcome(*first), Outcome(*(x.reshape(len(x), _SETS, _SET_PATHS) for x in second)), Outcome(*third))
+        for first, second, third in (pieces[:3], pieces[3:])
     )
-
-
-def _tossed(
-    coins: list[Recording], asked: AccountRules, orders: jax.Array, sets: jax.Array, alone: jax.Array, key: jax.Array
-) -> tuple[Tape, AccountRules, jax.Array, jax.Array, jax.Array]:
-    """The coin's walks as one tape, and the same orders with one of the walks drawn for each session."""
-    longest, count = max(c.tape.bars.shape[1] for c in coins), len(coins[0].date)
-    bars = [jnp.pad(c.tape.bars, ((0, 0), (0, longest - c.tape.bars.shape[1]), (0, 0))) for c in coins]
-    of_sessions = ("num_bars", "tick_cents", "commission")
-    joined = {name: jnp.concatenate([getattr(c.tape, name) for c in coins]) for name in of_sessions}
-    tape = coins[0].tape._replace(bars=jnp.concatenate(bars), **joined)
-    keys = jax.random.split(key)
-    drawn = [
-        order + count * jax.random.randint(k, order.shape, 0, len(coins), jnp.int32)
-        for order, k in zip((orders, sets), keys, strict=True)
-    ]
-    every = jnp.concatenate([jnp.where(alone >= 0, alone + count * seed, -1) for seed in range(len(coins))])
-    return tape, asked, drawn[0], drawn[1], every
+    return own, tossed
 
 
 def _odds(found: _Found, at: int, horizon: int, value: float, fee: float, count: int) -> Odds:

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from trading_gymnax.survival_paths import BREACHED, PASSED
+from trading_gymnax.survival_account import BREACHED, PASSED
 
 CONFIDENCE = 0.95
 _TAILS = (50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE))  # percentiles

@@ -8,6 +8,7 @@ without limits holds, in proportion to its contracts, and the sessions can be pl
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +24,7 @@ from trading_gymnax.rules import DoneReason, ExitReason
 from trading_gymnax.walk import Step, walk
 
 FAR = 2**29  # ticks; a stop or target that the bar did not reach
+_BARS = 64  # tapes are padded to a multiple of it, so that few programs are compiled
 _NO_LIMIT = 2**30  # steps; longer than any session
 
 # Columns of `Tape.bars`. Prices are ticks from the fill, positive in the position's favour.
@@ -120,6 +122,17 @@ def _tape(steps: Step, session: np.ndarray, params: Any, market_id: np.ndarray) 
         stop_first=jnp.asarray(params.stop_first),
         target_through_ticks=jnp.asarray(params.target_through_ticks),
     )
+
+
+def join_tapes(walks: Sequence[Tape]) -> Tape:
+    """Several walks of the same sessions one after another: session s of walk w is session w * S + s."""
+    bars_padded = -(-max(tape.bars.shape[1] for tape in walks) // _BARS) * _BARS
+    bars = [jnp.pad(tape.bars, ((0, 0), (0, bars_padded - tape.bars.shape[1]), (0, 0))) for tape in walks]
+    of_sessions = ("num_bars", "tick_cents", "commission")
+    joined = {name: jnp.concatenate([getattr(tape, name) for tape in walks]) for name in of_sessions}
+    size = len(walks[0].follows)
+    follows = [jnp.where(tape.follows >= 0, tape.follows + size * at, -1) for at, tape in enumerate(walks)]
+    return walks[0]._replace(bars=jnp.concatenate(bars), follows=jnp.concatenate(follows), **joined)
 
 
 class _Atr(NamedTuple):
