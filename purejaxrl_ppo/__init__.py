@@ -9,12 +9,14 @@ from purejaxrl_ppo.policy import Policy
 from purejaxrl_ppo.rundir import load_policy
 from purejaxrl_ppo.train import TrainResult, TrainState, make_train, make_trainer
 from purejaxrl_ppo.transfer import transfer_parameters
+from purejaxrl_ppo.wrappers import FiveValueAdapter
 
 __all__ = [
     "CheckpointError",
     "Episodes",
     "FitOptions",
     "FitResult",
+    "FiveValueAdapter",
     "Hyperparameters",
     "PPOConfig",
     "Policy",

@@ -64,7 +64,10 @@ def make_train(
 ) -> Callable[..., TrainResult]:
     """Build `train(key, env_params, hyperparameters=None) -> TrainResult`, a pure function.
 
-    It can be jitted, and vmapped over keys, over `Hyperparameters`, and over environment parameters.
+    It can be jitted, and vmapped over keys, over `Hyperparameters`, and over environment parameters. Runs side
+    by side equal single ones but for rounding: the compiler orders sums differently, which moves parameters by
+    about 3e-8 in the first iteration. Returns are equal to 1e-5 until that difference has grown enough for an
+    action to be drawn differently, which took from 18 to more than 80 iterations on CartPole-v1 (8 x 32).
 
     Args:
         env: gymnax >= 1.0 environment (or one of the five-value interface).

@@ -58,7 +58,20 @@ class FiveValueAdapter(Wrapper):
 
     `done` is read as termination, unless `info["truncated"]` says that the time limit ended the episode. The
     older interface hides the observation before the auto-reset; without `info["final_observation"]` a
-    truncated episode is therefore refused when the first step is traced.
+    truncated episode is therefore refused when the first step is traced. The environment must reset itself.
+
+    The trainer puts it around an environment of five values. What was tried:
+
+    - craftax 1.6.1: the environments that reset themselves train as they are; their time limit counts as a
+      failure. Those without auto-reset need Craftax_Baselines' AutoResetEnvWrapper.
+    - Craftax_Baselines' LogWrapper and AutoResetEnvWrapper declare `params` static, so they train with
+      `env_params=None`, which is their defaults. BatchEnvWrapper and OptimisticResetVecEnvWrapper run several
+      environments and are refused, for the trainer runs `num_envs` itself.
+    - navix 0.7.4: `ToGymnax.wrap(navix.make(...))` trains. It resets one step late, so that every episode but
+      the first begins with a step from the last observation of the one before, in which the action does
+      nothing and no reward is paid; its time limit counts as a failure. navix's own `reset` and `step`
+      speak another interface.
+    - gymnax's wrappers expect six values: put them around this adapter, not inside it.
     """
 
     def step(self, key: jax.Array, state: Any, action: Any, params: Any = None) -> tuple[Any, ...]:
@@ -206,11 +219,11 @@ def prepare(env: Any, env_params: Any) -> tuple[Any, EnvSpec]:
             another type or shape than the trainer can use, and for unsupported actions.
     """
     key = jax.eval_shape(lambda: jax.random.key(0))
-    obs, state = jax.eval_shape(env.reset, key, env_params)
+    obs, state = _trace(env, "reset", key, env_params)
     space = env.action_space(env_params)
     spec = action_spec(space)
     action = jax.ShapeDtypeStruct(spec.shape, jnp.int32 if spec.num_actions else jnp.float32)
-    values = jax.eval_shape(env.step, key, state, action, env_params)
+    values = _trace(env, "step", key, state, action, env_params)
     if len(values) == 5:
         env = FiveValueAdapter(env)
         values = jax.eval_shape(env.step, key, state, action, env_params)
@@ -222,6 +235,35 @@ def prepare(env: Any, env_params: Any) -> tuple[Any, EnvSpec]:
     if mask is not None and mask.shape != (spec.num_actions,):
         raise ValueError(f"action_mask has the shape {mask.shape}: {(spec.num_actions,)} is expected, one an action")
     return env, EnvSpec(obs_shapes=shapes, action=spec, masked=mask is not None)
+
+
+# what Python and JAX say about interfaces that do not meet, and what it means here
+_MISFITS = {
+    "on-hashable static": "takes params as a static argument of jit, so they cannot be arrays of the program: pass "
+    "env_params=None for the defaults, or take that wrapper off",
+    "vmap was requested to map": "runs several environments at once, but the trainer runs num_envs of them itself: "
+    "take the wrapper that batches them off",
+    "(expected 6, got 5)": "expects six values of an environment that gives five: put "
+    "purejaxrl_ppo.FiveValueAdapter between them",
+}
+
+
+def _trace(env: Any, method: str, *args: Any) -> tuple[Any, ...]:
+    """Shapes that `reset` or `step` returns; raises ValueError for an interface that is known not to fit."""
+    name = f"{method} of {type(env).__name__}"
+    try:
+        values = jax.eval_shape(getattr(env, method), *args)
+    except (TypeError, ValueError) as error:
+        for sign, meaning in _MISFITS.items():
+            if sign in str(error):
+                raise ValueError(f"{name} {meaning}") from error
+        raise
+    if not isinstance(values, tuple) or (method == "reset" and len(values) != 2):
+        raise ValueError(
+            f"{name} returns a {type(values).__name__}, not gymnax's "
+            f"{'(observation, state)' if method == 'reset' else 'six values'}: wrap the environment for gymnax first"
+        )
+    return values
 
 
 def _check_step(name: str, obs_shapes: tuple[tuple[int, ...], ...], values: tuple[Any, ...]) -> None:

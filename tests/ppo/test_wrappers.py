@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import pickle
 from typing import Any
 
@@ -14,6 +15,7 @@ from flax import struct
 from gymnax.environments import spaces
 from gymnax.wrappers import purerl
 
+from purejaxrl_ppo import PPOConfig, make_train
 from purejaxrl_ppo.wrappers import (
     FiveValueAdapter,
     FlattenObservation,
@@ -33,10 +35,10 @@ class OldStyle:
     def __init__(self, **extra):
         self._inner, self._extra = gymnax.make("CartPole-v1")[0], extra
 
-    def reset(self, key, params):
+    def reset(self, key, params=None):
         return self._inner.reset(key, params)
 
-    def step(self, key, state, action, params):
+    def step(self, key, state, action, params=None):
         obs, state, reward, terminated, truncated, info = self._inner.step(key, state, action, params)
         return obs, state, reward, terminated | truncated, {"discount": info["discount"]} | self._extra
 
@@ -87,23 +89,6 @@ def test_five_values_with_a_hidden_truncation_are_refused():
         prepare(OldStyle(truncated=jnp.bool_(True)), gymnax.make("CartPole-v1")[1])
 
 
-def test_masks_are_asked_of_the_inner_state_through_any_wrapper():
-    params = table(legal=[[True, False, True], [True, True, True], [True] * 3, [True] * 3])
-    for env in (
-        Table(),
-        Wrapper(Table()),
-        FlattenObservation(Wrapper(Table())),
-        purerl.LogWrapper(Table()),
-        purerl.FlattenObservationWrapper(purerl.LogWrapper(Table())),
-        FlattenObservation(purerl.LogWrapper(Table())),
-    ):
-        _, state = env.reset(jax.random.key(0), params)
-        np.testing.assert_array_equal(action_mask(env, state, params), [True, False, True])
-        assert prepare(env, params)[1].masked
-    cartpole, cart_params = gymnax.make("CartPole-v1")
-    assert action_mask(cartpole, None, cart_params) is None
-
-
 class Counted(struct.PyTreeNode):
     inside: Any
     steps: Any
@@ -125,6 +110,95 @@ class Counting:
     def step(self, key, state, action, params):
         obs, inside, *rest = self.env.step(key, state.inside, action, params)
         return obs, Counted(inside, state.steps + 1), *rest
+
+
+class StaticParams(Counting):
+    """As Craftax_Baselines' wrappers: `params` are static arguments of jit, and the state is named `env_state`."""
+
+    @functools.partial(jax.jit, static_argnums=(0, 2))
+    def reset(self, key, params=None):
+        obs, state = self.env.reset(key, params)
+        return obs, Logged(state, jnp.float32(0), jnp.int32(0))
+
+    @functools.partial(jax.jit, static_argnums=(0, 4))
+    def step(self, key, state, action, params=None):
+        obs, inner, reward, done, info = self.env.step(key, state.env_state, action, params)
+        total = state.episode_return + reward
+        info = {**info, "returned": jnp.where(done, total, 0.0)}
+        return obs, Logged(inner, total * (1 - done), state.steps + 1), reward, done, info
+
+
+class Logged(struct.PyTreeNode):
+    env_state: Any
+    episode_return: Any
+    steps: Any
+
+
+class Batched(Counting):
+    """As Craftax_Baselines' batching wrappers: one key, several environments."""
+
+    def reset(self, key, params=None):
+        return jax.vmap(self.env.reset, (0, None))(jax.random.split(key, 4), params)
+
+    def step(self, key, state, action, params=None):
+        return jax.vmap(self.env.step, (0, 0, 0, None))(jax.random.split(key, 4), state, action, params)
+
+
+def test_wrappers_with_static_parameters_train_with_the_defaults():
+    env, params = StaticParams(OldStyle()), gymnax.make("CartPole-v1")[1]
+    with pytest.raises(ValueError, match=r"reset of StaticParams takes params as a static argument .* env_params=None"):
+        prepare(env, params)
+    config = PPOConfig(num_envs=4, num_steps=32, total_timesteps=256, hidden_sizes=(8,), log_info=("returned",))
+    metrics = jax.jit(make_train(env, config))(jax.random.key(0), None).metrics
+    assert float(metrics["episodes"].min()) > 0
+    # what the wrapper itself counted: the last episodes' mean, times their number
+    np.testing.assert_allclose(metrics["info/returned"], metrics["episode_return"] * metrics["episodes"], rtol=1e-5)
+
+
+def test_interfaces_that_do_not_meet_are_refused_in_a_sentence():
+    params = gymnax.make("CartPole-v1")[1]
+    with pytest.raises(ValueError, match="step of Batched runs several environments at once, but the trainer runs"):
+        prepare(Batched(OldStyle()), params)
+    with pytest.raises(
+        ValueError, match=r"step of LogWrapper expects six values .* put purejaxrl_ppo.FiveValueAdapter"
+    ):
+        prepare(purerl.LogWrapper(OldStyle()), params)
+    assert prepare(purerl.LogWrapper(FiveValueAdapter(OldStyle())), params)[1].obs_size == 4
+
+    class OneValue(OldStyle):
+        """As navix's own environments: everything in one value."""
+
+        def reset(self, key, params):
+            return Logged(*super().reset(key, params), jnp.int32(0))
+
+    with pytest.raises(ValueError, match=r"reset of OneValue returns a Logged, not gymnax's \(observation, state\)"):
+        prepare(OneValue(), params)
+
+
+def test_other_errors_of_an_environment_are_left_alone():
+    class Broken(OldStyle):
+        def step(self, key, state, action, params):
+            raise ValueError("the lake is frozen")
+
+    with pytest.raises(ValueError, match="the lake is frozen"):
+        prepare(Broken(), gymnax.make("CartPole-v1")[1])
+
+
+def test_masks_are_asked_of_the_inner_state_through_any_wrapper():
+    params = table(legal=[[True, False, True], [True, True, True], [True] * 3, [True] * 3])
+    for env in (
+        Table(),
+        Wrapper(Table()),
+        FlattenObservation(Wrapper(Table())),
+        purerl.LogWrapper(Table()),
+        purerl.FlattenObservationWrapper(purerl.LogWrapper(Table())),
+        FlattenObservation(purerl.LogWrapper(Table())),
+    ):
+        _, state = env.reset(jax.random.key(0), params)
+        np.testing.assert_array_equal(action_mask(env, state, params), [True, False, True])
+        assert prepare(env, params)[1].masked
+    cartpole, cart_params = gymnax.make("CartPole-v1")
+    assert action_mask(cartpole, None, cart_params) is None
 
 
 def test_the_inner_state_is_found_under_any_name():
