@@ -421,6 +421,8 @@ def test_the_colour_of_a_verdict(made):
     assert standing(row.__class__(**{**vars(row), "net_per_session_usd": 1.0, "p_value": 0.2})) == "unsure"
     assert standing(row.__class__(**{**vars(row), "net_per_session_usd": 1.0, "p_value": 0.01})) == "good"
     assert standing(row.__class__(**{**vars(row), "trades": 0})) == "unsure"
+    many = {"net_per_session_usd": 1.0, "p_value": 0.01, "configurations_tried": 9, "deflated_sharpe": 0.9}
+    assert standing(row.__class__(**{**vars(row), **many})) == "unsure"
 
 
 @pytest.mark.parametrize("package", ["plotly", "matplotlib"])

@@ -319,6 +319,11 @@ def test_the_verdict_is_plain():
     assert "chance alone" in say(-100, 80)
     assert "One session" in say(100, 20, sessions=1, days=1)
     assert "One day" in say(100, 20, sessions=3, days=1)
+    assert "earns" in say(100, 20, configurations_tried=5, deflated_sharpe=0.951)
+    lucky = say(100, 20, configurations_tried=5, deflated_sharpe=0.949)
+    assert lucky.startswith("The policy CANNOT BE TOLD FROM LUCK out of sample: +100 dollars a session")
+    assert "the best of 5 settings without any edge could make as much (deflated Sharpe ratio 0.95)" in lucky
+    assert "FROM ZERO" in say(100, 80, configurations_tried=5, deflated_sharpe=0.99)
     for mean in (100, -100):
         assert UNDECIDABLE not in say(mean, 20, ambiguous_trade_share=0.02)
         doubtful = say(mean, 20, ambiguous_trade_share=0.0201)

@@ -17,7 +17,7 @@ from trading_gymnax.report_sections import SECTIONS, ordinary_session, program_v
 from trading_gymnax.report_series import daily_results, day_profile, equity_path
 from trading_gymnax.report_sessions import session_charts
 from trading_gymnax.runs import Split, read_settings
-from trading_gymnax.statistics import SIGNIFICANCE, Summary
+from trading_gymnax.statistics import Summary
 
 PAGE = "report.html"
 _TRAINER_FILE = "run.json"
@@ -123,7 +123,7 @@ def standing(row: Summary) -> str:
         return "unsure"
     if row.net_per_session_usd <= 0:
         return "bad"
-    return "good" if row.p_value < SIGNIFICANCE else "unsure"
+    return "good" if row.significant else "unsure"
 
 
 def _tiles(judgement: Judgement) -> Html:

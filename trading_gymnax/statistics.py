@@ -80,6 +80,12 @@ class Summary:
         """Whether too many trades hang on the order within a bar."""
         return self.ambiguous_trade_share > DOUBTFUL_SHARE
 
+    @property
+    def significant(self) -> bool:
+        """Whether chance would rarely make as much, the best of all settings that were tried allowed for."""
+        beats_the_best = self.configurations_tried == 1 or self.deflated_sharpe > 1 - SIGNIFICANCE
+        return self.p_value < SIGNIFICANCE and beats_the_best
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; NaN and infinite ones as None."""
         return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
@@ -248,4 +254,8 @@ def verdict(summary: Summary, where: str) -> str:
         return f"The policy LOSES {where}: {figures}{weight}."
     if not summary.p_value < SIGNIFICANCE:
         return f"The policy CANNOT BE TOLD FROM ZERO {where}: {figures}; chance alone could make as much."
+    if not summary.significant:
+        best = f"the best of {summary.configurations_tried} settings without any edge could make as much"
+        deflated = f"deflated Sharpe ratio {summary.deflated_sharpe:.2f}"
+        return f"The policy CANNOT BE TOLD FROM LUCK {where}: {figures}; {best} ({deflated})."
     return f"The policy earns {where}: {figures}."
