@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -180,3 +181,131 @@ def test_help_is_the_real_command(tmp_path):
     assert ran.returncode == 0
     assert "--train-until" in ran.stdout
     assert "--total-timesteps" in ran.stdout
+
+
+# -- the commit, other bars, audit, certify --
+
+
+def test_a_run_remembers_the_commit_that_started_it(trained, bars, capsys, monkeypatch):
+    remembered = json.loads((trained / "trading.json").read_text())
+    assert remembered["version"].startswith("trading-gymnax 0.")
+    assert re.match("[0-9a-f]{12}", remembered["commit"])  # the tests run in a checkout
+    monkeypatch.setattr(cli, "program_version", lambda: "trading-gymnax 9.9, commit 0123abc")
+    train(bars, trained)
+    said = capsys.readouterr().out
+    assert f"started by commit {remembered['commit']}; this is trading-gymnax 9.9, commit 0123abc" in said
+    assert json.loads((trained / "trading.json").read_text()) == remembered
+
+
+def test_a_run_without_a_commit_still_loads(trained, tmp_path):
+    values = json.loads((trained / "trading.json").read_text())
+    del values["commit"], values["version"]
+    (tmp_path / "trading.json").write_text(json.dumps(values))
+    settings = runs.read_settings(tmp_path)
+    assert settings.commit is None
+    runs.write_settings(tmp_path, dataclasses.replace(settings, version="another", commit="another"))
+    assert runs.read_settings(tmp_path).commit is None
+
+
+@pytest.fixture(scope="module")
+def later_bars(tmp_path_factory) -> pathlib.Path:
+    """Eight sessions of the same contract, 2025-03-05 to 2025-03-14: some of them the run has learnt from."""
+    spec = dataclasses.replace(CONTRACTS["NQ"], calendar=None)
+    path = tmp_path_factory.mktemp("later") / "june.parquet"
+    frame = regime(8, spec=spec, first_session="2025-03-05", seed=1).frame
+    frame.assign(timestamp=frame["timestamp"] + pd.Timedelta("1min")).to_parquet(path)
+    return path
+
+
+def test_a_run_is_judged_on_other_bars(trained, later_bars, capsys):
+    before = (trained / "evaluation.json").read_text()
+    where = ["--data", str(later_bars), "--market", "NQ", "--timestamps-mark", "end"]
+    cli.main(["evaluate", str(trained), *where, "--from", "2025-03-11", "--until", "2025-03-14"])
+    page = capsys.readouterr().out.splitlines()
+    assert page[0] == "NQ: 2025-03-11 to 2025-03-13 to judge; the run learnt from 2025-03-03 to 2025-03-06"
+    assert page[2].startswith("OUT OF SAMPLE: 2025-03-11 to 2025-03-13, 3 sessions")
+    judged = json.loads((trained / "evaluation-june.json").read_text())["out_of_sample"]
+    assert judged["rows"][HOLD]["net_usd"] == 0
+    assert judged["rows"][POLICY]["sessions"] == 3
+    assert (trained / "evaluation.json").read_text() == before
+
+
+def test_the_rules_and_the_reward_scale_are_those_of_the_run(trained, later_bars):
+    settings = runs.read_settings(trained)
+    other = runs.TradingSettings(data=(str(later_bars),), market=("NQ",), loader={"timestamps_mark": "end"})
+    split = runs.build_other(settings, "2025-03-07", None, other)
+    assert float(split.test_params.sl_atr_mult) == 2.0
+    assert np.isinf(split.test_params.trailing_dd_limit)
+    learnt = runs.build(settings).train_params
+    assert split.test_params.reward_scale.tolist() == learnt.reward_scale.tolist()
+    assert split.test_params.market.median_risk_usd.tolist() != learnt.market.median_risk_usd.tolist()
+
+
+def test_another_market_on_the_same_dates_is_remarked(trained, later_bars):
+    settings = runs.read_settings(trained)
+    other = runs.TradingSettings(data=(str(later_bars),), market=("MNQ",), loader={"timestamps_mark": "end"})
+    split = runs.build_other(settings, None, None, other)
+    assert "note: the run learnt from NQ on some of these dates" in split.note
+    assert split.test_params.commission_per_side.tolist() == [0.75]
+    assert split.test_params.reward_scale.tolist() == split.test_params.market.median_risk_usd.tolist()
+
+
+def test_wrong_other_bars_are_one_sentence(trained, later_bars, capsys):
+    file, run_dir = str(later_bars), str(trained)
+    where = ["evaluate", run_dir, "--data", file, "--market", "NQ", "--timestamps-mark", "end"]
+    said = refusal(capsys, *where)
+    assert "1 sessions of NQ, 2025-03-06 to 2025-03-06, are not later than 2025-03-06" in said
+    assert "judge with --from 2025-03-07 or later" in said
+    assert "no usable session" in refusal(capsys, *where, "--from", "2025-04-01")
+    assert "is not a date" in refusal(capsys, *where, "--from", "soon")
+    assert "--rth is part of what the policy sees" in refusal(capsys, *where, "--rth", "10", "16")
+    assert "--feature-columns is part of what" in refusal(capsys, *where, "--feature-columns", "rsi")
+    assert "give one contract for each file" in refusal(capsys, "evaluate", run_dir, "--data", file)
+    said = refusal(capsys, "evaluate", run_dir, "--market", "NQ", "--from", "2025-03-10", "--repair", "nan")
+    assert "--market and --from and --repair without --data: give the file of bars as well" in said
+    assert "did you mean --from?" in refusal(capsys, "evaluate", run_dir, "--form", "2025-03-10")
+
+
+def test_audit_passes_causal_features_and_names_the_others(bars, tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "def causal(frame):\n    return frame[['close']].diff().fillna(0)\n\n\n"
+        "def early(frame):\n    return causal(frame).assign(next=frame['close'].shift(-1))\n"
+    )
+    cli.main(["audit", "--features", f"{path}:causal", str(bars), "--market", "NQ", "--cuts", "9"])
+    assert capsys.readouterr().out == "no column changes when later bars are cut off (9 cuts)\n"
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["audit", "--features", f"{path}:early", str(bars), "--market", "NQ", "--cuts", "9"])
+    assert ended.value.code == 1
+    page = capsys.readouterr().out.splitlines()
+    assert page[0] == "1 of 2 columns look ahead (9 cuts):"
+    assert page[1].startswith("  next: bar ")
+    said = refusal(capsys, "audit", "--features", f"{path}:earl", str(bars), "--market", "NQ")
+    assert "has no function 'earl': did you mean early?" in said
+    path.write_text("def make(frame):\n    return frame['clse']\n")
+    assert "make fails on the first 8,280 bars: KeyError: 'clse'" in refusal(
+        capsys, "audit", "--features", f"{path}:make", str(bars), "--market", "NQ"
+    )
+
+
+def test_certify_says_refused_with_status_1_and_writes_its_file(tmp_path, capsys):
+    out = tmp_path / "certificate.json"
+    small = ["--seeds", "1", "--first-seed", "7", "--sessions", "3", "--total-timesteps", "32768"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["certify", *small, "--out", str(out)])
+    assert ended.value.code == 1
+    said = capsys.readouterr()
+    assert "REFUSED:" in said.out
+    assert "PPO with 32,768 steps a run" in said.out
+    assert "certify" not in said.out.splitlines()[-1]
+    made = json.loads(out.read_text())
+    assert made["passed"] is False
+    assert made["commit"].startswith("trading-gymnax")
+    assert made["trainer"]["total_timesteps"] == 32768
+    assert [run["seed"] for run in made["runs"]] == [7, 7, 7]
+
+
+def test_certify_with_wrong_numbers_is_one_sentence(capsys):
+    assert "needs one seed or more" in refusal(capsys, "certify", "--seeds", "0")
+    assert "less than one iteration" in refusal(capsys, "certify", "--total-timesteps", "5")
+    assert "did you mean --seeds?" in refusal(capsys, "certify", "--seed", "3")

@@ -15,11 +15,11 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from trading_gymnax.arguments import parse_changes, refuse_unknown
 from trading_gymnax.audit import audit_features, feature_table, load_function
 from trading_gymnax.certify import SESSIONS, Learner, certify
+from trading_gymnax.commands import Audit, Check, Evaluate, Loader, Report, parse_changes
 from trading_gymnax.contracts import contract
-from trading_gymnax.data import RTH, DataError, load_bars
+from trading_gymnax.data import DataError, load_bars
 from trading_gymnax.judge import Judgement, judge
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.render import MissingExtra
@@ -38,6 +38,7 @@ from trading_gymnax.runs import (
 with warnings.catch_warnings():  # distrax and its own dependencies warn while they are imported
     warnings.simplefilter("ignore")
     from purejaxrl_ppo import CheckpointError, FitOptions, Policy, PPOConfig, fit, load_policy, make_train
+    from purejaxrl_ppo.cli_errors import parse
     from purejaxrl_ppo.wrappers import concrete_spec, prepare
 
 TRADER = PPOConfig(num_envs=256, learning_rate=1e-3, ent_coef=0.003, gae_lambda=0.98)
@@ -45,63 +46,6 @@ TRADER = PPOConfig(num_envs=256, learning_rate=1e-3, ent_coef=0.003, gae_lambda=
 large ones, and long advantages: one entry decides about twenty bars, and one step in fifteen is a choice."""
 
 _JUDGE_SEED = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Loader:
-    """How a file of bars is read."""
-
-    timezone: str | None = None
-    """Of stamps without an offset, America/New_York say."""
-    timestamps_mark: Literal["start", "end"] | None = None
-    """What a stamp marks of its bar; by default the start, in NinjaTrader's text layout the end."""
-    timestamp_format: str | None = None
-    """Of text stamps, as for strptime, where it cannot be told from them."""
-    bar_minutes: int | None = None
-    """Length of a bar; by default the commonest step between two stamps."""
-    snap_to_tick: bool = False
-    """Round prices off the tick instead of refusing them."""
-    repair: tuple[str, ...] = ()
-    """Names of repairs that are allowed; `check` names those that a file needs."""
-    rth: tuple[float, float] = RTH
-    """Opening and closing hour, New York clock."""
-    feature_columns: tuple[str, ...] = ()
-    """Columns of the file, or sma_5, rsi and so on, in place of the default features."""
-
-    def options(self) -> dict[str, Any]:
-        """Those that differ from the defaults, as `load_bars` takes them."""
-        values = dataclasses.asdict(self)
-        return {name: value for name, value in values.items() if value != getattr(Loader(), name)}
-
-
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """Say what is wrong with a file of bars, in plain words; exit status 0 when it can be loaded, 1 when not."""
-
-    file: tyro.conf.Positional[pathlib.Path]
-    """A CSV (gzip too) or parquet file."""
-    market: str
-    """Symbol of the contract, NQ say."""
-    loader: tyro.conf.OmitArgPrefixes[Loader] = dataclasses.field(default_factory=Loader)
-
-
-@dataclasses.dataclass(frozen=True)
-class Audit:
-    """Cut a file at many bars, rebuild your features, and name each column that changed; exit status 1 where one did.
-
-    A column that changes when later bars are cut off has looked ahead.
-    """
-
-    file: tyro.conf.Positional[pathlib.Path]
-    """A CSV (gzip too) or parquet file."""
-    features: str
-    """Your function as FILE.py:function. It gets open, high, low, close and volume by New York time of the bar's close,
-    and returns a frame of as many rows."""
-    market: str
-    """Symbol of the contract, NQ say."""
-    cuts: int = 50
-    """How many cuts."""
-    loader: tyro.conf.OmitArgPrefixes[Loader] = dataclasses.field(default_factory=Loader)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,41 +77,6 @@ class Train:
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluate:
-    """Walk a run's policy through its held-out sessions once more; with --data, through other bars.
-
-    Other bars are read as the run's were, unless a loader option says otherwise, and must be later than those that the
-    run learnt from.
-    """
-
-    run_dir: tyro.conf.Positional[pathlib.Path]
-    """Folder of the run."""
-    checkpoint: Literal["best", "last"] = "last"
-    """Which of the run's policies; the best one was chosen by its return in training."""
-    data: tuple[pathlib.Path, ...] = ()
-    """Files of other bars to judge it on, one a market."""
-    market: tuple[str, ...] = ()
-    """Symbol of each file's contract, NQ say."""
-    first: Annotated[str | None, tyro.conf.arg(name="from")] = None
-    """First date of the other bars to judge, 2025-03-17 say."""
-    until: str | None = None
-    """First date no longer judged."""
-    loader: tyro.conf.OmitArgPrefixes[Loader] = dataclasses.field(default_factory=Loader)
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """Judge a run's policy once more and write what it did: a page that opens without a network, and PNG files."""
-
-    run_dir: tyro.conf.Positional[pathlib.Path]
-    """Folder of the run."""
-    checkpoint: Literal["best", "last"] = "last"
-    """Which of the run's policies; the best one was chosen by its return in training."""
-    out: pathlib.Path | None = None
-    """Folder to write to; by default `report` in the run's folder."""
-
-
-@dataclasses.dataclass(frozen=True)
 class Certify:
     """Train on synthetic markets of known edge, judge on others of their kind, and say whether to trust the build.
 
@@ -186,29 +95,12 @@ class Certify:
     """JSON file to write the certificate to."""
 
 
-_PARTS: dict[str, tuple[type, ...]] = {
-    "check": (Check, Loader),
-    "audit": (Audit, Loader),
-    "train": (Train, Loader, PPOConfig, FitOptions),
-    "evaluate": (Evaluate, Loader),
-    "report": (Report,),
-    "certify": (Certify,),
-}
-_NO_FLAGS = {"file", "loader", "config", "options"}  # fields that are places or groups of options
-_RENAMED = {"changes": "set", "first": "from"}
-
-
 def main(args: list[str] | None = None) -> None:
     """Run the command line; wrong input ends with one sentence and status 2."""
     args = sys.argv[1:] if args is None else list(args)
     try:
-        refuse_unknown(args, {name: _options(parts) for name, parts in _PARTS.items()})
-        command = tyro.cli(
-            _commands(),
-            prog="trading-gymnax",
-            args=args,
-            description="Day trading of index futures: check bars, train policies, judge them honestly.",
-        )
+        about = "Day trading of index futures: check bars, train policies, judge them honestly."
+        command = parse(_commands(), prog="trading-gymnax", args=args, description=about)
         _RUN[type(command)](command)
     except (ValueError, FileNotFoundError, FloatingPointError, CheckpointError, MissingExtra) as error:
         if "--debug-nans" in args:
@@ -230,11 +122,6 @@ def _commands() -> Any:
     )
 
 
-def _options(parts: tuple[type, ...]) -> list[str]:
-    fields = [field.name for part in parts for field in dataclasses.fields(part) if field.name not in _NO_FLAGS]
-    return [_RENAMED.get(name, name).replace("_", "-") for name in fields]
-
-
 def _check(command: Check) -> None:
     try:
         print(load_bars(command.file, command.market, **command.loader.options()).report)
@@ -253,6 +140,7 @@ def _audit(command: Audit) -> None:
 
 
 def _train(command: Train) -> None:
+    version, _, commit = program_version().partition(", commit ")
     settings = TradingSettings(
         phase=command.phase,
         data=tuple(str(path.resolve()) for path in command.data),
@@ -262,7 +150,8 @@ def _train(command: Train) -> None:
         changes=parse_changes(command.changes),
         window=command.window,
         account_features=command.account_features,
-        commit=program_version(),
+        version=version,
+        commit=commit or None,
     ).with_digests()
     name = "-".join(settings.market) or "builtin"
     run_dir = command.run_dir or pathlib.Path("runs") / f"{name}-phase{command.phase}"
@@ -271,7 +160,7 @@ def _train(command: Train) -> None:
     write_settings(run_dir, settings)
     started_by = read_settings(run_dir).commit
     if started_by not in (None, settings.commit):
-        print(f"the run was started by {started_by}; this is {settings.commit}")
+        print(f"the run was started by commit {started_by}; this is {program_version()}")
     try:
         result = fit(split.env, split.train_params, command.config, run_dir=run_dir, options=command.options)
     except SystemExit:
@@ -328,21 +217,19 @@ def _judge_other(command: Evaluate, split: Split) -> None:
 
 def _certify(command: Certify) -> None:
     config = dataclasses.replace(TRADER, total_timesteps=command.total_timesteps)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-    )
-    with bar:
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("certify")
+
+        def tell(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=what)
+            if not console.is_terminal:
+                console.print(f"{done} of {total}: {what}")
+
+        learn = ppo_learner(config)
         certificate = certify(
-            ppo_learner(config),
-            seeds=command.seeds,
-            first_seed=command.first_seed,
-            sessions=command.sessions,
-            progress=lambda done, total, what: bar.update(task, completed=done, total=total, description=what),
+            learn, seeds=command.seeds, first_seed=command.first_seed, sessions=command.sessions, progress=tell
         )
     print(f"{program_version()}, PPO with {config.num_iterations * config.batch_size:,} steps a run\n\n{certificate}")
     if command.out:

@@ -17,6 +17,7 @@ from trading_gymnax.synthetic import regime
 
 SETTINGS_FILE = "trading.json"
 BUILT_IN_SESSIONS = 300  # of the built-in market; a policy learns the pattern from these, and not the tape by heart
+_MADE_BY = ("version", "commit")  # of the program: no reason to refuse a run
 ENVIRONMENTS: dict[int, type[TradingPhase1]] = {1: TradingPhase1, 2: TradingPhase2}
 
 
@@ -33,7 +34,8 @@ class TradingSettings:
     window: int = 20
     account_features: bool = False
     digests: tuple[str, ...] = ()  # SHA-256 of each file, filled in by `with_digests`
-    commit: str | None = None  # the program that the run was started with; None: not known
+    version: str | None = None  # of the program that the run was started with; None: not known
+    commit: str | None = None  # of its source, where that was known
 
     def with_digests(self) -> TradingSettings:
         """The same settings that remember the files' contents. Raises FileNotFoundError."""
@@ -162,7 +164,7 @@ def _market(settings: TradingSettings) -> MarketData:
 
 
 def write_settings(run_dir: pathlib.Path, settings: TradingSettings) -> None:
-    """Remember the settings in the run's folder, or refuse a folder that remembers others; the commit may differ.
+    """Remember the settings in the run's folder, or refuse a folder that remembers others; the program may differ.
 
     Raises ValueError listing the differences.
     """
@@ -206,7 +208,7 @@ def _digest(path: str) -> str:
 
 
 def _refuse_others(run_dir: pathlib.Path, there: dict[str, Any], asked: dict[str, Any]) -> None:
-    names = [name for name in asked if name != "commit" and there[name] != asked[name]]
+    names = [name for name in asked if name not in _MADE_BY and there[name] != asked[name]]
     found = [f"{name}: {there[name]!r} there, {asked[name]!r} now" for name in names]
     if found:
         raise ValueError(
