@@ -6,6 +6,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import matplotlib.image
 import numpy as np
 import pytest
 from flax import struct
@@ -14,14 +15,17 @@ from hypothesis import strategies as st
 
 from trading_gymnax import TradingPhase1, TradingPhase2
 from trading_gymnax import survival_tape as tapes
-from trading_gymnax.baselines import AlwaysHold, BarSignals, RandomEntries
+from trading_gymnax.baselines import AlwaysHold
 from trading_gymnax.curriculum import AccountPreset, evaluation_account, original
 from trading_gymnax.data import load_bars
 from trading_gymnax.evaluate import _session_starts
-from trading_gymnax.market import SESSION_AND_BREAK, load_market_data, pack
+from trading_gymnax.market import SESSION_AND_BREAK, pack
+from trading_gymnax.report_page import embed
+from trading_gymnax.report_survival import survival_picture, survival_section
 from trading_gymnax.rules import BAR_CLOSE, BUY, END_OF_DAY, HOLD, INTRABAR, DoneReason
 from trading_gymnax.survival import MONTH, survival
 from trading_gymnax.survival_account import BREACHED, PASSED, RUNNING, AccountRules
+from trading_gymnax.survival_cases import all_cases
 from trading_gymnax.survival_estimates import Attempts, curve, days_to_pass, interval, probability
 from trading_gymnax.survival_paths import bootstrap_orders, consecutive_orders, replay
 from trading_gymnax.survival_tape import DATA_END, FAR, MUST_FLAT, NUM_COLUMNS, Tape, join_tapes, record
@@ -282,7 +286,7 @@ def test_minimum_days_worked_by_hand():
     assert out.balance[0].tolist() == [5_015_000, 5_014_000, 5_025_000, 5_060_000]
     # with a limit of 100 the fall of 150 breaches while the account waits: the first tick below the floor is -101
     assert out.outcome[1].tolist() == [PASSED, RUNNING, BREACHED, PASSED]
-    assert (out.days[1, 2], out.balance[1, 2]) == (2, 5_000_000 + 20_000 - 15_000)
+    assert (out.days[1, 2], out.balance[1, 2]) == (2, 5_000_000 + 20_000 - 10_100)
     assert out.outcome[2].tolist() == [PASSED] * 4
     assert out.days[2].tolist() == [1] * 4
 
@@ -375,3 +379,170 @@ def test_curve_and_days_worked_by_hand():
     nobody = days_to_pass(dataclasses.replace(attempts, outcome=np.zeros(4)))
     assert math.isnan(nobody.median.value)
     assert math.isnan(nobody.fast)
+
+
+# -- the whole --
+
+
+@functools.cache
+def judged():
+    """A few accounts on a small tape; the second has a fee and minimum days."""
+    market, env, params = tick_market()
+    accounts = [
+        preset("plain", trailing_dd_limit=60.0, profit_target=80.0),
+        preset("monthly", fee=100.0, days=7, trailing_dd_limit=90.0, profit_target=80.0, floor_lock=10.0),
+    ]
+    asked = {"contracts": [1, 2], "high_water_modes": ["INTRABAR", "END_OF_DAY"], "pass_value_usd": 1_000.0}
+    options = {"env": env, "params": params, "paths": 3_000, "coin_seeds": 2}
+    return survival(always_buy, market, accounts, key=KEY, **asked, **options)
+
+
+def test_all_combinations_stand_in_order():
+    found = judged()
+    combinations = [(case.account.name, case.high_water_mode, case.contracts) for case in found.cases]
+    modes = ("INTRABAR", "END_OF_DAY")
+    assert combinations == [(name, mode, n) for name in ("plain", "monthly") for mode in modes for n in (1, 2)]
+    assert found.cases[0].name == "plain, INTRABAR, 1 contract"
+    assert found.cases[1].name == "plain, INTRABAR, 2 contracts"
+    assert [case.fee_text for case in found.cases[3:5]] == ["fee unknown", "100 dollars a month"]
+    table = found.table()
+    assert len(table) == 2 * len(found.cases)
+    for name in ("passed", "breached", "running", "usd", "days"):
+        assert ((table[f"{name}_low"] <= table[name]) & (table[name] <= table[f"{name}_high"])).all(), name
+    np.testing.assert_allclose(table[["passed", "breached", "running"]].sum(axis=1), 1)
+    ends = ["consecutive_passed", "consecutive_breached", "consecutive_running", "consecutive_out_of_data"]
+    np.testing.assert_allclose(table[ends].sum(axis=1), 1)
+    assert table["consecutive_attempts"].tolist() == [80, 160] * len(found.cases)
+    # seven days before a pass counts
+    assert (table["days_5"][table["case"].str.startswith("monthly")] >= 7).all()
+    assert "plain, INTRABAR, 1 contract (fee unknown)" in str(found)
+
+
+def test_dollars_are_the_value_of_a_pass_less_the_fees_of_the_months():
+    found = judged()
+    for case in found.cases:
+        for odds in (case.policy, case.coin):
+            if case.account.fee_usd is None:
+                assert odds.usd.value == pytest.approx(1_000 * odds.passed.value)
+            else:
+                ended = 1 - odds.curve.value[RUNNING]
+                months = 1 + (1 - ended[MONTH])  # every attempt pays one, those that go on after 21 sessions two
+                assert odds.usd.value == pytest.approx(1_000 * odds.passed.value - 100 * months)
+
+
+def test_one_who_never_trades_keeps_the_account_and_pays_for_it():
+    market, env, params = tick_market()
+    monthly = preset(fee=100.0, trailing_dd_limit=60.0, profit_target=80.0)
+    options = {"env": env, "params": params, "paths": 100, "coin_seeds": 1}
+    found = survival(AlwaysHold(), market, monthly, key=KEY, **options)
+    case = found.cases[0]
+    for odds in (case.policy, case.coin):
+        assert odds.running.value == 1
+        assert odds.usd.value == -200
+        assert odds.passed.low == 0
+        assert odds.passed.high == pytest.approx(1 - 0.025 ** (30 / 80))
+        assert odds.usd.high == pytest.approx(-200 + 80 * odds.passed.high)
+        assert math.isnan(odds.days.median.value)
+        # 51 of 80 starts have thirty sessions before them
+        assert (odds.consecutive.running, odds.consecutive.out_of_data) == (51 / 80, 29 / 80)
+    assert "The policy never trades" in found.notes[0]
+    assert case.over_coin.value == 0
+    assert "  -  " in str(found)
+
+
+def test_phase_2_says_what_its_policy_saw():
+    market, script = noisy()
+    few = {"paths": 100, "coin_seeds": 1, "block_sessions": 2, "sessions": 4}
+    found = survival(script, market, evaluation_account(50_000), key=KEY, env=recorded()[0], **few)
+    assert any("Phase 2 shows the policy its drawdown" in note for note in found.notes)
+    assert any("fee is unknown" in note for note in found.notes)
+    assert any("worth the profit target" in note for note in found.notes)
+    assert found.cases[0].pass_value_usd == 3_000
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"account": "apex"}, "account is an AccountPreset or several"),
+        ({"account": []}, "empty list; give at least one AccountPreset"),
+        ({"account": original()}, "also changes fill_at_close, stop_slippage_ticks, target_through_ticks"),
+        ({"account": preset()}, "has no profit target that could be reached"),
+        ({"account": preset(profit_target=0.0)}, "has no profit target that could be reached"),
+        ({"account": preset(profit_target=10.0, trailing_dd_limit=-5.0)}, "trailing_dd_limit must not be negative"),
+        ({"contracts": 5}, "5 contracts of NQ are more than the 4 that account"),
+        ({"contracts": 0}, "contracts are whole numbers from 1 on; got 0"),
+        ({"contracts": [1, 1.5]}, "contracts are whole numbers from 1 on; got 1.5"),
+        ({"contracts": []}, "contracts is an empty list"),
+        ({"high_water_modes": ["DAILY"]}, "high_water_modes are of BAR_CLOSE, INTRABAR, END_OF_DAY; got 'DAILY'"),
+        ({"sessions": 0}, "sessions is a whole number, 1 or more; got 0"),
+        ({"paths": 1.5}, "paths is a whole number, 2 or more; got 1.5"),
+        ({"coin_seeds": True}, "coin_seeds is a whole number, 1 or more; got True"),
+        ({"block_sessions": 0.5}, "block_sessions is a mean length of 1 session or more; got 0.5"),
+        ({"block_sessions": 100}, "the view has 80 usable sessions, fewer than a block of 100"),
+        ({"pass_value_usd": math.nan}, "pass_value_usd is a number of dollars; got nan"),
+        ({"market": "NQ"}, "market must be a MarketData, made by load_market_data; got str"),
+        ({"env": None, "phase": 3}, "phase is 1 or 2; got 3"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(options, complaint):
+    market, env, params = tick_market()
+    asked = {"market": market, "account": evaluation_account(25_000), "env": env, "params": params, **options}
+    with pytest.raises(ValueError, match=complaint):
+        survival(always_buy, asked.pop("market"), asked.pop("account"), key=KEY, **asked)
+
+
+def test_a_policy_that_sees_its_account_is_refused():
+    market, _, params = tick_market()
+    env = TradingPhase1(market, account_features=True)
+    with pytest.raises(ValueError, match="account_features=True, so its policy acts on the account"):
+        survival(always_buy, market, evaluation_account(50_000), key=KEY, env=env)
+    by_risk = params.replace(risk_per_trade=100.0)
+    with pytest.raises(ValueError, match="size entries by risk_per_trade; leave out contracts="):
+        survival(always_buy, market, evaluation_account(50_000), key=KEY, params=by_risk, contracts=1, phase=1)
+
+
+def test_ten_micros_count_as_one_contract():
+    assert [all_cases([evaluation_account(25_000)], micro(), n, None)[0][1] for n in (1, 40)] == [1, 40]
+    with pytest.raises(ValueError, match="41 contracts of MNQ are more than the 40 that account"):
+        all_cases([evaluation_account(25_000)], micro(), 41, None)
+
+
+@functools.cache
+def micro():
+    """Parameters of a micro's market."""
+    rows = [(LEVEL, LEVEL, LEVEL, LEVEL)] * 3
+    return TradingPhase1(pack([make_bars(rows, symbol="MNQ")])).default_params
+
+
+# -- the report --
+
+
+def test_the_section_shows_every_case_with_its_interval():
+    found = judged()
+    section = survival_section(found)
+    assert len(section.figures) == len(found.cases)
+    assert all(f'id="{name}"' in section.body for name in section.figures)
+    assert "OUT OF SAMPLE" in section.body.upper()
+    first = found.cases[0].policy.passed
+    assert f"{100 * first.value:.0f}%<br>({100 * first.low:.0f} to {100 * first.high:.0f})" in section.body
+    assert section.body.count("CANNOT BE TOLD FROM THE COIN") + section.body.count("than the coin") == len(found.cases)
+    figure = section.figures["survival-out-of-sample-0"]
+    names = {trace.get("name") for trace in figure["data"]}
+    assert {"policy: passed", "coin: passed", "95 % interval of passed"} <= names
+    passed = next(trace for trace in figure["data"] if trace.get("name") == "policy: passed")
+    np.testing.assert_allclose(passed["y"][-1], 100 * first.value, atol=0.006)
+    assert passed["x"] == list(range(31))
+    embed(section.figures)  # plain numbers only
+    hostile = dataclasses.replace(found.cases[0], account=preset("<script>alert(1)</script>"))
+    assert "<script" not in survival_section(dataclasses.replace(found, cases=(hostile,)), "In sample").body
+
+
+def test_the_picture_names_its_lines(tmp_path):
+    figure = survival_picture(judged())
+    figure.savefig(tmp_path / "survival.png", dpi=60)
+    panels = [axes for axes in figure.axes if axes.axison]
+    assert len(panels) == 6  # of eight cases
+    assert {(a.get_xlabel(), a.get_ylabel()) for a in panels} == {("sessions since the start", "attempts, %")}
+    assert len(figure.legends[0].get_texts()) == 7
+    pixels = matplotlib.image.imread(tmp_path / "survival.png")
+    assert pixels[..., :3].std() > 0.05
