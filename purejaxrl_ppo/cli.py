@@ -19,6 +19,9 @@ from purejaxrl_ppo.host import FitOptions
 from purejaxrl_ppo.presets import preset
 from purejaxrl_ppo.rundir import load_policy, read_run
 
+_ABOUT = "Train PPO on any gymnax environment, go on with a run that was stopped, and play its policy."
+_RunFolder = Annotated[pathlib.Path, tyro.conf.arg(metavar="RUN")]
+
 
 @dataclasses.dataclass(frozen=True)
 class Train:
@@ -27,7 +30,7 @@ class Train:
     Known environments start from settings that learn them; `--help` after the environment shows them.
     """
 
-    env: tyro.conf.Positional[str]
+    env: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="ENV")]]
     """A gymnax id such as CartPole-v1, or module:id to import a module first."""
     config: tyro.conf.OmitArgPrefixes[PPOConfig]
     options: tyro.conf.OmitArgPrefixes[FitOptions]
@@ -45,7 +48,7 @@ class Train:
 class Resume:
     """Go on with a run that was stopped or killed."""
 
-    run_dir: tyro.conf.Positional[pathlib.Path]
+    run_dir: tyro.conf.Positional[_RunFolder]
     """Folder of the run."""
     options: tyro.conf.OmitArgPrefixes[FitOptions]
 
@@ -54,7 +57,7 @@ class Resume:
 class Evaluate:
     """Play episodes with a run's policy, drawing actions and taking the most probable one."""
 
-    run_dir: tyro.conf.Positional[pathlib.Path]
+    run_dir: tyro.conf.Positional[_RunFolder]
     """Folder of the run."""
     episodes: int = 256
     """Episodes of each kind."""
@@ -72,7 +75,7 @@ def main(args: list[str] | None = None) -> None:
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # `train my_module:MyEnv` beside my_module.py
     try:
-        command = parse(_commands(args), prog="purejaxrl-ppo", args=args, description=__doc__)
+        command = parse(_commands(args), prog="purejaxrl-ppo", args=args, description=_ABOUT)
         if isinstance(command, Train):
             _train(command)
         elif isinstance(command, Resume):
@@ -84,6 +87,9 @@ def main(args: list[str] | None = None) -> None:
             raise  # the trace is what was asked for
         print(f"purejaxrl-ppo: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("purejaxrl-ppo: stopped at once; `resume` goes on from the last checkpoint", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 def _commands(args: list[str]) -> Any:

@@ -142,8 +142,10 @@ def _flag(token: str) -> str:
 
 def _name(argument: Any) -> str:
     """The argument as it is typed: `--num-envs`, or the name of a place such as ENV."""
-    name = str(argument.lowered.name_or_flags[-1])
-    return name if name.startswith("-") else name.rpartition(".")[2].replace("-", "_").upper()
+    name, place = str(argument.lowered.name_or_flags[-1]), str(argument.lowered.metavar)
+    if name.startswith("-"):
+        return name
+    return name.rpartition(".")[2].replace("-", "_").upper() if place in _KINDS else place
 
 
 def _wanted(argument: Any) -> str:

@@ -31,8 +31,8 @@ class PPOConfig:
     """Settings of a run; hashable, checked when built.
 
     One *iteration* is one rollout of `num_envs` x `num_steps` environment steps and the updates made
-    from it. Schedules run over iterations: at iteration i of n (from 0) a linear one has the factor
-    1 - i / n.
+    from it. Schedules run over iterations: a linear one has the factor 1 - i / n at iteration i of n, counted
+    from 0.
 
     Raises:
         ValueError: for a setting that cannot work, saying which and what to write instead.
@@ -51,12 +51,9 @@ class PPOConfig:
     num_minibatches: int = 4
     """Gradient steps in one pass."""
     minibatch_by: MinibatchBy = "auto"
-    """What is shuffled into minibatches: rows, whole time steps, or whole environments; auto takes
-    environments for a recurrent network, time steps for 64 environments or more where a minibatch has at
-    least 16 of them (faster), and rows otherwise."""
+    """What is shuffled into minibatches; auto takes the fastest that keeps enough of them apart."""
     microbatch_rows: int | None = None
-    """Rows whose gradient is computed at once, the parts of a minibatch added up: less memory, and faster
-    where a part fits the cache; None takes about 1,024 on a CPU and the whole minibatch elsewhere."""
+    """Rows whose gradient is computed at once, which bounds memory; None: 1,024 on a CPU, elsewhere all."""
     gamma: float = 0.99
     """Discount per environment step."""
     gae_lambda: float = 0.95
@@ -137,7 +134,11 @@ class PPOConfig:
 
     @property
     def minibatch_mode(self) -> Literal["rows", "time", "envs"]:
-        """`minibatch_by` with "auto" resolved."""
+        """`minibatch_by` with "auto" resolved.
+
+        Environments for a recurrent network; time steps, which are read without gathering rows, for 64
+        environments or more where a minibatch has at least 16 steps; rows otherwise.
+        """
         if self.minibatch_by != "auto":
             return self.minibatch_by
         if self.recurrent:
@@ -151,7 +152,10 @@ class PPOConfig:
         return {"rows": self.batch_size, "time": self.num_steps, "envs": self.num_envs}[self.minibatch_mode]
 
     def microbatches(self, backend: str) -> int:
-        """Equal parts in which a minibatch's gradient is computed on this kind of device."""
+        """Equal parts in which a minibatch's gradient is computed on this kind of device.
+
+        Their gradients add up to the minibatch's. On a CPU a part of about 1,024 rows fits the cache.
+        """
         units = self.minibatch_units // self.num_minibatches
         rows = self.batch_size // self.num_minibatches
         # a GRU runs through its time steps once per part, which costs more than the cache gains

@@ -93,7 +93,7 @@ def fit(
         hyperparameters,
         eval_params,
     )
-    with jax_settings(loop.options), interruptible() as interrupted:
+    with jax_settings(loop.options), interruptible(loop.options.quiet) as interrupted:
         try:
             loop.open(warm_start, env_source)
             loop.run(interrupted)

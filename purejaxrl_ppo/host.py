@@ -1,6 +1,7 @@
 """What the host loop needs from its surroundings: options, signals, JAX's switches, checks of numbers."""
 
 import dataclasses
+import os
 import pathlib
 import signal
 import threading
@@ -30,15 +31,13 @@ class FitOptions:
     eval_max_steps: int = 10_000
     """Steps after which an evaluated episode is cut off."""
     checkpoint_every: int | None = None
-    """Iterations between checkpoints; None writes one about every minute, 0 the last one only, which is always
-    written."""
+    """Iterations between checkpoints; None writes one about every minute, 0 the last one only."""
     keep_checkpoints: int = 3
     """Newest checkpoints that are kept."""
     chunk_iterations: int | None = None
     """Iterations between two looks of the host; None measures how many make about a second."""
     compilation_cache: pathlib.Path | None = None
-    """Folder of JAX's persistent compilation cache, which saves the first compile of later runs; it holds
-    program code, so never share it."""
+    """Folder of JAX's compilation cache, so that later runs start faster; it holds code: never share it."""
     debug_nans: bool = False
     """Stop at the operation that makes a NaN (slow)."""
     tensorboard: bool = True
@@ -97,8 +96,8 @@ def check_numbers(rows: list[dict[str, float]], arrays: dict[str, Any], checkpoi
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first SIGTERM or SIGINT into a flag; the second acts as usual."""
+def interruptible(quiet: bool = False) -> Iterator[Callable[[], bool]]:
+    """Turn the first SIGTERM or SIGINT into a flag, and say so; the second acts as usual."""
     flag = threading.Event()
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield flag.is_set
@@ -112,6 +111,8 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     def handle(number: int, frame: Any) -> None:
         flag.set()
         restore()
+        if not quiet:  # past Python's buffers, which the signal may have interrupted
+            os.write(2, b"\nstopping as soon as the running chunk is saved; once more stops at once\n")
 
     for number in (signal.SIGTERM, signal.SIGINT):
         old[number] = signal.signal(number, handle)

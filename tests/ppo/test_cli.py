@@ -70,7 +70,7 @@ def test_train_evaluate_and_resume(tmp_path, monkeypatch, capsys):
         (["evaluate", "x", "--checkpoint", "new"], "--checkpoint cannot be 'new': there are best, last"),
         (["train", "CartPole-v1", "8"], "train has no place for '8': `purejaxrl-ppo train --help` says what it takes"),
         (["train"], "train lacks ENV: `purejaxrl-ppo train --help` says what is meant"),
-        (["evaluate"], "evaluate lacks RUN_DIR: `purejaxrl-ppo evaluate --help` says what is meant"),
+        (["evaluate"], "evaluate lacks RUN: `purejaxrl-ppo evaluate --help` says what is meant"),
         (["trian", "CartPole-v1"], "there is no command 'trian': did you mean train?"),
         (["--verbose"], "there is no command '--verbose': there are train, resume, evaluate"),
         ([], "a command is missing: train, resume, evaluate; `purejaxrl-ppo --help` says what they do"),
@@ -122,6 +122,17 @@ def test_the_preset_is_found_wherever_the_environment_stands():
     assert _named_environment(["resume", "CartPole-v1"]) == ""
 
 
+def test_an_impatient_user_gets_a_sentence(monkeypatch, capsys):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("purejaxrl_ppo.cli.fit", interrupted)
+    with pytest.raises(SystemExit) as end:
+        main(["train", "CartPole-v1"])
+    assert end.value.code == 130
+    assert "`resume` goes on from the last checkpoint" in capsys.readouterr().err
+
+
 def test_a_damaged_description_is_named(capsys, tmp_path):
     (tmp_path / "run.json").write_text("{")
     assert "run.json is damaged" in " ".join(fails(["resume", str(tmp_path)], capsys).split())
@@ -130,9 +141,12 @@ def test_a_damaged_description_is_named(capsys, tmp_path):
 def test_help_shows_the_settings_of_the_environment(capsys):
     with pytest.raises(SystemExit):
         main(["train", "CartPole-v1", "--help"])
-    text = " ".join(capsys.readouterr().out.split())
+    text = " ".join(capsys.readouterr().out.replace("│", "").split())
     assert "Environments that run side by side. (default: 4)" in text
     assert "Iterations between evaluations" in text
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    assert "ENV A gymnax id such as CartPole-v1" in " ".join(capsys.readouterr().out.replace("│", "").split())
 
 
 def test_environments_by_name():
