@@ -272,9 +272,12 @@ def test_statistics_that_are_not_finite_are_not_saved(tmp_path):
     # an infinite observation is clipped for the network, so that every metric of its iteration is finite
     config = dataclasses.replace(CONFIG, total_timesteps=CONFIG.batch_size)
     env = Infinite()
+    options = dataclasses.replace(NO_EVALUATION, compilation_cache=tmp_path / "cache")
     with pytest.raises(FloatingPointError, match=r"moments.0.mean is not finite after iteration 1: no checkpoint was"):
-        fit(env, PARAMS, config, run_dir=tmp_path / "run", options=NO_EVALUATION)
+        fit(env, PARAMS, config, run_dir=tmp_path / "run", options=options)
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
+    assert list((tmp_path / "cache").glob("jit_chunk-*"))  # the next process need not compile it
+    assert jax.config.jax_compilation_cache_dir is None
 
 
 def test_debug_nans_finds_the_operation(tmp_path):

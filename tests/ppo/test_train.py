@@ -188,6 +188,51 @@ def test_seeds_and_learning_rates_side_by_side_equal_single_runs():
     assert (returns[:, -1] > 1.4 * returns[:, 0]).all()  # that have learned something
 
 
+def test_every_hyperparameter_side_by_side_equals_a_single_run():
+    config = dataclasses.replace(SMALL, total_timesteps=SMALL.batch_size)
+    params = table(reward=[[1.0, -3.0, 7.0]] * 4, start=(1, 1, 1, 1), following=[1, 2, 3, 0], terminal=False, limit=5)
+    hyper = config.hyperparameters
+    other = {"learning_rate": 1e-2, "ent_coef": 0.5, "clip_eps": 1e-4, "gamma": 0.5, "gae_lambda": 0.1}
+    assert set(other) == set(vars(hyper))
+    alone = [hyper, *(hyper.replace(**{name: jnp.float32(value)}) for name, value in other.items())]
+    train = make_train(Table(), config)
+    grid = jax.jit(jax.vmap(train, (None, None, 0)))(
+        jax.random.key(0), params, jax.tree.map(lambda *x: jnp.stack(x), *alone)
+    )
+    single = jax.jit(train)
+    flat = []
+    for i, one in enumerate(alone):
+        got, want = jax.tree.map(lambda x, i=i: x[i], grid), single(jax.random.key(0), params, one)
+        for a, b in zip(jax.tree.leaves(got.state.params), jax.tree.leaves(want.state.params), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+        flat.append(np.concatenate([np.ravel(x) for x in jax.tree.leaves(got.state.params)]))
+    for x in flat[1:]:  # each of them acts
+        assert np.abs(x - flat[0]).max() > 1e-5
+
+
+def test_gradients_are_clipped_by_their_global_norm():
+    # after one gradient step Adam's first moment is a tenth of the clipped gradient
+    config = dataclasses.replace(
+        SMALL, total_timesteps=SMALL.batch_size, num_epochs=1, num_minibatches=1, max_grad_norm=1e-3
+    )
+    result = jax.jit(make_train(Table(), config))(jax.random.key(0), table(reward=[[1.0, -3.0, 7.0]] * 4))
+    assert float(result.metrics["grad_norm"][0]) > 0.01  # reported as it was
+    moment = result.state.opt_state[1].mu
+    assert float(jnp.linalg.norm(moment)) == pytest.approx(0.1 * 1e-3, rel=1e-4)
+    assert float(jnp.abs(moment).max()) < 0.9e-4  # shared by many parameters
+
+
+def test_forced_rows_count_when_asked_to():
+    # places come in turn, two of four with a choice; a row without one has entropy 0
+    legal = [[True] * 3, [False, True, False]] * 2
+    params = table(start=(1, 1, 1, 1), following=[1, 2, 3, 0], terminal=False, legal=legal)
+    alone, all_rows = (
+        small_train(**settings)(jax.random.key(0), params).metrics for settings in ({}, {"choice_rows_only": False})
+    )
+    np.testing.assert_allclose(alone["entropy"], np.log(3), atol=0.01)
+    np.testing.assert_allclose(all_rows["entropy"], 0.5 * np.log(3), atol=0.01)
+
+
 def test_environment_parameters_side_by_side():
     train = make_train(Table(), SMALL)
     both = jax.tree.map(lambda *x: jnp.stack(x), table(reward=1.0), table(reward=3.0))
