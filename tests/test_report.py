@@ -361,13 +361,10 @@ def test_a_judgement_without_baselines_has_a_page_too(made, tmp_path):
     assert "Luck" not in baselines_section(material).body
 
 
-@pytest.mark.parametrize("commit", ["", "0123abc"])
+@pytest.mark.parametrize("commit", [None, "0123abc"])
 def test_the_page_names_the_commit_that_trained(made, commit):
-    class Settings(runs.TradingSettings):
-        def to_dict(self):
-            return {**super().to_dict(), "commit": commit}
-
-    body = settings_section(Material(Settings(), made.split, made.seen, made.held_out, [], {})).body
+    settings = runs.TradingSettings(commit=commit)
+    body = settings_section(Material(settings, made.split, made.seen, made.held_out, [], {})).body
     trained = "commit 0123abc" if commit else "a commit that was not recorded"
     assert f"The policy was trained by {trained}; this page was made by {program_version()}." in body
     assert "<th>commit</th>" not in body
