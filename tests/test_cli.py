@@ -254,7 +254,7 @@ def test_wrong_other_bars_are_one_sentence(trained, later_bars, capsys):
     file, run_dir = str(later_bars), str(trained)
     where = ["evaluate", run_dir, "--data", file, "--market", "NQ", "--timestamps-mark", "end"]
     said = refusal(capsys, *where)
-    assert "1 sessions of NQ, 2025-03-06 to 2025-03-06, are not later than 2025-03-06" in said
+    assert "2 sessions of NQ, 2025-03-05 to 2025-03-06, not later than 2025-03-06" in said
     assert "judge with --from 2025-03-07 or later" in said
     assert "no usable session" in refusal(capsys, *where, "--from", "2025-04-01")
     assert "is not a date" in refusal(capsys, *where, "--from", "soon")

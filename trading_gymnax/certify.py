@@ -13,7 +13,7 @@ And every round trip must come to what the tape, the slippage and two commission
 
 Stops lie 3 ATR away, the target three times as far. With the default of 1.5 ATR a stop takes most trades out before the
 drift has worked, and the exact Bayesian filter itself, which knows how the tape was made, takes 86 % and 58 % of the
-oracle: 65 % could then be asked of nobody. With 3 ATR it takes about 92 % and 72 %. The filter enters by the sign of
+oracle: 65 % could then be asked of nobody. With 3 ATR it takes about 92 % and 70 %. The filter enters by the sign of
 its odds as soon as it is flat, so a policy that waits for better odds may take more than it does.
 """
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from trading_gymnax.data_report import count_text
 from trading_gymnax.market import MarketData, load_market_data
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.phase2 import TradingPhase2
@@ -114,15 +115,15 @@ def build_other(settings: TradingSettings, first: str | None, until: str | None,
 def _refuse_seen(seen: MarketData, view: MarketData) -> str:
     """Refuse dates that are not later than those learnt from; a remark about such dates of other markets, or ""."""
     remark = ""
-    for m, symbol in enumerate(view.symbols):
+    for m, symbol in enumerate(view.roots):
         dates = _usable_dates(view, m)
-        for k, learnt in enumerate(seen.symbols):
+        for k, learnt in enumerate(seen.roots):
             known = _usable_dates(seen, k)
             early = dates[dates <= known[-1]] if len(known) else known
             if len(early) and learnt == symbol:
                 raise ValueError(
-                    f"{len(early)} sessions of {symbol}, {early[0]} to {early[-1]}, are not later than {known[-1]}, "
-                    f"the last date that the run learnt from: judge with --from {known[-1] + 1} or later"
+                    f"{count_text(len(early), 'session')} of {symbol}, {early[0]} to {early[-1]}, not later than "
+                    f"{known[-1]}, the last date that the run learnt from: judge with --from {known[-1] + 1} or later"
                 )
             if len(early):
                 remark = f"\nnote: the run learnt from {learnt} on some of these dates, and markets move together"
