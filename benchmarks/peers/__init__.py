@@ -1,0 +1,1 @@
+"""Other people's ways of doing it, written here from their descriptions, to compare with."""
