@@ -23,7 +23,7 @@ from trading_gymnax.market import SESSION_AND_BREAK, pack
 from trading_gymnax.report_page import embed
 from trading_gymnax.report_survival import survival_picture, survival_section
 from trading_gymnax.rules import BAR_CLOSE, BUY, END_OF_DAY, HOLD, INTRABAR, DoneReason
-from trading_gymnax.survival import MONTH, survival
+from trading_gymnax.survival import _SETS, MONTH, _orders, survival
 from trading_gymnax.survival_account import BREACHED, PASSED, RUNNING, AccountRules
 from trading_gymnax.survival_cases import all_cases
 from trading_gymnax.survival_estimates import Attempts, curve, days_to_pass, interval, probability
@@ -351,23 +351,25 @@ def test_an_interval_is_the_spread_of_sets_without_the_noise_of_their_paths():
     true, noise = draws.normal(0.5, 0.06, 20_000), draws.normal(0, 0.08, 20_000)
     low, high = interval(np.array([0.4]), (true + noise)[:, None], np.array([0.0]), np.full((20_000, 1), 0.08))
     np.testing.assert_allclose([low.item(), high.item()], [0.4 - 1.96 * 0.06, 0.4 + 1.96 * 0.06], atol=0.004)
+    wide = interval(np.array([0.4]), true[:, None], np.array([0.0]), np.zeros((20_000, 1)), 1.5)
+    np.testing.assert_allclose(wide.ravel(), [0.4 - 1.5 * 1.96 * 0.06, 0.4 + 1.5 * 1.96 * 0.06], atol=0.004)
     # no scatter but noise: only the figure's own Monte Carlo error is left
     low, high = interval(np.array([0.4]), noise[:, None], np.array([0.01]), np.full((20_000, 1), 0.2))
     np.testing.assert_allclose([low.item(), high.item()], [0.4 - 0.0196, 0.4 + 0.0196], atol=1e-6)
 
 
 def test_agreement_of_all_paths_does_not_prove_certainty():
-    none = probability(np.zeros(100, bool), np.zeros((5, 10), bool), attempts=3)
+    none = probability(np.zeros(100, bool), np.zeros((5, 10), bool), 1.0, attempts=3)
     assert (none.value, none.low) == (0, 0)
     assert none.high == pytest.approx(1 - 0.025 ** (1 / 3))
-    every = probability(np.ones(100, bool), np.ones((5, 10), bool), attempts=3)
+    every = probability(np.ones(100, bool), np.ones((5, 10), bool), 1.0, attempts=3)
     assert (every.value, every.high) == (1, 1)
     assert every.low == pytest.approx(0.025 ** (1 / 3))
 
 
 def test_curve_and_days_worked_by_hand():
     outcome, days = np.array([PASSED, PASSED, BREACHED, RUNNING]), np.array([1, 3, 2, 3])
-    attempts = Attempts(outcome, days, np.stack([outcome] * 3), np.stack([days] * 3), 12)
+    attempts = Attempts(outcome, days, np.stack([outcome] * 3), np.stack([days] * 3), 12, 4)
     found = curve(attempts, 3)
     np.testing.assert_allclose(found.value, [[1, 0.75, 0.5, 0.25], [0, 0.25, 0.25, 0.5], [0, 0, 0.25, 0.25]])
     assert (found.low <= found.value).all()
@@ -376,6 +378,7 @@ def test_curve_and_days_worked_by_hand():
     assert (took.median.value, took.median.low, took.median.high) == (2, 2, 2)
     assert (took.fast, took.slow) == (1.1, 2.9)
     assert attempts.independent_attempts == 12 / 2.25
+    assert attempts.widening == pytest.approx(math.sqrt(3 / 2) * 4.302653 / 1.959964)  # three blocks: t of 2 degrees
     nobody = days_to_pass(dataclasses.replace(attempts, outcome=np.zeros(4)))
     assert math.isnan(nobody.median.value)
     assert math.isnan(nobody.fast)
@@ -546,3 +549,28 @@ def test_the_picture_names_its_lines(tmp_path):
     assert len(figure.legends[0].get_texts()) == 7
     pixels = matplotlib.image.imread(tmp_path / "survival.png")
     assert pixels[..., :3].std() > 0.05
+
+
+@pytest.mark.slow
+def test_intervals_hold_the_truth_about_as_often_as_they_say():
+    """Normal sessions of a known law: the odds found from 40 of them, in blocks of 5, against those of the law."""
+    draws, rule = np.random.default_rng(0), [account(1_500, 1_500, mode=INTRABAR, lock=100.0)]
+
+    def sessions(count):
+        return step_tape(np.rint(draws.normal(60, 400, (count, 1))).astype(int))
+
+    law = run(sessions(50_000), rule, draws.integers(0, 50_000, (40_000, 30)))
+    truth = {outcome: float((law.outcome == outcome).mean()) for outcome in (PASSED, BREACHED, RUNNING)}
+    held, repeats = 0, 40
+    for at in range(repeats):
+        tape = sessions(40)
+        keys = jax.random.split(jax.random.key(at), 3)
+        orders, sets, _ = _orders(tape.follows, keys, 30, 5, 2_048)
+        out = run(tape, rule, jnp.concatenate([orders, sets]))
+        found, days = out.outcome[0], out.days[0]
+        in_sets = (x[2_048:].reshape(_SETS, -1) for x in (found, days))
+        attempts = Attempts(found[:2_048], days[:2_048], *in_sets, 40, 5)
+        odds = {outcome: attempts.share(outcome) for outcome in truth}
+        held += sum(odds[outcome].low <= value <= odds[outcome].high for outcome, value in truth.items())
+    # 95 % is asked; so few sessions give somewhat less
+    assert held / (3 * repeats) > 0.85

@@ -10,9 +10,9 @@ from trading_gymnax import report_charts as charts
 from trading_gymnax.render import INK, STOP, TARGET, calm, new_figure, usd
 from trading_gymnax.report_material import badge
 from trading_gymnax.report_page import Html, Section, chart, escape, join, paragraph, table
-from trading_gymnax.survival import Case, Odds, Survival, days_text
 from trading_gymnax.survival_account import BREACHED, PASSED, RUNNING
 from trading_gymnax.survival_estimates import Estimate
+from trading_gymnax.survival_result import Case, Odds, Survival, days_text
 
 _LINES = (("passed", PASSED, TARGET), ("breached", BREACHED, STOP), ("still running", RUNNING, "#7d848e"))
 _BAND = "rgba(29,138,52,0.14)"
@@ -59,10 +59,10 @@ def _row(name: str, who: str, odds: Odds) -> list[object]:
     shares = [_share(x) for x in (odds.passed, odds.breached, odds.running)]
     low, high = usd(odds.usd.low), usd(odds.usd.high)
     dollars = Html(f"{escape(usd(odds.usd.value))}<br>({escape(low)} to {escape(high)})")
-    one_by_one = [
-        _percent(x) for x in (odds.consecutive.passed, odds.consecutive.breached, odds.consecutive.out_of_data)
-    ]
-    return [name, who, *shares, days_text(odds.days), dollars, *one_by_one]
+    alone = odds.consecutive
+    in_turn = ", ".join(_percent(x) for x in (alone.passed, alone.breached, alone.out_of_data))
+    days = days_text(odds.days).replace(" sessions", "")
+    return [name, who, *shares, days, dollars, in_turn]
 
 
 def _share(found: Estimate) -> Html:

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 
 from trading_gymnax.baselines import RandomEntries
 from trading_gymnax.curriculum import AccountPreset
@@ -19,117 +18,15 @@ from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.phase2 import TradingPhase2
 from trading_gymnax.survival_account import BREACHED, PASSED, RUNNING, AccountRules
 from trading_gymnax.survival_cases import all_cases, presets_of
-from trading_gymnax.survival_estimates import Attempts, Curve, Days, Estimate, curve, days_to_pass, mean
+from trading_gymnax.survival_estimates import Attempts, Estimate, curve, days_to_pass, mean
 from trading_gymnax.survival_paths import Outcome, bootstrap_orders, consecutive_orders, replay
+from trading_gymnax.survival_result import Case, Consecutive, Odds, Survival
 from trading_gymnax.survival_tape import Recording, join_tapes, record
 
 MONTH = 21  # sessions that a monthly fee pays for
 SESSIONS, BLOCK, PATHS, COIN_SEEDS = 30, 5, 10_000, 8
 _SETS, _SET_PATHS = 200, 100  # resampled sets of sessions, and attempts in each
 _PHASES = {1: TradingPhase1, 2: TradingPhase2}
-
-
-@dataclasses.dataclass(frozen=True)
-class Consecutive:
-    """Attempts that start on every session of the view and go on with those that follow; shares of all, from 0 to 1."""
-
-    attempts: int  # sessions, for a coin times the seeds
-    passed: float
-    breached: float
-    running: float  # through all sessions of the horizon
-    out_of_data: float  # neither passed nor breached when the data ended
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Odds:
-    """What became of the attempts; probabilities after the last session of the horizon."""
-
-    passed: Estimate
-    breached: Estimate
-    running: Estimate
-    days: Days  # sessions to a pass
-    usd: Estimate  # value of a pass * P(pass) - fees paid, dollars an attempt; before fees where they are unknown
-    curve: Curve  # the three over the sessions
-    consecutive: Consecutive
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Case:
-    """One account, size and high-water mode."""
-
-    account: AccountPreset
-    contracts: int | None  # of every entry; None: chosen by risk
-    high_water_mode: str
-    pass_value_usd: float
-    policy: Odds
-    coin: Odds  # enters at the policy's rate and with its size, long or short by a coin
-    over_coin: Estimate  # P(pass) of the policy less the coin's, over the same orders
-
-    @property
-    def name(self) -> str:
-        """The account with what was changed about it."""
-        size = "sized by risk" if self.contracts is None else f"{self.contracts} contract{'s'[: self.contracts != 1]}"
-        mode = "" if self.high_water_mode in self.account.name else f", {self.high_water_mode}"
-        return f"{self.account.name}{mode}, {size}"
-
-    @property
-    def fee_text(self) -> str:
-        """The fee, or that it is unknown."""
-        fee = self.account.fee_usd
-        return "fee unknown" if fee is None else f"{fee:,.0f} dollars a month"
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Survival:
-    """How accounts fare with a policy."""
-
-    cases: tuple[Case, ...]  # by account, high-water mode, contracts
-    num_sessions: int  # in the view
-    horizon: int  # sessions of an attempt at most
-    block_sessions: float
-    paths: int
-    dates: str
-    notes: tuple[str, ...]  # what a reader must know, a sentence each
-
-    def table(self) -> pd.DataFrame:
-        """Two rows a case, the policy's and the coin's: each figure with the ends of its interval."""
-        rows = []
-        for case in self.cases:
-            for who, odds in (("policy", case.policy), ("coin", case.coin)):
-                row: dict[str, Any] = {"case": case.name, "who": who}
-                figures = {"passed": odds.passed, "breached": odds.breached, "running": odds.running, "usd": odds.usd}
-                figures["days"] = odds.days.median
-                for name, found in figures.items():
-                    row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
-                row |= {"days_5": odds.days.fast, "days_95": odds.days.slow, "fee_usd": case.account.fee_usd}
-                row |= {f"consecutive_{k}": v for k, v in dataclasses.asdict(odds.consecutive).items()}
-                rows.append(row)
-        return pd.DataFrame(rows)
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.num_sessions} sessions, {self.dates}; {self.paths:,} attempts of up to {self.horizon} sessions"
-        ]
-        for case in self.cases:
-            lines.append(f"{case.name} ({case.fee_text})")
-            for who, odds in (("policy", case.policy), ("coin", case.coin)):
-                shares = (("pass", odds.passed), ("breach", odds.breached), ("running", odds.running))
-                texts = [f"{name} {share_text(found)}" for name, found in shares]
-                money = f"{odds.usd.value:+,.0f} ({odds.usd.low:+,.0f} to {odds.usd.high:+,.0f}) dollars an attempt"
-                lines.append(f"  {who:6}  {'  '.join(texts)}  {days_text(odds.days)}  {money}")
-        return "\n".join([*lines, *self.notes])
-
-
-def share_text(found: Estimate) -> str:
-    """ "12 % (8 to 17)"."""
-    return f"{100 * found.value:.0f} % ({100 * found.low:.0f} to {100 * found.high:.0f})"
-
-
-def days_text(days: Days) -> str:
-    """ "9 sessions (3 to 21)": the median, and 5 and 95 % of the passes; "-" without a pass."""
-    if math.isnan(days.fast):
-        return "-"
-    return f"{days.median.value:.0f} sessions ({days.fast:.0f} to {days.slow:.0f})"
 
 
 def survival(
@@ -208,11 +105,12 @@ def survival(
     coins = [record(coin, env, walking, key=k, max_contracts=most) for k in jax.random.split(keys[1], coin_seeds)]
     asked = AccountRules(*(jnp.asarray([fields[name] for *_, fields in plan]) for name in AccountRules._fields))
     own, tossed = _play_all(recorded, coins, asked, keys[2:], (sessions, block_sessions, paths))
-    cases = []
+    data, cases = (count, float(block_sessions)), []
     for at, (preset, size, mode, fields) in enumerate(plan):
         value = fields["profit_target"] if pass_value_usd is None else pass_value_usd
-        both = [_odds(found, at, sessions, value, preset.fee_usd or 0.0, count) for found in (own, tossed)]
-        over = _difference(own, tossed, at)
+        fee = preset.fee_usd or 0.0
+        both = [_odds(found, at, data, sessions, value, fee) for found in (own, tossed)]
+        over = _difference(own, tossed, at, _attempts(own, at, data).widening)
         cases.append(Case(preset, size, mode, float(value), both[0], both[1], over))
     dates = f"{recorded.date.min()} to {recorded.date.max()}"
     notes = _notes(env, recorded, cases, pass_value_usd)
@@ -289,19 +187,24 @@ def _play_all(
     return own, tossed
 
 
-def _odds(found: _Found, at: int, horizon: int, value: float, fee: float, count: int) -> Odds:
-    attempts = Attempts(
-        found.orders.outcome[at], found.orders.days[at], found.sets.outcome[at], found.sets.days[at], count
-    )
+def _attempts(found: _Found, at: int, data: tuple[int, float]) -> Attempts:
+    """Of account `at`; data: sessions, and their mean block."""
+    return Attempts(found.orders.outcome[at], found.orders.days[at], found.sets.outcome[at], found.sets.days[at], *data)
+
+
+def _odds(found: _Found, at: int, data: tuple[int, float], horizon: int, value: float, fee: float) -> Odds:
+    attempts = _attempts(found, at, data)
     shares = {outcome: attempts.share(outcome) for outcome in (PASSED, BREACHED, RUNNING)}
-    worth = [value * (x.outcome[at] == PASSED) - fee * -(-x.days[at] // MONTH) for x in (found.orders, found.sets)]
+    worth, of_sets = (
+        value * (x.outcome[at] == PASSED) - fee * -(-x.days[at] // MONTH) for x in (found.orders, found.sets)
+    )
     alone, cut = found.alone.outcome[at], found.alone.out_of_data[at]
     return Odds(
         passed=shares[PASSED],
         breached=shares[BREACHED],
         running=shares[RUNNING],
         days=days_to_pass(attempts),
-        usd=_at_least_as_wide(mean(*worth), shares[PASSED], value),
+        usd=_at_least_as_wide(mean(worth, of_sets, attempts.widening), shares[PASSED], value),
         curve=curve(attempts, horizon),
         consecutive=Consecutive(
             attempts=len(alone),
@@ -321,13 +224,14 @@ def _at_least_as_wide(usd: Estimate, passed: Estimate, value: float) -> Estimate
     return Estimate(usd.value, min(usd.low, *ends), max(usd.high, *ends))
 
 
-def _difference(own: _Found, tossed: _Found, at: int) -> Estimate:
+def _difference(own: _Found, tossed: _Found, at: int, widening: float) -> Estimate:
     """P(pass) of the policy less the coin's; both played the same orders of the same sessions."""
     values, sets = (
         (mine.outcome[at] == PASSED).astype(float) - (other.outcome[at] == PASSED)
         for mine, other in ((own.orders, tossed.orders), (own.sets, tossed.sets))
     )
-    return mean(values, sets)
+    found = mean(values, sets, widening)
+    return Estimate(found.value, max(found.low, -1.0), min(found.high, 1.0))
 
 
 def _notes(env: TradingPhase1, recorded: Recording, cases: list[Case], pass_value: float | None) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 
 import numpy as np
+from scipy.special import stdtrit
 
 from trading_gymnax.survival_account import BREACHED, PASSED
 
@@ -32,19 +33,33 @@ class Attempts:
     set_outcome: np.ndarray  # int [B, Q]
     set_days: np.ndarray  # int [B, Q]
     sessions: int  # that there are to draw from
+    block_sessions: float  # mean length of the blocks in which they are drawn
 
     def share(self, outcome: int) -> Estimate:
         """Probability of PASSED, BREACHED or RUNNING at the end of the orders."""
         found, sets = self.outcome == outcome, self.set_outcome == outcome
-        return probability(found, sets, self.independent_attempts)
+        return probability(found, sets, self.widening, self.independent_attempts)
 
     @property
     def independent_attempts(self) -> float:
         """Sessions / sessions of a mean attempt, at least 1: how many attempts the data holds end to end."""
         return max(1.0, self.sessions / float(self.days.mean()))
 
+    @property
+    def widening(self) -> float:
+        """Factor by which percentiles of the sets are too near: sqrt(k / (k - 1)) t / z for k independent blocks.
 
-def interval(value: np.ndarray, sets: np.ndarray, error: np.ndarray, sets_error: np.ndarray) -> np.ndarray:
+        t and z are the 97.5 % quantiles of Student's t with k - 1 degrees and of the normal law. Source: Hesterberg,
+        "What teachers should know about the bootstrap", The American Statistician 69 (2015), 371-386, whose expanded
+        percentile interval moves the percentiles so; here the distances are stretched.
+        """
+        k = max(2.0, self.sessions / self.block_sessions)
+        return math.sqrt(k / (k - 1)) * float(stdtrit(k - 1, (1 + CONFIDENCE) / 2)) / _NORMAL
+
+
+def interval(
+    value: np.ndarray, sets: np.ndarray, error: np.ndarray, sets_error: np.ndarray, widening: float = 1.0
+) -> np.ndarray:
     """Ends of the interval of figures, float [2, ...]: bootstrap over sets of sessions, and Monte Carlo.
 
     The figure of a set scatters because other sessions are in it and because its paths are few; the second part is
@@ -56,16 +71,17 @@ def interval(value: np.ndarray, sets: np.ndarray, error: np.ndarray, sets_error:
         value: figures from all sessions, [...].
         sets: the same from each set, [B, ...].
         error, sets_error: standard errors of both from the number of paths alone.
+        widening: factor on the distances to the percentiles.
     """
     centre, spread = sets.mean(axis=0), sets.var(axis=0, ddof=1)
     noise = np.square(sets_error).mean(axis=0)
     left = np.sqrt(np.maximum(spread - noise, 0) / np.where(spread > 0, spread, 1))
-    ends = np.percentile((sets - centre) * left, _TAILS, axis=0)
+    ends = widening * np.percentile((sets - centre) * left, _TAILS, axis=0)
     away = np.sqrt(np.square(ends) + np.square(_NORMAL * error))
     return np.stack([value - away[0], value + away[1]])
 
 
-def probability(found: np.ndarray, sets: np.ndarray, attempts: float) -> Estimate:
+def probability(found: np.ndarray, sets: np.ndarray, widening: float, attempts: float) -> Estimate:
     """Share of paths, bool [P], with its interval from those of the sets, bool [B, Q].
 
     Where every path of every set agrees the bootstrap is blind to what no session has shown. Then the end is that of
@@ -75,13 +91,13 @@ def probability(found: np.ndarray, sets: np.ndarray, attempts: float) -> Estimat
     if value in (0.0, 1.0) and (sets == value).all():
         far = 1 - ((1 - CONFIDENCE) / 2) ** (1 / attempts)
         return Estimate(value, 0.0, far) if value == 0 else Estimate(value, 1 - far, 1.0)
-    low, high = np.clip(interval(*_means(found[None], sets[..., None])), 0, 1)
+    low, high = np.clip(interval(*_means(found[None], sets[..., None]), widening), 0, 1)
     return Estimate(value, float(low[0]), float(high[0]))
 
 
-def mean(values: np.ndarray, sets: np.ndarray) -> Estimate:
+def mean(values: np.ndarray, sets: np.ndarray, widening: float) -> Estimate:
     """Mean of a value of each path, float [P], with its interval from those of the sets, [B, Q]."""
-    low, high = interval(*_means(values[None], sets[..., None]))
+    low, high = interval(*_means(values[None], sets[..., None]), widening)
     return Estimate(float(values.mean()), float(low[0]), float(high[0]))
 
 
@@ -111,7 +127,7 @@ def curve(attempts: Attempts, horizon: int) -> Curve:
         np.sqrt(x * (1 - x) / n)
         for x, n in zip((value, sets), (attempts.outcome.size, attempts.set_outcome.shape[1]), strict=True)
     )
-    low, high = np.clip(interval(value, sets, error, sets_error), 0, 1)
+    low, high = np.clip(interval(value, sets, error, sets_error, attempts.widening), 0, 1)
     return Curve(value.T, low.T, high.T)
 
 
@@ -146,6 +162,7 @@ def days_to_pass(attempts: Attempts) -> Days:
         ]
     )
     middle = float(np.median(passed))
-    low, high = np.percentile(medians, _TAILS) if len(medians) else (math.nan, math.nan)
+    away = np.percentile(medians - middle, _TAILS) if len(medians) else np.full(2, math.nan)
+    low, high = np.clip(middle + attempts.widening * away, 1, attempts.days.max())
     fast, slow = np.percentile(passed, (5, 95))
     return Days(Estimate(middle, min(float(low), middle), max(float(high), middle)), float(fast), float(slow))
