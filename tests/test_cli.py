@@ -308,4 +308,5 @@ def test_certify_says_refused_with_status_1_and_writes_its_file(tmp_path, capsys
 def test_certify_with_wrong_numbers_is_one_sentence(capsys):
     assert "needs one seed or more" in refusal(capsys, "certify", "--seeds", "0")
     assert "less than one iteration" in refusal(capsys, "certify", "--total-timesteps", "5")
+    assert "is no file in a folder that exists" in refusal(capsys, "certify", "--out", "nowhere/certificate.json")
     assert "did you mean --seeds?" in refusal(capsys, "certify", "--seed", "3")

@@ -216,6 +216,8 @@ def _judge_other(command: Evaluate, split: Split) -> None:
 
 
 def _certify(command: Certify) -> None:
+    if command.out and (command.out.is_dir() or not command.out.parent.is_dir()):
+        raise ValueError(f"--out {command.out} is no file in a folder that exists: name one before the work begins")
     config = dataclasses.replace(TRADER, total_timesteps=command.total_timesteps)
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
