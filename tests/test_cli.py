@@ -220,13 +220,15 @@ def later_bars(tmp_path_factory) -> pathlib.Path:
 def test_a_run_is_judged_on_other_bars(trained, later_bars, capsys):
     before = (trained / "evaluation.json").read_text()
     where = ["--data", str(later_bars), "--market", "NQ", "--timestamps-mark", "end"]
-    cli.main(["evaluate", str(trained), *where, "--from", "2025-03-11", "--until", "2025-03-14"])
+    dates = ["--from", "2025-03-11", "--until", "2025-03-14", "--configurations-tried", "7"]
+    cli.main(["evaluate", str(trained), *where, *dates])
     page = capsys.readouterr().out.splitlines()
     assert page[0] == "NQ: 2025-03-11 to 2025-03-13 to judge; the run learnt from 2025-03-03 to 2025-03-06"
     assert page[2].startswith("OUT OF SAMPLE: 2025-03-11 to 2025-03-13, 3 sessions")
     judged = json.loads((trained / "evaluation-june.json").read_text())["out_of_sample"]
     assert judged["rows"][HOLD]["net_usd"] == 0
     assert judged["rows"][POLICY]["sessions"] == 3
+    assert judged["rows"][POLICY]["configurations_tried"] == 7
     assert (trained / "evaluation.json").read_text() == before
 
 
@@ -263,6 +265,7 @@ def test_wrong_other_bars_are_one_sentence(trained, later_bars, capsys):
     assert "give one contract for each file" in refusal(capsys, "evaluate", run_dir, "--data", file)
     said = refusal(capsys, "evaluate", run_dir, "--market", "NQ", "--from", "2025-03-10", "--repair", "nan")
     assert "--market and --from and --repair without --data: give the file of bars as well" in said
+    assert "give 1 or more" in refusal(capsys, "evaluate", run_dir, "--configurations-tried", "0")
     assert "did you mean --from?" in refusal(capsys, "evaluate", run_dir, "--form", "2025-03-10")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import pathlib
 import sys
@@ -73,6 +74,8 @@ class Train:
     """Bars that an observation shows."""
     account_features: bool = False
     """Let observations show the account's limits."""
+    configurations_tried: int = 1
+    """Settings that were judged before these were chosen, these too; the deflated Sharpe ratio allows for them."""
     loader: tyro.conf.OmitArgPrefixes[Loader] = dataclasses.field(default_factory=Loader)
 
 
@@ -101,6 +104,8 @@ def main(args: list[str] | None = None) -> None:
     try:
         about = "Day trading of index futures: check bars, train policies, judge them honestly."
         command = parse(_commands(), prog="trading-gymnax", args=args, description=about)
+        if getattr(command, "configurations_tried", 1) < 1:
+            raise ValueError("--configurations-tried counts the present settings as well: give 1 or more")
         _RUN[type(command)](command)
     except (ValueError, FileNotFoundError, FloatingPointError, CheckpointError, MissingExtra) as error:
         if "--debug-nans" in args:
@@ -167,7 +172,7 @@ def _train(command: Train) -> None:
         print(f"the same command goes on where it stopped: {_command_line()}")
         raise
     print(f"trained for {result.iterations * command.config.batch_size:,} steps; the run is in {run_dir}\n")
-    seen, held_out = _judge_run(run_dir, split, "last")
+    seen, held_out = _judge_run(run_dir, split, "last", command.configurations_tried)
     try:
         print(f"\n{write_report(run_dir, split, seen, held_out)} shows the rest")
     except MissingExtra as missing:
@@ -182,7 +187,7 @@ def _settings_of(run_dir: pathlib.Path) -> TradingSettings:
 
 def _report(command: Report) -> None:
     split = build(_settings_of(command.run_dir))
-    seen, held_out = _judgements(command.run_dir, split, command.checkpoint)
+    seen, held_out = _judgements(command.run_dir, split, command.checkpoint, command.configurations_tried)
     page = write_report(command.run_dir, split, seen, held_out, out=command.out)
     print(f"{held_out.verdict}\n{page} and the pictures beside it show the rest")
 
@@ -202,13 +207,14 @@ def _evaluate(command: Evaluate) -> None:
     names = [f"--{name.replace('_', '-')}" for name, value in given.items() if value not in (None, ())]
     if names:
         raise ValueError(f"{' and '.join(names)} without --data: give the file of bars as well")
-    _judge_run(command.run_dir, build(settings), command.checkpoint)
+    _judge_run(command.run_dir, build(settings), command.checkpoint, command.configurations_tried)
 
 
 def _judge_other(command: Evaluate, split: Split) -> None:
     print(f"{split.note}\n")
     policy = load_policy(command.run_dir, checkpoint=command.checkpoint)
-    found = judge(policy, split.env, split.test_params, key=jax.random.key(_JUDGE_SEED), label="out of sample")
+    key, tried = jax.random.key(_JUDGE_SEED), command.configurations_tried
+    found = judge(policy, split.env, split.test_params, key=key, label="out of sample", configurations_tried=tried)
     print(found)
     path = command.run_dir / f"evaluation-{'-'.join(path.stem for path in command.data)}.json"
     values = {"data": [str(path) for path in command.data], "note": split.note, "out_of_sample": found.to_dict()}
@@ -254,21 +260,23 @@ def ppo_learner(config: PPOConfig) -> Learner:
     return learn
 
 
-def _judge_run(run_dir: pathlib.Path, split: Split, checkpoint: Literal["best", "last"]) -> tuple[Judgement, Judgement]:
-    seen, held_out = _judgements(run_dir, split, checkpoint)
+def _judge_run(
+    run_dir: pathlib.Path, split: Split, checkpoint: Literal["best", "last"], tried: int
+) -> tuple[Judgement, Judgement]:
+    seen, held_out = _judgements(run_dir, split, checkpoint, tried)
     print(f"{seen}\n\n{held_out}")
     write_judgement(run_dir, seen, held_out)
     return seen, held_out
 
 
 def _judgements(
-    run_dir: pathlib.Path, split: Split, checkpoint: Literal["best", "last"]
+    run_dir: pathlib.Path, split: Split, checkpoint: Literal["best", "last"], tried: int
 ) -> tuple[Judgement, Judgement]:
     """In sample and out of sample."""
     policy = load_policy(run_dir, checkpoint=checkpoint)
-    key = jax.random.key(_JUDGE_SEED)
-    seen = judge(policy, split.env, split.train_params, key=key, label="in sample", baselines=False)
-    held_out = judge(policy, split.env, split.test_params, key=key, label="out of sample")
+    look = functools.partial(judge, policy, split.env, key=jax.random.key(_JUDGE_SEED), configurations_tried=tried)
+    seen = look(split.train_params, label="in sample", baselines=False)
+    held_out = look(split.test_params, label="out of sample")
     return seen, held_out
 
 

@@ -81,6 +81,8 @@ class Evaluate:
     """Folder of the run."""
     checkpoint: Literal["best", "last"] = "last"
     """Which of the run's policies; the best one was chosen by its return in training."""
+    configurations_tried: int = 1
+    """Settings that were judged before these were chosen, these too; the deflated Sharpe ratio allows for them."""
     data: tuple[pathlib.Path, ...] = ()
     """Files of other bars to judge it on, one a market."""
     market: tuple[str, ...] = ()
@@ -100,6 +102,8 @@ class Report:
     """Folder of the run."""
     checkpoint: Literal["best", "last"] = "last"
     """Which of the run's policies; the best one was chosen by its return in training."""
+    configurations_tried: int = 1
+    """Settings that were judged before these were chosen, these too; the deflated Sharpe ratio allows for them."""
     out: pathlib.Path | None = None
     """Folder to write to; by default `report` in the run's folder."""
 
