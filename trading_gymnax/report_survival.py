@@ -61,7 +61,7 @@ def _row(name: str, who: str, odds: Odds) -> list[object]:
     dollars = Html(f"{escape(usd(odds.usd.value))}<br>({escape(low)} to {escape(high)})")
     alone = odds.consecutive
     in_turn = ", ".join(_percent(x) for x in (alone.passed, alone.breached, alone.out_of_data))
-    days = days_text(odds.days).replace(" sessions", "")
+    days = days_text(odds.days).replace(" sessions", "").replace(" session", "")
     return [name, who, *shares, days, dollars, in_turn]
 
 
@@ -104,7 +104,10 @@ def survival_figure(case: Case) -> dict[str, Any]:
                 | {"hovertemplate": f"after %{{x}} sessions<br>{who}: {name} %{{y:.1f}} %<extra></extra>"}
             )
     share = charts.axis("attempts, %", range=[-2, 102])
-    return {"data": traces, "layout": charts.layout(xaxis=charts.axis("sessions since the start"), yaxis=share)}
+    layout = charts.layout(xaxis=charts.axis("sessions since the start"), yaxis=share)
+    # Below the chart: so long a legend would run under the buttons above it.
+    layout |= {"legend": layout["legend"] | {"y": -0.24, "yanchor": "top"}, "margin": layout["margin"] | {"b": 96}}
+    return {"data": traces, "layout": layout}
 
 
 def survival_picture(found: Survival) -> Any:

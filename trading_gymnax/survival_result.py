@@ -112,4 +112,5 @@ def days_text(days: Days) -> str:
     """ "9 sessions (3 to 21)": the median, and 5 and 95 % of the passes; "-" without a pass."""
     if math.isnan(days.fast):
         return "-"
-    return f"{days.median.value:.0f} sessions ({days.fast:.0f} to {days.slow:.0f})"
+    unit = "session" if round(days.median.value) == 1 else "sessions"
+    return f"{days.median.value:.0f} {unit} ({days.fast:.0f} to {days.slow:.0f})"
