@@ -45,7 +45,7 @@ def padded(data: Any, specs: Any) -> Any:
         array = np.asarray(getattr(data, name))
         widths = [(0, 0), (0, length - array.shape[1]), *[(0, 0)] * (array.ndim - 2)]
         arrays[name] = np.pad(array, widths, mode="edge")
-    return dataclasses.replace(data, **arrays, specs=specs, rth=(0.0, 24.0))
+    return dataclasses.replace(data, **arrays, specs=specs, roots=tuple(spec.symbol for spec in specs), rth=(0.0, 24.0))
 
 
 def parameters(one: Scenario, num_steps: int) -> list[EnvParams]:
