@@ -15,7 +15,7 @@ import pytest
 with mock.patch.object(jax.numpy, "array", np.array):
     import gymnax  # noqa: F401
 
-CHEAP_FIRST = ("test_rules_fast", "test_render", "test_rewards", "test_phase2", "test_phase1")
+CHEAP_FIRST = ("test_rules_fast", "test_construction", "test_render", "test_rewards", "test_phase2", "test_phase1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
