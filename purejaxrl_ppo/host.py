@@ -80,15 +80,18 @@ def check_numbers(rows: list[dict[str, float]], arrays: dict[str, Any], checkpoi
         checkpoints: folder named in the message.
 
     Raises:
-        FloatingPointError: naming the first metric or array that is NaN or infinite, and its iteration.
+        FloatingPointError: naming the first metric or array that is NaN or infinite, and its iteration. Values of a
+            schedule come first, and may be infinite.
     """
     any_there = checkpoints.is_dir() and any(step.name.isdigit() for step in checkpoints.iterdir())
     stays = f"the last good checkpoint in {checkpoints} stays" if any_there else "no checkpoint was written before it"
     stays += "; --debug-nans (FitOptions.debug_nans) finds the operation"
     for row in rows:
-        for name, value in row.items():
-            if not np.isfinite(value):
-                raise FloatingPointError(f"{name} is {value} in iteration {int(row['iteration']):,}: {stays}")
+        scheduled = [name for name in row if name.startswith("schedule/")]  # first: the cause of what else is wrong
+        for name in (*scheduled, *row):
+            # a limit that a schedule switches off is infinite
+            if np.isnan(row[name]) or (np.isinf(row[name]) and name not in scheduled):
+                raise FloatingPointError(f"{name} is {row[name]} in iteration {int(row['iteration']):,}: {stays}")
     last = int(rows[-1]["iteration"])
     for name, array in arrays.items():
         if not np.isfinite(array).all():

@@ -73,7 +73,11 @@ def make_train(
         env: gymnax >= 1.0 environment (or one of the five-value interface).
         config: settings; fixed, unlike `hyperparameters`, which default to the config's.
         params_schedule: (progress, env_params) -> env_params, evaluated before every iteration with
-            progress = iterations done / iterations in all, so a curriculum never compiles again.
+            progress = iterations done / iterations in all, so a curriculum never compiles again. Where it has a
+            method `values(progress) -> {name: scalar}`, every iteration logs them as the metrics `schedule/<name>`.
+
+    Raises:
+        ValueError: on the first call, for values of the schedule that are not scalars by name.
     """
     trainer = make_trainer(env, config, params_schedule)
     if config.total_timesteps % config.batch_size:
@@ -190,6 +194,7 @@ def _update(
         iteration=state.iteration + 1,
     )
     metrics = {**learned, **_rollout_metrics(rollout, steps, new_state, targets), **rates._asdict()}
+    metrics |= _schedule_metrics(config, params_schedule, state.iteration)
     return jax.tree.map(strong, new_state), metrics
 
 
@@ -232,7 +237,7 @@ def _rollout_metrics(rollout: Transition, steps: StepLog, state: TrainState, tar
 
 
 def _rates(config: PPOConfig, hyper: Hyperparameters, iteration: jax.Array) -> Rates:
-    left = 1.0 - iteration.astype(jnp.float32) / config.num_iterations
+    left = 1.0 - _progress(config, iteration)
 
     def at(value: jax.Array, schedule: str) -> jax.Array:
         return jnp.asarray(value, jnp.float32) * (left if schedule == "linear" else 1.0)
@@ -248,7 +253,23 @@ def scheduled_params(config: PPOConfig, schedule: ParamsSchedule | None, iterati
     """Environment parameters of an iteration: what the schedule makes of `env_params`."""
     if schedule is None:
         return env_params
-    return schedule(iteration.astype(jnp.float32) / config.num_iterations, env_params)
+    return schedule(_progress(config, iteration), env_params)
+
+
+def _progress(config: PPOConfig, iteration: jax.Array) -> jax.Array:
+    return iteration.astype(jnp.float32) / config.num_iterations
+
+
+def _schedule_metrics(config: PPOConfig, schedule: ParamsSchedule | None, iteration: jax.Array) -> Metrics:
+    """What the schedule says about itself at this iteration; nothing without a method `values`."""
+    values = getattr(schedule, "values", None)
+    found = values(_progress(config, iteration)) if callable(values) else {}
+    for name, value in found.items():
+        if jnp.shape(value):
+            raise ValueError(
+                f"the schedule's values() gives {name!r} the shape {jnp.shape(value)}: only scalars can be logged"
+            )
+    return {f"schedule/{name}": jnp.asarray(value, jnp.float32) for name, value in found.items()}
 
 
 def _mean_or(total: jax.Array, ended: jax.Array, before: jax.Array) -> jax.Array:

@@ -43,6 +43,11 @@ class Infinite(Table):
         return super().get_obs(state).at[3].set(jnp.where(state.place == 3, jnp.inf, 0.0))
 
 
+def setup() -> Any:
+    """For `killed_run`."""
+    return ENV, PARAMS, CONFIG, None
+
+
 NO_EVALUATION = dataclasses.replace(OPTIONS, eval_every=0)  # saves compiling it
 
 

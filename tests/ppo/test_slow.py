@@ -3,57 +3,26 @@
 import pathlib
 import resource
 import signal
-import subprocess
 import sys
-import time
 
 import gymnax
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from purejaxrl_ppo import FitOptions, PPOConfig, fit, make_train
-from purejaxrl_ppo.checkpoint import Checkpoints
 from purejaxrl_ppo.presets import PRESETS
+from tests.ppo.killed_run import assert_same_end, finish, kill_and_resume, start
 from tests.ppo.probes import Table, table
 
 pytestmark = pytest.mark.slow
-ROOT = pathlib.Path(__file__).parents[2]
-
-
-def start(folder: pathlib.Path, *args: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.ppo.killed_run", str(folder), *args]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def finish(process: subprocess.Popen[str], status: int) -> None:
-    printed = process.communicate(timeout=300)[0]
-    assert process.returncode == status, printed
-
-
-def arrays(folder: pathlib.Path) -> dict[str, np.ndarray]:
-    found = Checkpoints(folder / "checkpoints", keep=None, read_only=True).restore(("state",))
-    assert found is not None
-    assert found[1]["iteration"] == 10
-    return found[0]["state"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_run_resumes_bit_for_bit(tmp_path, number):
-    finish(start(tmp_path / "whole"), 0)
-    broken = start(tmp_path / "broken", "wait")
-    while not (tmp_path / "broken" / "checkpoints" / "4").is_dir():
-        assert broken.poll() is None
-        time.sleep(0.01)
-    broken.send_signal(number)
-    finish(broken, 0 if number == signal.SIGTERM else -signal.SIGKILL)
-    assert not (tmp_path / "broken" / "checkpoints" / "10").exists()
-    finish(start(tmp_path / "broken"), 0)
-    want, got = arrays(tmp_path / "whole"), arrays(tmp_path / "broken")
-    assert want.keys() == got.keys()
-    for name in want:
-        np.testing.assert_array_equal(got[name], want[name], err_msg=name)
+    finish(start(tmp_path / "whole", "tests.ppo.test_fit"), 0)
+    kill_and_resume(tmp_path / "broken", "tests.ppo.test_fit", number)
+    assert_same_end(tmp_path / "whole", tmp_path / "broken")
 
 
 def resident_bytes() -> int:
