@@ -1,6 +1,7 @@
 """`judge`: the table, the baselines, other fills, and a verdict that says when nothing can be decided."""
 
 import dataclasses
+import functools
 import json
 import math
 
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 
 from trading_gymnax import EnvParams, TradingPhase1
 from trading_gymnax.baselines import BarSignals, crosses, long_all_day, moving_average_cross
+from trading_gymnax.data import load_bars
 from trading_gymnax.evaluate import evaluate_policy
 from trading_gymnax.judge import (
+    ACCOUNTS,
     CROSS,
     HOLD,
     LONG,
@@ -26,10 +29,12 @@ from trading_gymnax.judge import (
     judge,
 )
 from trading_gymnax.market import load_market_data, pack
+from trading_gymnax.per_market import by_market
 from trading_gymnax.robustness import SLIPPAGE_TICKS, robustness
 from trading_gymnax.rules import SELL
 from trading_gymnax.statistics import UNDECIDABLE
-from trading_gymnax.synthetic import regime
+from trading_gymnax.survival import survival
+from trading_gymnax.synthetic import SYNTH, regime
 from trading_gymnax.walk import _play
 
 from .handmade import LEVEL, WARMUP, make_bars
@@ -57,9 +62,49 @@ def env() -> TradingPhase1:
 
 @pytest.fixture(scope="module")
 def judgement(env):
-    return judge(
-        Switch(), env, env.default_params, key=KEY, label="out of sample", luck_seeds=3, configurations_tried=4
-    )
+    look = functools.partial(judge, Switch(), env, env.default_params, key=KEY, label="out of sample")
+    return look(luck_seeds=3, configurations_tried=4, accounts=ACCOUNTS[:1])
+
+
+def test_the_odds_of_an_account_stand_in_the_judgement(env, judgement):
+    case = judgement.survival.cases[0]
+    assert case.account == ACCOUNTS[0]
+    alone = survival(Switch(), env.default_params.market, ACCOUNTS[0], key=jax.random.fold_in(KEY, 1), env=env)
+    assert alone.cases[0].policy.passed == case.policy.passed
+    said = judgement.to_dict()["survival"]
+    assert [row["who"] for row in said] == ["policy", "coin"]
+    assert said[0]["passed"] == case.policy.passed.value
+    assert "evaluation accounts: 6 sessions" in str(judgement)
+
+
+def test_odds_that_cannot_be_had_have_a_reason(env):
+    few = env.default_params.replace(market=env.default_params.market.between(None, "2025-01-09"))
+    found = judge(Switch(), env, few, key=KEY, label="out of sample", luck_seeds=1, accounts=ACCOUNTS)
+    assert found.survival is None
+    assert found.no_survival.startswith("not estimated, since the view has 3 usable sessions, fewer than a block of 5")
+    assert found.to_dict()["no_survival"] == found.no_survival
+    assert found.no_survival in str(found)
+
+
+def test_results_by_market():
+    """Two markets of unlike length: rows add up to the whole, and the page names both."""
+    one, two = (regime(n, seed=n, spec=dataclasses.replace(SYNTH, symbol=name)) for n, name in ((3, "AAA"), (4, "BBB")))
+    env = TradingPhase1(pack([load_bars(tape.frame, tape.spec) for tape in (one, two)]))
+    found = judge(Switch(), env, env.default_params, key=KEY, label="in sample", baselines=False)
+    table = by_market(found.evaluation)
+    assert table["sessions"].to_dict() == {"AAA": 3, "BBB": 4}
+    assert table["trades"].sum() == found.rows[POLICY].trades
+    assert table["net_usd"].sum() == pytest.approx(found.rows[POLICY].net_usd)
+    sessions = found.evaluation.sessions
+    net = sessions.loc[sessions["market"] == "BBB", "net_usd"].to_numpy()
+    row = table.loc["BBB"]
+    assert row["net_per_session_usd"] == pytest.approx(net.mean())
+    assert row["standard_error_usd"] == pytest.approx(net.std(ddof=1) / 2)
+    trades = found.evaluation.trades
+    won = trades.loc[trades["market"] == "BBB", "net_usd"] > 0
+    assert row["win_rate"] == won.mean()
+    assert f"{POLICY}, by market:" in str(found)
+    assert found.to_dict()["by_market"]["AAA"]["sessions"] == 3
 
 
 def test_the_table_has_policy_and_baselines(judgement):

@@ -450,7 +450,7 @@ def test_one_who_never_trades_keeps_the_account_and_pays_for_it():
         assert (odds.consecutive.running, odds.consecutive.out_of_data) == (51 / 80, 29 / 80)
     assert "The policy never trades" in found.notes[0]
     assert case.over_coin.value == 0
-    assert "  -  " in str(found)
+    assert "to a pass -" in str(found)
 
 
 def test_phase_2_says_what_its_policy_saw():

@@ -21,7 +21,7 @@ from trading_gymnax.certify import SESSIONS, Learner, certify
 from trading_gymnax.commands import Audit, Check, Evaluate, Loader, Report, parse_changes
 from trading_gymnax.contracts import contract
 from trading_gymnax.data import DataError, load_bars
-from trading_gymnax.judge import Judgement, judge
+from trading_gymnax.judge import ACCOUNTS, Judgement, judge
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.render import MissingExtra
 from trading_gymnax.report import write_report
@@ -214,7 +214,8 @@ def _judge_other(command: Evaluate, split: Split) -> None:
     print(f"{split.note}\n")
     policy = load_policy(command.run_dir, checkpoint=command.checkpoint)
     key, tried = jax.random.key(_JUDGE_SEED), command.configurations_tried
-    found = judge(policy, split.env, split.test_params, key=key, label="out of sample", configurations_tried=tried)
+    look = functools.partial(judge, policy, split.env, split.test_params, key=key, label="out of sample")
+    found = look(configurations_tried=tried, accounts=ACCOUNTS)
     print(found)
     path = command.run_dir / f"evaluation-{'-'.join(path.stem for path in command.data)}.json"
     values = {"data": [str(path) for path in command.data], "note": split.note, "out_of_sample": found.to_dict()}
@@ -276,7 +277,7 @@ def _judgements(
     policy = load_policy(run_dir, checkpoint=checkpoint)
     look = functools.partial(judge, policy, split.env, key=jax.random.key(_JUDGE_SEED), configurations_tried=tried)
     seen = look(split.train_params, label="in sample", baselines=False)
-    held_out = look(split.test_params, label="out of sample")
+    held_out = look(split.test_params, label="out of sample", accounts=ACCOUNTS)
     return seen, held_out
 
 

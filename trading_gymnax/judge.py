@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -18,12 +19,16 @@ from trading_gymnax.baselines import (
     long_all_day,
     moving_average_cross,
 )
+from trading_gymnax.curriculum import AccountPreset, evaluation_account
 from trading_gymnax.evaluate import Evaluation, evaluate_policy
 from trading_gymnax.figures import GROUPS, shares
+from trading_gymnax.per_market import by_market, market_lines
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.render import usd
 from trading_gymnax.robustness import Robustness, robustness
 from trading_gymnax.statistics import Summary, percentile_among, summarise, verdict
+from trading_gymnax.survival import survival
+from trading_gymnax.survival_result import Survival
 
 POLICY = "policy, most probable action"
 POLICY_SAMPLED = "policy, drawn actions"
@@ -32,6 +37,8 @@ RANDOM_ENTRIES = "random entries at its rate"
 LONG = "long from the open to the close"
 CROSS = f"moving averages cross, {FAST_BARS}/{SLOW_BARS}"
 HOLD = "always HOLD"
+ACCOUNTS = tuple(evaluation_account(50_000, high_water_mode=mode) for mode in ("INTRABAR", "END_OF_DAY"))
+"""Evaluation accounts that the command line asks about."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,6 +51,8 @@ class Judgement:
     evaluation: Evaluation  # of the policy's most probable actions
     luck_usd: np.ndarray  # net per session of random entries at the policy's rate, one a seed [N]; may be empty
     robustness: Robustness | None = None  # None where it was not asked for
+    survival: Survival | None = None  # None where it was not asked for, or cannot be had
+    no_survival: str = ""  # why it cannot be had
 
     @property
     def percentile(self) -> float:
@@ -79,13 +88,23 @@ class Judgement:
             "rows": {name: row.to_dict() for name, row in self.rows.items()},
             "random_entries_net_per_session_usd": [round(float(x), 2) for x in self.luck_usd],
             "percentile_among_random_entries": None if math.isnan(self.percentile) else self.percentile,
+            "by_market": {market: _json(row) for market, row in by_market(self.evaluation).to_dict("index").items()},
             "robustness": None if self.robustness is None else self.robustness.to_dict(),
+            "survival": None if self.survival is None else [_json(row) for row in _records(self.survival)],
+            "no_survival": self.no_survival or None,
         }
 
     def __str__(self) -> str:
         parts = [_title(self), *table(self.rows), "", *figures(self.rows)]
+        markets = by_market(self.evaluation)
+        if len(markets) > 1:
+            parts += ["", f"{POLICY}, by market:", *market_lines(markets)]
         if self.robustness is not None:
             parts += ["", *_robustness_lines(self.robustness)]
+        if self.survival is not None:
+            parts += ["", f"evaluation accounts: {self.survival}"]
+        elif self.no_survival:
+            parts += ["", f"evaluation accounts: {self.no_survival}"]
         return "\n".join([*parts, "", self.verdict])
 
 
@@ -99,6 +118,7 @@ def judge(
     baselines: bool = True,
     luck_seeds: int = 20,
     configurations_tried: int = 1,
+    accounts: Sequence[AccountPreset] = (),
 ) -> Judgement:
     """Walk a policy with the switch `sampled`, and its baselines, through the view of `params.market`.
 
@@ -110,6 +130,8 @@ def judge(
         luck_seeds: how many policies of random entries at the policy's rate it is compared with.
         configurations_tried: settings that were judged before this one was chosen, this one too; it deflates the
             policy's Sharpe ratios.
+        accounts: evaluation accounts whose odds are estimated with the policy (`survival`), in the size of the
+            parameters. Where they cannot be had, for lack of sessions say, the judgement holds the reason.
 
     Raises ValueError for fewer than one configuration, and as `evaluate_policy`.
     """
@@ -121,7 +143,24 @@ def judge(
         return Judgement(label, _dates(argmax), rows, argmax, np.array([]))
     others, luck = _baselines(env, params, keys[2], keys[3], rows[POLICY].entry_rate, luck_seeds)
     held = robustness(policy, env, params, key=keys[0], found=argmax)
-    return Judgement(label, _dates(argmax), rows | others, argmax, luck, held)
+    odds, reason = _survival(policy, env, params, accounts, jax.random.fold_in(key, 1))
+    return Judgement(label, _dates(argmax), rows | others, argmax, luck, held, odds, reason)
+
+
+def _survival(
+    policy: Any, env: TradingPhase1, params: Any, accounts: Sequence[AccountPreset], key: jax.Array
+) -> tuple[Survival | None, str]:
+    """The odds of the accounts, or why they cannot be had."""
+    if not accounts:
+        return None, ""
+    try:
+        return survival(policy, params.market, accounts, key=key, env=env, params=params), ""
+    except ValueError as reason:
+        return None, f"not estimated, since {reason}"
+
+
+def _records(found: Survival) -> list[dict[Any, Any]]:
+    return found.table().to_dict("records")
 
 
 def _baselines(
@@ -192,6 +231,10 @@ def _title(judgement: Judgement) -> str:
 def _dates(evaluation: Evaluation) -> str:
     dates = evaluation.sessions["date"]
     return f"{dates.iloc[0]:%Y-%m-%d} to {dates.iloc[-1]:%Y-%m-%d}"
+
+
+def _json(row: dict[Any, Any]) -> dict[str, Any]:
+    return {str(name): None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
 
 
 def _percent(share: float) -> str:

@@ -16,6 +16,7 @@ from trading_gymnax.report_page import Html, escape, join, paragraph, plotly_scr
 from trading_gymnax.report_sections import SECTIONS, ordinary_session, program_version, settings_section
 from trading_gymnax.report_series import daily_results, day_profile, equity_path
 from trading_gymnax.report_sessions import session_charts
+from trading_gymnax.report_survival import survival_picture
 from trading_gymnax.runs import Split, read_settings
 from trading_gymnax.statistics import Summary
 
@@ -81,6 +82,9 @@ def _write_pictures(folder: pathlib.Path, material: Material) -> None:
     found = material.held_out.robustness
     if found is not None:
         drawn["slippage"] = lambda: pictures.slippage_picture(found)
+    odds = material.held_out.survival
+    if odds is not None:
+        drawn["survival"] = lambda: survival_picture(odds)
     pictures.write_pictures(folder, drawn)
 
 

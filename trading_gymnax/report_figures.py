@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
+
 from trading_gymnax import report_charts as charts
 from trading_gymnax.figures import GROUPS, NOTES, interval, percent, ratio, shares
 from trading_gymnax.judge import CROSS, LONG, POLICY, POLICY_SAMPLED, RANDOM_ENTRIES, Judgement
+from trading_gymnax.per_market import by_market
 from trading_gymnax.render import usd
 from trading_gymnax.report_material import Material, badge
 from trading_gymnax.report_page import Html, Section, chart, escape, join, paragraph, table
@@ -71,6 +74,9 @@ def baselines_section(material: Material) -> Section:
     ]
     strong = list(judgement.rows).index(POLICY)
     parts: list[object] = [paragraph(badge("Out of sample")), table(head, rows, strong=strong)]
+    markets = by_market(judgement.evaluation)
+    if len(markets) > 1:
+        parts += [Html(f"<h3>{escape(POLICY)}, by market</h3>"), _by_market(markets)]
     if LONG in judgement.rows:
         parts.append(paragraph(_BASELINE_NOTES, "quiet"))
     figures = {}
@@ -87,6 +93,23 @@ def baselines_section(material: Material) -> Section:
         ]
         figures["luck"] = charts.luck_figure(judgement.luck_usd, judgement.rows[POLICY].net_per_session_usd)
     return Section("Beside policies that learnt nothing", join(parts), figures)
+
+
+def _by_market(markets: pd.DataFrame) -> Html:
+    head = ["", "sessions", "trades", "win rate", "net per session", "standard error", "net"]
+    rows = [
+        [
+            name,
+            f"{row['sessions']:,.0f}",
+            f"{row['trades']:,.0f}",
+            percent(row["win_rate"]),
+            usd(row["net_per_session_usd"]),
+            usd(row["standard_error_usd"], sign=False),
+            usd(row["net_usd"]),
+        ]
+        for name, row in markets.iterrows()
+    ]
+    return table(head, rows)
 
 
 _BASELINE_NOTES = (

@@ -27,6 +27,7 @@ from trading_gymnax.report_material import Material, SectionMaker, badge
 from trading_gymnax.report_page import Html, Section, chart, escape, join, paragraph, table
 from trading_gymnax.report_series import SLOT_MINUTES, daily_results, day_profile, equity_path
 from trading_gymnax.report_sessions import SessionChart
+from trading_gymnax.report_survival import survival_section
 from trading_gymnax.rules import HIGH_WATER_MODES
 
 __all__ = [
@@ -163,6 +164,15 @@ def settings_section(material: Material) -> Section:
     return Section("Settings", join([made, Html(body)]))
 
 
+def accounts_section(material: Material) -> Section:
+    """Odds of the evaluation accounts, or why there are none."""
+    found = material.held_out
+    if found.survival is not None:
+        return survival_section(found.survival)
+    reason = f"The odds were {found.no_survival}." if found.no_survival else "No account was asked for."
+    return Section("Would it pass an evaluation account?", paragraph(reason, "quiet"))
+
+
 SECTIONS: tuple[SectionMaker, ...] = (
     figures_section,
     equity_section,
@@ -172,6 +182,7 @@ SECTIONS: tuple[SectionMaker, ...] = (
     baselines_section,
     fills_section,
     doubt_section,
+    accounts_section,
 )
 """Sections of every report, in order; that of the settings follows them."""
 

@@ -99,7 +99,8 @@ class Survival:
                 shares = (("pass", odds.passed), ("breach", odds.breached), ("running", odds.running))
                 texts = [f"{name} {share_text(found)}" for name, found in shares]
                 money = f"{odds.usd.value:+,.0f} ({odds.usd.low:+,.0f} to {odds.usd.high:+,.0f}) dollars an attempt"
-                lines.append(f"  {who:6}  {'  '.join(texts)}  {days_text(odds.days)}  {money}")
+                lines.append(f"  {who:6}  {'  '.join(texts)}")
+                lines.append(f"  {'':6}  {money}, to a pass {days_text(odds.days)}")
         return "\n".join([*lines, *self.notes])
 
 
