@@ -36,7 +36,8 @@ from trading_gymnax.survival_account import (
 )
 from trading_gymnax.survival_tape import Tape
 
-CHUNK = 2048  # attempts played side by side
+CHUNK = 1024  # attempts played side by side
+ACCOUNTS_AT_ONCE = 2  # vmapped; more of them leave the cache, and take longer
 
 
 class Outcome(NamedTuple):
@@ -81,7 +82,8 @@ def replay(
         play = functools.partial(_play_orders, tape, rule, None if bar_by_bar else sessions)
         return jax.lax.map(lambda chunk: play(*chunk), (orders, keep_open))
 
-    return jax.tree.map(lambda x: x.reshape(len(x), -1)[:, :paths], jax.lax.map(of_account, accounts))
+    found = jax.lax.map(of_account, accounts, batch_size=ACCOUNTS_AT_ONCE)
+    return jax.tree.map(lambda x: x.reshape(len(x), -1)[:, :paths], found)
 
 
 def _play_orders(
