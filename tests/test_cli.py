@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from trading_gymnax import cli, runs
+from trading_gymnax.commands import parse_changes
 from trading_gymnax.contracts import CONTRACTS
 from trading_gymnax.judge import HOLD, POLICY
 from trading_gymnax.synthetic import regime
@@ -172,7 +173,7 @@ def test_without_data_the_last_third_of_the_built_in_market_is_held_out(tmp_path
 
 def test_set_reads_numbers_and_switches():
     pairs = ("a=2", "b=2.5", "c=inf", "d=true", "e=False", "f=-1e3")
-    assert cli.parse_changes(pairs) == {"a": 2, "b": 2.5, "c": float("inf"), "d": True, "e": False, "f": -1000.0}
+    assert parse_changes(pairs) == {"a": 2, "b": 2.5, "c": float("inf"), "d": True, "e": False, "f": -1000.0}
 
 
 def test_help_is_the_real_command(tmp_path):

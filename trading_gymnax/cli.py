@@ -1,45 +1,59 @@
-"""The command line: `trading-gymnax check | audit | train | evaluate | report | certify`."""
+"""The command line: `trading-gymnax check | audit | train | walk-forward | evaluate | report | certify`."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
 import pathlib
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from trading_gymnax.audit import audit_features, feature_table, load_function
 from trading_gymnax.certify import SESSIONS, Learner, certify
-from trading_gymnax.commands import Audit, Check, Evaluate, Loader, Report, parse_changes
+from trading_gymnax.commands import Audit, Check, Evaluate, Folds, Report, Trading
 from trading_gymnax.contracts import contract
 from trading_gymnax.data import DataError, load_bars
+from trading_gymnax.data_report import count_text
 from trading_gymnax.judge import ACCOUNTS, Judgement, judge
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.render import MissingExtra
 from trading_gymnax.report import write_report
 from trading_gymnax.report_sections import program_version
+from trading_gymnax.report_walkforward import prepare_folder, write_walk_forward
 from trading_gymnax.runs import (
     Split,
     TradingSettings,
     build,
+    build_environment,
     build_other,
     check_files,
+    check_warm_start,
     read_settings,
+    schedule_of,
     write_settings,
 )
+from trading_gymnax.schedules import Schedule
+from trading_gymnax.walkforward import walk_forward
+from trading_gymnax.walkforward_run import FoldLearner, run_walk_forward, shared_and_stacked
 
 with warnings.catch_warnings():  # distrax and its own dependencies warn while they are imported
     warnings.simplefilter("ignore")
     from purejaxrl_ppo import CheckpointError, FitOptions, Policy, PPOConfig, fit, load_policy, make_train
     from purejaxrl_ppo.cli_errors import parse
+    from purejaxrl_ppo.networks import make_network
+    from purejaxrl_ppo.rollout import collect
+    from purejaxrl_ppo.train import make_trainer
     from purejaxrl_ppo.wrappers import concrete_spec, prepare
 
 TRADER = PPOConfig(num_envs=256, learning_rate=1e-3, ent_coef=0.003, gae_lambda=0.98)
@@ -47,36 +61,37 @@ TRADER = PPOConfig(num_envs=256, learning_rate=1e-3, ent_coef=0.003, gae_lambda=
 large ones, and long advantages: one entry decides about twenty bars, and one step in fifteen is a choice."""
 
 _JUDGE_SEED = 1
+_DEVICE_GB = 8.0  # that runs side by side may take where nothing else is said
 
 
 @dataclasses.dataclass(frozen=True)
-class Train:
+class Train(Trading):
     """Train a policy, then walk it once through every session it has not seen; in the folder of a run, go on with it.
 
     Without --data it trades a built-in synthetic market.
     """
 
-    config: tyro.conf.OmitArgPrefixes[PPOConfig]
-    options: tyro.conf.OmitArgPrefixes[FitOptions]
-    data: tuple[pathlib.Path, ...] = ()
-    """Files of bars, one a market."""
-    market: tuple[str, ...] = ()
-    """Symbol of each file's contract, NQ say."""
-    phase: Literal[1, 2] = 1
-    """1: choose entries; 2: manage the stop as well."""
+    config: tyro.conf.OmitArgPrefixes[PPOConfig] = TRADER
+    options: tyro.conf.OmitArgPrefixes[FitOptions] = FitOptions(eval_every=0)
     train_until: str | None = None
     """First date that is held out, 2025-02-15 say; by default the last third of the sessions is."""
+    warm_start: pathlib.Path | None = None
+    """Folder of a run whose last policy a new run starts from, of phase 1 for phase 2 say; what is new in observations
+    has no weight at first. A new action is a nineteenth as likely as HOLD where HOLD alone was legal."""
     run_dir: pathlib.Path | None = None
     """Folder of the run; runs/<market>-phase<phase> by default."""
-    changes: Annotated[tuple[str, ...], tyro.conf.arg(name="set")] = ()
-    """Environment parameters as name=value, sl_atr_mult=2.0 say."""
-    window: int = 20
-    """Bars that an observation shows."""
-    account_features: bool = False
-    """Let observations show the account's limits."""
-    configurations_tried: int = 1
-    """Settings that were judged before these were chosen, these too; the deflated Sharpe ratio allows for them."""
-    loader: tyro.conf.OmitArgPrefixes[Loader] = dataclasses.field(default_factory=Loader)
+
+
+@dataclasses.dataclass(frozen=True)
+class WalkForward(Folds, Trading):
+    """Train on sessions of the past and judge on those that follow, fold after fold, with several seeds.
+
+    Sessions that no policy has seen are chained to one equity. Without --data it trades a built-in synthetic market.
+    """
+
+    config: tyro.conf.OmitArgPrefixes[PPOConfig] = TRADER
+    run_dir: pathlib.Path | None = None
+    """Folder to write to; runs/<market>-walk-forward by default."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,11 +131,11 @@ def main(args: list[str] | None = None) -> None:
 
 def _commands() -> Any:
     subcommand = tyro.conf.subcommand
-    train = Train(config=TRADER, options=FitOptions(eval_every=0))
     return (
         Annotated[Check, subcommand("check")]
         | Annotated[Audit, subcommand("audit")]
-        | Annotated[Train, subcommand("train", default=train)]
+        | Annotated[Train, subcommand("train")]
+        | Annotated[WalkForward, subcommand("walk-forward")]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Report, subcommand("report")]
         | Annotated[Certify, subcommand("certify")]
@@ -146,20 +161,12 @@ def _audit(command: Audit) -> None:
 
 def _train(command: Train) -> None:
     version, _, commit = program_version().partition(", commit ")
-    settings = TradingSettings(
-        phase=command.phase,
-        data=tuple(str(path.resolve()) for path in command.data),
-        market=tuple(contract(symbol).symbol for symbol in command.market),
-        loader=command.loader.options(),
-        train_until=command.train_until,
-        changes=parse_changes(command.changes),
-        window=command.window,
-        account_features=command.account_features,
-        version=version,
-        commit=commit or None,
+    start = str(command.warm_start.resolve()) if command.warm_start else None
+    settings = command.settings(
+        train_until=command.train_until, warm_start=start, version=version, commit=commit or None
     ).with_digests()
-    name = "-".join(settings.market) or "builtin"
-    run_dir = command.run_dir or pathlib.Path("runs") / f"{name}-phase{command.phase}"
+    policy = _warm_start(command, settings)
+    run_dir = command.run_dir or pathlib.Path("runs") / f"{command.name()}-phase{command.phase}"
     split = build(settings)
     print(split.note)
     write_settings(run_dir, settings)
@@ -167,7 +174,16 @@ def _train(command: Train) -> None:
     if started_by not in (None, settings.commit):
         print(f"the run was started by commit {started_by}; this is {program_version()}")
     try:
-        result = fit(split.env, split.train_params, command.config, run_dir=run_dir, options=command.options)
+        result = fit(
+            split.env,
+            split.learning_params,
+            command.config,
+            run_dir=run_dir,
+            options=command.options,
+            params_schedule=split.schedule,
+            eval_params=split.train_params if split.schedule else None,
+            warm_start=policy,
+        )
     except SystemExit:
         print(f"the same command goes on where it stopped: {_command_line()}")
         raise
@@ -177,6 +193,21 @@ def _train(command: Train) -> None:
         print(f"\n{write_report(run_dir, split, seen, held_out)} shows the rest")
     except MissingExtra as missing:
         print(f"\nno report was written: {missing}")
+
+
+def _warm_start(command: Train, settings: TradingSettings) -> Policy | None:
+    """The policy to start from. Raises ValueError where it does not fit, FileNotFoundError where there is none."""
+    if command.warm_start is None:
+        return None
+    check_warm_start(settings, read_settings(command.warm_start))
+    policy = load_policy(command.warm_start, checkpoint="last")
+    for name in ("hidden_sizes", "shared_torso", "recurrent", "gru_size"):
+        there, here = getattr(policy.config, name), getattr(command.config, name)
+        if there != here and (name != "gru_size" or command.config.recurrent):
+            raise ValueError(
+                f"the policy to start from, {command.warm_start}, has {name}={there}: use it here, too, not {here}"
+            )
+    return policy
 
 
 def _settings_of(run_dir: pathlib.Path) -> TradingSettings:
@@ -199,11 +230,12 @@ def _evaluate(command: Evaluate) -> None:
         other = TradingSettings(
             data=tuple(map(str, command.data)),
             market=tuple(contract(symbol).symbol for symbol in command.market),
+            roll=command.roll,
             loader=loader,
         )
         _judge_other(command, build_other(settings, command.first, command.until, other))
         return
-    given = {"market": command.market, "from": command.first, "until": command.until, **loader}
+    given = {"market": command.market, "roll": command.roll, "from": command.first, "until": command.until, **loader}
     names = [f"--{name.replace('_', '-')}" for name, value in given.items() if value not in (None, ())]
     if names:
         raise ValueError(f"{' and '.join(names)} without --data: give the file of bars as well")
@@ -226,26 +258,31 @@ def _certify(command: Certify) -> None:
     if command.out and (command.out.is_dir() or not command.out.parent.is_dir()):
         raise ValueError(f"--out {command.out} is no file in a folder that exists: name one before the work begins")
     config = dataclasses.replace(TRADER, total_timesteps=command.total_timesteps)
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("certify")
-
-        def tell(done: int, total: int, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=what)
-            if not console.is_terminal:
-                console.print(f"{done} of {total}: {what}")
-
-        learn = ppo_learner(config)
-        certificate = certify(
-            learn, seeds=command.seeds, first_seed=command.first_seed, sessions=command.sessions, progress=tell
-        )
+    learn, seeds = ppo_learner(config), {"seeds": command.seeds, "first_seed": command.first_seed}
+    with _told("certify") as tell:
+        certificate = certify(learn, **seeds, sessions=command.sessions, progress=tell)
     print(f"{program_version()}, PPO with {config.num_iterations * config.batch_size:,} steps a run\n\n{certificate}")
     if command.out:
         made = {"commit": program_version(), "trainer": config.to_dict()}
         command.out.write_text(json.dumps({**made, **certificate.to_dict()}, indent=2, allow_nan=False) + "\n")
     if not certificate.passed:
         raise SystemExit(1)
+
+
+@contextlib.contextmanager
+def _told(name: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A function that shows progress on stderr: a bar on a terminal, elsewhere lines."""
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(name)
+
+        def tell(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=what)
+            if not console.is_terminal:
+                console.print(f"{done} of {total}: {what}")
+
+        yield tell
 
 
 def ppo_learner(config: PPOConfig) -> Learner:
@@ -259,6 +296,99 @@ def ppo_learner(config: PPOConfig) -> Learner:
         return Policy(state.params, state.obs_moments, concrete_spec(prepare(env, params)[1]), config, sampled=False)
 
     return learn
+
+
+def _walk_forward(command: WalkForward) -> None:
+    settings = command.settings().with_digests()
+    limit = command.memory_limit_gb
+    if limit is not None and not limit > 0:
+        raise ValueError(f"--memory-limit-gb {limit:g}: give more than 0")
+    schedule, env = schedule_of(settings), build_environment(settings)
+    named = ("train_sessions", "test_sessions", "step", "anchored", "embargo_sessions")
+    sizes = {name: getattr(command, name) for name in named}
+    folds = list(walk_forward(env.default_params.market, **sizes))
+    if command.seeds < 1:
+        raise ValueError(f"--seeds {command.seeds}: a fold needs one run or more")
+    run_dir = command.run_dir or pathlib.Path("runs") / f"{command.name()}-walk-forward"
+    prepare_folder(run_dir)
+    config = dataclasses.replace(
+        command.config, total_timesteps=command.config.num_iterations * command.config.batch_size
+    )
+    learn = ppo_fold_learner(config, schedule, limit)
+    with _told("walk-forward") as tell:
+        found = run_walk_forward(
+            learn,
+            env,
+            folds,
+            seeds=command.seeds,
+            schedule=schedule,
+            configurations_tried=command.configurations_tried,
+            progress=tell,
+        )
+    runs = f"{count_text(len(folds), 'fold')} x {count_text(command.seeds, 'seed')}"
+    text = (
+        f"{program_version()}: {', '.join(env.default_params.market.symbols)}, phase {command.phase}, {runs}, PPO with "
+        f"{config.total_timesteps:,} steps a run\n\n{found}"
+    )
+    made = {"commit": program_version(), "settings": settings.to_dict(), "walk_forward": sizes}
+    picture = write_walk_forward(run_dir, found, text, {**made, "trainer": config.to_dict()})
+    print(f"{text}\n\n{picture} shows it; figures and sessions lie beside it")
+
+
+def ppo_fold_learner(config: PPOConfig, schedule: Schedule | None, memory_limit_gb: float | None) -> FoldLearner:
+    """`run_walk_forward`'s learner: one compiled program trains as many runs side by side as fit the memory.
+
+    Only what differs between runs is stacked (the view, its ordinary stop, the reward scale); the bars are shared. The
+    limit is compared with an estimate; None is one run at a time on a CPU and 8 gigabytes elsewhere. A last group that
+    is not full is filled up with its last run, so that one program serves all.
+    """
+
+    def learn(env: TradingPhase1, params: Sequence[Any], seeds: Sequence[int]) -> Iterator[Policy]:
+        leaves, axes, structure = shared_and_stacked(params)
+        spec = concrete_spec(prepare(env, params[0])[1])
+        together = min(len(seeds), _runs_at_once(env, config, params[0], memory_limit_gb))
+        train = make_train(env, config, schedule)
+
+        def one(key: jax.Array, leaves: Any) -> Any:
+            state = train(key, jax.tree.unflatten(structure, leaves)).state
+            return state.params, state.obs_moments
+
+        program = jax.jit(one if together == 1 else jax.vmap(one, (0, axes)))
+        for first in range(0, len(seeds), together):
+            rows = np.minimum(np.arange(first, first + together), len(seeds) - 1)
+            rows = rows[0] if together == 1 else rows
+            chosen = [leaf if axis is None else leaf[rows] for leaf, axis in zip(leaves, axes, strict=True)]
+            keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))[rows]
+            learnt = program(keys, chosen)
+            for at, seed in enumerate(seeds[first : first + together]):
+                mine = learnt if together == 1 else jax.tree.map(lambda x, at=at: x[at], learnt)
+                if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(mine)):
+                    raise FloatingPointError(f"the run with seed {seed} ended in numbers that are not finite")
+                yield Policy(params=mine[0], moments=mine[1], spec=spec, config=config, sampled=False)
+
+    return learn
+
+
+def _runs_at_once(env: TradingPhase1, config: PPOConfig, params: Any, limit_gb: float | None) -> int:
+    if limit_gb is None and jax.default_backend() == "cpu":
+        return 1
+    return max(1, int((limit_gb or _DEVICE_GB) * 1e9 // run_bytes(env, config, params)))
+
+
+def run_bytes(env: TradingPhase1, config: PPOConfig, params: Any) -> int:
+    """Estimate of the memory that one run takes besides the bars: its state, and its rollout three times."""
+    trainer = make_trainer(env, config)
+    state = jax.eval_shape(trainer.init, jax.random.key(0), params)
+    spec = prepare(env, params)[1]
+    network = make_network(config, spec.action)
+
+    def rollout(state: Any, params: Any) -> Any:
+        return collect(env, spec, config, network, state.params, state.obs_moments, state.players, params)[1]
+
+    def size(tree: Any) -> int:
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+    return int(size(state) + 3 * size(jax.eval_shape(rollout, state, params)))
 
 
 def _judge_run(
@@ -300,6 +430,7 @@ _RUN: dict[type, Callable[[Any], None]] = {
     Evaluate: _evaluate,
     Report: _report,
     Certify: _certify,
+    WalkForward: _walk_forward,
 }
 
 

@@ -1,4 +1,4 @@
-"""What the commands of the command line take that need no trainer, and the reading of name=value pairs."""
+"""What the commands of the command line take, but for the trainer's settings, and the reading of name=value pairs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from trading_gymnax.contracts import contract
 from trading_gymnax.data import RTH
+from trading_gymnax.runs import TradingSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,14 +86,83 @@ class Evaluate:
     configurations_tried: int = 1
     """Settings that were judged before these were chosen, these too; the deflated Sharpe ratio allows for them."""
     data: tuple[pathlib.Path, ...] = ()
-    """Files of other bars to judge it on, one a market."""
+    """Files of other bars to judge it on, one a market, or contracts of one that follow one another."""
     market: tuple[str, ...] = ()
     """Symbol of each file's contract, NQ say."""
+    roll: tuple[str, ...] = ()
+    """When the next contract of a market is traded, as for `train`."""
     first: Annotated[str | None, tyro.conf.arg(name="from")] = None
     """First date of the other bars to judge, 2025-03-17 say."""
     until: str | None = None
     """First date no longer judged."""
     loader: tyro.conf.OmitArgPrefixes[Loader] = dataclasses.field(default_factory=Loader)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trading:
+    """What is traded, and by which rules."""
+
+    data: tuple[pathlib.Path, ...] = ()
+    """Files of bars, one a market, or contracts of one market in the order in which they are traded."""
+    market: tuple[str, ...] = ()
+    """Symbol of each file's contract, NQ say; contracts of one market have the same."""
+    roll: tuple[str, ...] = ()
+    """When the next contract of a market is traded: "volume", or the date of its first session, for each change one."""
+    phase: Literal[1, 2] = 1
+    """1: choose entries; 2: manage the stop as well."""
+    changes: Annotated[tuple[str, ...], tyro.conf.arg(name="set")] = ()
+    """Environment parameters as name=value, sl_atr_mult=2.0 say."""
+    window: int = 20
+    """Bars that an observation shows."""
+    account_features: bool = False
+    """Let observations show the account's limits."""
+    curriculum: Literal["original-plan"] | None = None
+    """Parameters that change while training goes on. original-plan: trailing limit from 15,000 to 2,500 dollars, stop
+    from 2.0 to 1.5 ATR, a quarter to the whole of the commission, half of the episodes to none started in a position.
+    Judged is under the last values."""
+    configurations_tried: int = 1
+    """Settings that were judged before these were chosen, these too; the deflated Sharpe ratio allows for them."""
+    loader: tyro.conf.OmitArgPrefixes[Loader] = dataclasses.field(default_factory=Loader)
+
+    def settings(self, **more: Any) -> TradingSettings:
+        """As they are remembered; raises ValueError for an unknown symbol and for what is no name=value."""
+        return TradingSettings(
+            phase=self.phase,
+            data=tuple(str(path.resolve()) for path in self.data),
+            market=tuple(contract(symbol).symbol for symbol in self.market),
+            roll=self.roll,
+            loader=self.loader.options(),
+            changes=parse_changes(self.changes),
+            window=self.window,
+            account_features=self.account_features,
+            curriculum=self.curriculum,
+            **more,
+        )
+
+    def name(self, otherwise: str = "builtin") -> str:
+        """The markets' symbols, for the name of a folder."""
+        return "-".join(dict.fromkeys(contract(symbol).symbol for symbol in self.market)) or otherwise
+
+
+@dataclasses.dataclass(frozen=True)
+class Folds:
+    """How sessions are divided and who is trained on them."""
+
+    train_sessions: int = 30
+    """Sessions to learn from, in each fold; with --anchored in the first."""
+    test_sessions: int = 10
+    """Sessions to judge on, which follow."""
+    step: int | None = None
+    """Sessions from one fold to the next; by default as many as are judged on."""
+    anchored: bool = False
+    """Learn from the first session on in every fold."""
+    embargo_sessions: int = 1
+    """Sessions left out between the two."""
+    seeds: int = 3
+    """Runs a fold."""
+    memory_limit_gb: float | None = None
+    """Memory that runs side by side may take, by an estimate; by default one run after another on a CPU, which is as
+    fast there, and elsewhere 8."""
 
 
 @dataclasses.dataclass(frozen=True)

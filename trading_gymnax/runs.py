@@ -6,19 +6,23 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from trading_gymnax.data_report import count_text
-from trading_gymnax.market import MarketData, load_market_data
+from trading_gymnax.market import MarketData, check_names, load_market_data
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.phase2 import TradingPhase2
+from trading_gymnax.schedules import Schedule, original_plan
 from trading_gymnax.synthetic import regime
 
 SETTINGS_FILE = "trading.json"
 BUILT_IN_SESSIONS = 300  # of the built-in market; a policy learns the pattern from these, and not the tape by heart
-_MADE_BY = ("version", "commit")  # of the program: no reason to refuse a run
+
+_NOT_COMPARED = ("version", "commit", "warm_start")  # of the program; and what a run that goes on has no need of
+CURRICULA: dict[str, Callable[[], Schedule]] = {"original-plan": original_plan}
 ENVIRONMENTS: dict[int, type[TradingPhase1]] = {1: TradingPhase1, 2: TradingPhase2}
 
 
@@ -28,12 +32,15 @@ class TradingSettings:
 
     phase: int = 1
     data: tuple[str, ...] = ()  # files; none: the built-in synthetic market
-    market: tuple[str, ...] = ()  # a symbol for each file
+    market: tuple[str, ...] = ()  # a symbol for each file; contracts of one market have the same
+    roll: tuple[str, ...] = ()  # "volume", or the dates on which the next contract is traded
     loader: dict[str, Any] = dataclasses.field(default_factory=dict)  # options of load_bars
     train_until: str | None = None  # first date that is held out; None: the last third of the usable sessions
     changes: dict[str, Any] = dataclasses.field(default_factory=dict)  # environment parameters
     window: int = 20
     account_features: bool = False
+    curriculum: str | None = None  # a name of `CURRICULA`
+    warm_start: str | None = None  # folder of the run whose policy it starts from
     digests: tuple[str, ...] = ()  # SHA-256 of each file, filled in by `with_digests`
     version: str | None = None  # of the program that the run was started with; None: not known
     commit: str | None = None  # of its source, where that was known
@@ -55,6 +62,13 @@ class Split:
     train_params: Any
     test_params: Any
     note: str  # how the sessions were divided, one line
+    schedule: Schedule | None = None  # the curriculum; both parameters are those that it ends with
+    start_params: Any = None  # what the curriculum is applied to while training; `train_params` without one
+
+    @property
+    def learning_params(self) -> Any:
+        """Parameters to train with: those that the curriculum is applied to."""
+        return self.train_params if self.start_params is None else self.start_params
 
 
 def build(settings: TradingSettings) -> Split:
@@ -62,16 +76,68 @@ def build(settings: TradingSettings) -> Split:
 
     Raises ValueError for data, parameters or dates that cannot be, FileNotFoundError for a missing file.
     """
-    market = _market(settings)
-    env = _environment(settings, market)
+    env = build_environment(settings)
+    params = env.default_params
+    market = params.market
     first_held_out = settings.train_until or last_third(market)
     train, test = market.split(first_held_out)
-    params = env.default_params
     name = ", ".join(market.symbols) if settings.data else "the built-in market"
     note = f"{name}: {train.date_text()} to train, {test.date_text()} held out"
     if settings.train_until is None:
         note += f" (the last third of the sessions; --train-until {first_held_out} says the same)"
-    return Split(env, params.replace(market=train), params.replace(market=test), note)
+    start, schedule = params.replace(market=train), schedule_of(settings)
+    held_out = final_params(schedule, params.replace(market=test))
+    return Split(env, final_params(schedule, start), held_out, note, schedule, start)
+
+
+def build_environment(settings: TradingSettings) -> TradingPhase1:
+    """The environment on all sessions of the settings' bars. Raises as `build`."""
+    return _environment(settings, _market(settings))
+
+
+def schedule_of(settings: TradingSettings) -> Schedule | None:
+    """The curriculum of the settings, None without one.
+
+    Raises ValueError for an unknown name, and for parameters that are set and scheduled at once.
+    """
+    if settings.curriculum is None:
+        return None
+    check_names([settings.curriculum], list(CURRICULA), "there is no curriculum")
+    schedule = CURRICULA[settings.curriculum]()
+    both = [name for name, _, is_factor in schedule.fields if name in settings.changes and not is_factor]
+    if both:
+        raise ValueError(
+            f"--set {' and '.join(both)}: the curriculum {settings.curriculum} has values of its own for that; "
+            "leave one of the two out"
+        )
+    return schedule
+
+
+def final_params(schedule: Schedule | None, params: Any) -> Any:
+    """Parameters as a curriculum leaves them at the end of training; those given without one."""
+    return params if schedule is None else schedule(1.0, params)
+
+
+def check_warm_start(settings: TradingSettings, other: TradingSettings) -> None:
+    """See that a policy of a run with the settings `other` can start one with `settings`.
+
+    Raises ValueError where their observations differ in more than what is new at the end, or actions would be lost.
+    """
+    start = f"the policy to start from, {settings.warm_start},"
+    if other.phase > settings.phase:
+        raise ValueError(f"{start} is of phase {other.phase}, whose actions phase {settings.phase} lacks: train that")
+    for name in ("window", "account_features"):
+        there, here = getattr(other, name), getattr(settings, name)
+        if there != here and not (name == "account_features" and here):
+            raise ValueError(f"{start} was trained with {name}={there}: use it here, too, not {here}")
+    if other.account_features and other.phase != settings.phase:
+        raise ValueError(
+            f"{start} sees the account behind the position, where phase {settings.phase} sees the stop's management: "
+            f"start from one without account_features, which may be switched on in phase {settings.phase}"
+        )
+    there, here = (tuple(x.loader.get("feature_columns", ())) or "the default ones" for x in (other, settings))
+    if there != here:
+        raise ValueError(f"{start} was trained on other features: {there} there, {here} now")
 
 
 def _environment(settings: TradingSettings, market: MarketData) -> TradingPhase1:
@@ -98,7 +164,7 @@ def build_other(settings: TradingSettings, first: str | None, until: str | None,
         if name in other.loader and tuple(other.loader[name]) != tuple(settings.loader.get(name, ())):
             raise ValueError(f"{_flag(name)} is part of what the policy sees: leave it out, it is as in the run")
     learnt = build(settings)
-    asked = dataclasses.replace(settings, data=other.data, market=other.market)
+    asked = dataclasses.replace(settings, data=other.data, market=other.market, roll=other.roll)
     asked = dataclasses.replace(asked, loader={**settings.loader, **other.loader})
     market = _market(asked)
     env = _environment(settings, market)
@@ -109,7 +175,8 @@ def build_other(settings: TradingSettings, first: str | None, until: str | None,
     scale = np.array(params.reward_scale)
     for symbol in set(seen.symbols) & set(view.symbols):
         scale[view.market_id(symbol)] = learnt.train_params.reward_scale[seen.market_id(symbol)]
-    return Split(env, learnt.train_params, params.replace(reward_scale=scale), note)
+    judged = final_params(learnt.schedule, params.replace(reward_scale=scale))
+    return Split(env, learnt.train_params, judged, note, learnt.schedule, learnt.start_params)
 
 
 def _refuse_seen(seen: MarketData, view: MarketData) -> str:
@@ -148,8 +215,9 @@ def last_third(market: MarketData) -> str:
 
 def _market(settings: TradingSettings) -> MarketData:
     if not settings.data:
-        if settings.market or settings.loader:
-            given = ["--market"] * bool(settings.market) + [_flag(name) for name in settings.loader]
+        if settings.market or settings.loader or settings.roll:
+            given = ["--market"] * bool(settings.market) + ["--roll"] * bool(settings.roll)
+            given += [_flag(name) for name in settings.loader]
             raise ValueError(f"{' and '.join(given)} without --data: give the file of bars as well")
         tape = regime(BUILT_IN_SESSIONS)
         return load_market_data(tape.frame, tape.spec)
@@ -158,10 +226,23 @@ def _market(settings: TradingSettings) -> MarketData:
             f"--data names {len(settings.data)} files and --market {len(settings.market)} contracts; "
             "give one contract for each file, for example --market NQ"
         )
-    if len(set(settings.market)) < len(settings.market):
-        raise ValueError("--market names a contract twice; put its bars into one file")
     loader: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.loader.items()}
-    return load_market_data(dict(zip(settings.market, settings.data, strict=True)), **loader)
+    files: dict[str, list[str]] = {}
+    for symbol, path in zip(settings.market, settings.data, strict=True):
+        files.setdefault(symbol, []).append(path)
+    rolled = [symbol for symbol, paths in files.items() if len(paths) > 1]
+    if rolled and not settings.roll:
+        raise ValueError(
+            f"--market names {rolled[0]} for {len(files[rolled[0]])} files: say when the next contract is traded, "
+            "--roll volume or --roll with the date of its first session, or put the bars of one contract into one file"
+        )
+    if settings.roll and not rolled:
+        raise ValueError(
+            "--roll needs two or more files of one market, --data h25.csv m25.csv --market NQ NQ say: "
+            f"here is one for each of {', '.join(files)}"
+        )
+    roll = settings.roll[0] if len(settings.roll) == 1 else settings.roll or None
+    return load_market_data({name: x if name in rolled else x[0] for name, x in files.items()}, roll=roll, **loader)
 
 
 def write_settings(run_dir: pathlib.Path, settings: TradingSettings) -> None:
@@ -187,7 +268,7 @@ def read_settings(run_dir: pathlib.Path) -> TradingSettings:
     if not path.is_file():
         raise FileNotFoundError(f"{run_dir} holds no run of trading-gymnax: there is no {SETTINGS_FILE} in it")
     values = json.loads(path.read_text())
-    tuples = {name: tuple(values[name]) for name in ("data", "market", "digests")}
+    tuples = {name: tuple(values.get(name, ())) for name in ("data", "market", "roll", "digests")}
     return TradingSettings(**{**values, **tuples})
 
 
@@ -209,7 +290,7 @@ def _digest(path: str) -> str:
 
 
 def _refuse_others(run_dir: pathlib.Path, there: dict[str, Any], asked: dict[str, Any]) -> None:
-    names = [name for name in asked if name not in _MADE_BY and there[name] != asked[name]]
+    names = [name for name in asked if name not in _NOT_COMPARED and there[name] != asked[name]]
     found = [f"{name}: {there[name]!r} there, {asked[name]!r} now" for name in names]
     if found:
         raise ValueError(
