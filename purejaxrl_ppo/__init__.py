@@ -7,6 +7,7 @@ from purejaxrl_ppo.fit import FitResult, fit
 from purejaxrl_ppo.host import FitOptions
 from purejaxrl_ppo.policy import Policy
 from purejaxrl_ppo.rundir import load_policy
+from purejaxrl_ppo.sweep import SweepResult, sweep
 from purejaxrl_ppo.train import TrainResult, TrainState, make_train, make_trainer
 from purejaxrl_ppo.transfer import transfer_parameters
 from purejaxrl_ppo.wrappers import FiveValueAdapter
@@ -20,6 +21,7 @@ __all__ = [
     "Hyperparameters",
     "PPOConfig",
     "Policy",
+    "SweepResult",
     "TrainResult",
     "TrainState",
     "evaluate",
@@ -27,5 +29,6 @@ __all__ = [
     "load_policy",
     "make_train",
     "make_trainer",
+    "sweep",
     "transfer_parameters",
 ]

@@ -1,16 +1,18 @@
-"""The command line: `purejaxrl-ppo train | resume | evaluate`."""
+"""The command line: `purejaxrl-ppo train | resume | evaluate | sweep`."""
 
 import dataclasses
+import math
 import os
 import pathlib
 import sys
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
 import jax
 import tyro
 
 from purejaxrl_ppo.checkpoint import CheckpointError
 from purejaxrl_ppo.cli_errors import parse
+from purejaxrl_ppo.cli_sweep import Sweep, SweepConfig, run_sweep
 from purejaxrl_ppo.config import PPOConfig
 from purejaxrl_ppo.environments import make_environment, parse_pairs
 from purejaxrl_ppo.evaluate import evaluate
@@ -19,7 +21,7 @@ from purejaxrl_ppo.host import FitOptions
 from purejaxrl_ppo.presets import preset
 from purejaxrl_ppo.rundir import load_policy, read_run
 
-_ABOUT = "Train PPO on any gymnax environment, go on with a run that was stopped, and play its policy."
+_ABOUT = "Train PPO on any gymnax environment, go on with a run that was stopped, play its policy, search settings."
 _RunFolder = Annotated[pathlib.Path, tyro.conf.arg(metavar="RUN")]
 
 
@@ -80,6 +82,8 @@ def main(args: list[str] | None = None) -> None:
             _train(command)
         elif isinstance(command, Resume):
             _resume(command)
+        elif isinstance(command, Sweep):
+            run_sweep(command)
         else:
             _evaluate(command)
     except (ValueError, OSError, FloatingPointError, CheckpointError, TypeError) as error:
@@ -88,31 +92,41 @@ def main(args: list[str] | None = None) -> None:
         print(f"purejaxrl-ppo: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        print("purejaxrl-ppo: stopped at once; `resume` goes on from the last checkpoint", file=sys.stderr)
+        rest = "a search starts anew" if args[:1] == ["sweep"] else "`resume` goes on from the last checkpoint"
+        print(f"purejaxrl-ppo: stopped at once; {rest}", file=sys.stderr)
         raise SystemExit(130) from None
 
 
 def _commands(args: list[str]) -> Any:
-    """The subcommands, `train` with the defaults of the environment named in `args`."""
-    train = Train(env=tyro.MISSING, config=preset(_named_environment(args)), options=FitOptions())
+    """The subcommands, `train` and `sweep` with the defaults of the environment named in `args`."""
+    defaults = preset(_named_environment(args))
+    train = Train(env=tyro.MISSING, config=defaults, options=FitOptions())
+    search = Sweep(env=tyro.MISSING, config=SweepConfig(**vars(defaults)))
     subcommand = tyro.conf.subcommand
     return (
         Annotated[Train, subcommand("train", default=train)]
         | Annotated[Resume, subcommand("resume", default=Resume(tyro.MISSING, FitOptions()))]
         | Annotated[Evaluate, subcommand("evaluate", default=Evaluate(tyro.MISSING))]
+        | Annotated[Sweep, subcommand("sweep", default=search)]
     )
 
 
 def _named_environment(args: list[str]) -> str:
-    """The environment that `train` is given, wherever it stands among the options; "" without one."""
-    fields = [f for kind in (PPOConfig, FitOptions) for f in dataclasses.fields(kind)]
-    switches = {f"--{no}{f.name.replace('_', '-')}" for f in fields if f.type in (bool, "bool") for no in ("", "no-")}
-    before = "train"
-    for arg in args[1:] if args[:1] == ["train"] else []:
-        takes_value = before.startswith("--") and "=" not in before and before.replace("_", "-") not in switches
-        if not arg.startswith("-") and not takes_value:
-            return arg
-        before = arg
+    """The environment that `train` or `sweep` is given, wherever it stands among the options; "" without one."""
+    kinds = {"train": (Train, PPOConfig, FitOptions), "sweep": (PPOConfig, Sweep)}.get(args[0] if args else "", ())
+    types = {f"--{f.name.replace('_', '-')}": f.type for kind in kinds for f in dataclasses.fields(kind)}
+    takes = 0.0  # values that the option before still takes
+    for arg in args[1:] if kinds else []:
+        flag, equals, _ = arg.partition("=")
+        if not arg.startswith("-"):
+            if not takes:
+                return arg
+            takes -= 1
+        elif equals:
+            takes = 0.0
+        else:
+            kind = types.get(flag.replace("_", "-"), bool if flag.startswith("--no-") else str)
+            takes = 0.0 if kind is bool else math.inf if get_origin(kind) is tuple else 1.0
     return ""
 
 

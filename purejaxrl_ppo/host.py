@@ -54,10 +54,10 @@ class FitOptions:
                 raise ValueError(f"{name}={value} must be at least {least}")
 
 
-def refuse_tracers(tree: Any) -> None:
+def refuse_tracers(tree: Any, caller: str = "fit") -> None:
     """Raises ValueError when a leaf is traced: the host loop cannot be part of a program."""
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree)):
-        raise ValueError("fit writes files and cannot run inside jit, vmap or grad: use make_train there")
+        raise ValueError(f"{caller} runs on the host: it cannot run inside jit, vmap or grad: use make_train there")
 
 
 def one_run(hyper: Hyperparameters) -> Hyperparameters:
