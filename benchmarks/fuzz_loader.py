@@ -158,7 +158,8 @@ def check_rows(bars: Bars, text: bytes, mark_is_end: bool) -> None:
         try:
             stamp = dt.datetime.fromisoformat(row[0].strip()).replace(tzinfo=None)
             ticks = tuple(round(float(x) / PLAIN.tick_size) for x in row[1:5])
-            known.add((np.datetime64(stamp, "m") + later, *ticks, round(float(row[5]), 6)))
+            volume = 0.0 if bars.report.finding("volume") else round(float(row[5]), 6)  # told as empty
+            known.add((np.datetime64(stamp, "m") + later, *ticks, volume))
         except (ValueError, OverflowError, IndexError):
             continue
     columns = (bars.close_time, bars.open, bars.high, bars.low, bars.close, bars.volume.round(6))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from trading_gymnax.data_report import Findings
-from trading_gymnax.formats import PRICES, STAMP_NAMES, UnreadableError, normal_name, open_table
+from trading_gymnax.formats import PRICES, STAMP_NAMES, UnreadableError, normal_name, open_table, plain_text
 from trading_gymnax.stamps import StampError, Stamps, parse_stamps
 
 _ALIASES: dict[str, tuple[str, ...]] = {
@@ -64,7 +64,7 @@ def read_table(source: Any, findings: Findings, timezone: str | None, timestamp_
     if all(name in position for name in PRICES):
         prices = np.stack([numbers(frame.iloc[:, position[name]]) for name in PRICES], axis=1)
     volume = numbers(frame.iloc[:, position["volume"]]) if "volume" in position else None
-    if volume is None or np.isnan(volume).all():
+    if volume is None or (np.isnan(volume).all() and _is_empty(frame.iloc[:, position["volume"]])):
         what = "there is no volume column" if volume is None else "the volume column is empty"
         findings.note("volume", f"{what}: volumes are 0, and so is the volume feature")
         volume = None
@@ -84,11 +84,16 @@ def numbers(column: pd.Series) -> np.ndarray:
     if pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype):
         values = column.to_numpy(np.float64, na_value=np.nan)
     elif pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype):
-        text = column.astype("object").map(str, na_action="ignore")  # numbers among text, Decimal
+        text = column.astype("object").map(plain_text, na_action="ignore")  # numbers among text, Decimal
         values = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     else:  # dates, intervals, complex numbers
         values = np.full(len(column), np.nan)
     return np.where(np.isfinite(values), values, np.nan)
+
+
+def _is_empty(column: pd.Series) -> bool:
+    """Whether a column without a number holds nothing at all; "1.5K" is no number, and is not nothing."""
+    return not column.dropna().astype("object").map(plain_text).str.strip().astype(bool).any()
 
 
 def _find_columns(names: tuple[str, ...], findings: Findings) -> dict[str, int]:
@@ -139,7 +144,7 @@ def _date_and_time(date: pd.Series, time: pd.Series) -> pd.Series:
         if (date.dropna() != date.dropna().dt.normalize()).any():
             return date
         date = date.dt.strftime("%Y-%m-%d")
-    days, clocks = (half.astype("object").map(str, na_action="ignore").astype("str") for half in (date, time))
+    days, clocks = (half.astype("object").map(plain_text, na_action="ignore").astype("str") for half in (date, time))
     clocks = clocks.str.strip()
     if days.str.contains(":", regex=False).mean() > 0.5:
         return date

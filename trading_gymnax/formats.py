@@ -57,6 +57,11 @@ def normal_name(name: Any) -> str:
     return str(name).strip().strip("<>[]\"'").strip().lower()
 
 
+def plain_text(value: Any) -> str:
+    """A cell as text. What is no Unicode (half of a surrogate pair) becomes "?", as Arrow would not keep it."""
+    return str(value).encode("utf-8", "replace").decode("utf-8")
+
+
 def open_table(source: Any) -> tuple[pd.DataFrame, bool]:
     """The source as a frame, and whether it is NinjaTrader's own text layout.
 

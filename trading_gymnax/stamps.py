@@ -11,6 +11,8 @@ import pandas as pd
 import pyarrow
 import pyarrow.compute
 
+from trading_gymnax.formats import plain_text
+
 NOT_A_TIME = int(np.iinfo(np.int64).min)
 MICROSECONDS_PER_MINUTE = 60_000_000
 
@@ -85,7 +87,7 @@ def _plain(values: pd.Series, digits_are_numbers: bool) -> pd.Series:
         return values
     text = values
     if values.dtype != "str":
-        text = values.astype("object").map(str, na_action="ignore").astype("str")
+        text = values.astype("object").map(plain_text, na_action="ignore").astype("str")
     if digits_are_numbers and _sample(text).str.fullmatch(r"\s*\d{8,19}\s*").mean() > 0.5:
         return pd.to_numeric(text, errors="coerce")
     return text
