@@ -103,8 +103,6 @@ def run_sweep(command: Sweep) -> None:
         )
     names = ("configurations", "seeds", "rungs", "eta", "runs_at_once", "eval_episodes", "eval_max_steps")
     numbers = {name: getattr(command, name) for name in names}
-    runs = command.configurations * command.seeds
-    print(f"{command.configurations} configurations x {command.seeds} seeds = {runs} runs of {config.budget_note}")
     result = sweep(
         env, params, config, given, validation_params=judged, report=functools.partial(print, flush=True), **numbers
     )

@@ -62,13 +62,13 @@ class SweepResult:
         """The best of the configurations that were trained to the end.
 
         Raises:
-            FloatingPointError: when none was, because every one of them became NaN or infinite.
+            FloatingPointError: when none was, because all that had not been dropped became NaN or infinite.
         """
         best = int(self.ranking[0])
         if self.rungs_reached[best] < len(self.steps) or self.last_scores[best] == -np.inf:
             raise FloatingPointError(
-                "every configuration became NaN or infinite: lower the upper end of learning_rate, or train one of "
-                "them with --debug-nans (FitOptions.debug_nans), which finds the operation"
+                "no configuration is left, all that were not dropped became NaN or infinite: lower the upper end of "
+                "learning_rate, or train one of them with --debug-nans (FitOptions.debug_nans) to find the operation"
             )
         return best
 
@@ -127,7 +127,7 @@ def sweep(
             a run; a new size compiles once.
         params_schedule: as in `make_train`; the validation parameters are not scheduled.
         eval_episodes, eval_max_steps: episodes of one run's evaluation, and the steps after which one is cut off.
-        report: gets a line of text after every rung.
+        report: gets a line of text at the start and after every rung.
 
     Raises:
         ValueError: for ranges, rungs or numbers that cannot be, validation parameters that make another kind of
@@ -142,6 +142,8 @@ def sweep(
     _same_kind(env, params, judged)
     programs = _programs(env, config, params_schedule, eval_episodes, eval_max_steps)
     hyper = draw(checked, configurations, key_draw)
+    say = report or (lambda line: None)
+    say(f"{configurations} configurations x {seeds} seeds = {configurations * seeds} runs of {config.budget_note}")
     runs = _Runs(programs, params, judged, hyper, config.seed, seeds, runs_at_once or configurations * seeds, key_eval)
     scores, returns = (np.full((configurations, len(stops), seeds), np.nan) for _ in range(2))
     alive, began = np.arange(configurations), 0
@@ -149,8 +151,7 @@ def sweep(
         scores[alive, rung], returns[alive, rung] = runs.advance(alive, stop - began, rung)
         mean = scores[alive, rung].mean(axis=-1)
         stay = survivors(mean, eta) if stop < stops[-1] else np.flatnonzero(mean > -np.inf)
-        if report is not None:
-            report(_rung_line(stop * config.batch_size, mean, len(stay), rung == len(stops) - 1))
+        say(_rung_line(stop * config.batch_size, mean, len(stay), stop == stops[-1]))
         alive, began = alive[stay], stop
         if not len(alive):
             break

@@ -113,7 +113,7 @@ def draw_sweep(result: SweepResult, path: pathlib.Path) -> None:
             'the plot needs matplotlib, which is not installed: pip install "trading-gymnax[report]"'
         ) from error
     names = _searched(result)
-    columns = min(3, len(names) + 1)
+    columns = min(3, len(names) + 1) if len(names) != 3 else 2
     rows = -(-(len(names) + 1) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.2 * rows), dpi=120, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
@@ -147,15 +147,16 @@ def _draw_against(axes: Any, result: SweepResult, name: str) -> None:
         result.rungs_reached == len(result.steps), 1.0, 0.25 + 0.4 * result.rungs_reached / len(result.steps)
     )
     best = int(result.ranking[0])
-    axes.scatter(values[known], scores[known], color=_DROPPED, alpha=shades[known], s=26, linewidths=0)
+    floor = scores[known].min() if known.any() else 0.0
+    if known.any():  # matplotlib cannot shade nothing
+        axes.scatter(values[known], scores[known], color=_DROPPED, alpha=shades[known], s=26, linewidths=0)
     if known[best]:
         axes.scatter(values[[best]], scores[[best]], color=_WINNER, s=48, zorder=3)
-    floor = scores[known].min() if known.any() else 0.0
     axes.scatter(values[~known], np.full((~known).sum(), floor), marker="x", color="black", s=30)
     if name in LOG_UNIFORM:
         axes.set_xscale("log")
     axes.set_xlabel(name)
-    axes.set_ylabel("score where it was dropped")
+    axes.set_ylabel("score at its last rung")
     note = "; x: NaN or infinite" if (~known).any() else ""
     axes.set_title(f"dark: trained to the end{note}", fontsize=9)
 

@@ -68,11 +68,12 @@ def test_the_search_finds_the_rate_that_learns(found, lines):
     assert found.steps == (256, 512, 1024)
     assert found.config_of(found.winner).learning_rate == pytest.approx(float(rates[found.winner]), rel=1e-7)
     assert [line.partition(", best")[0] for line in lines] == [
+        "8 configurations x 2 seeds = 16 runs of 8 iterations of 8 x 16 = 1,024 steps",
         "256 steps: 8 configurations",
         "512 steps: 4 configurations",
         "1,024 steps: 2 configurations",
     ]
-    assert lines[0].endswith("; 4 go on")
+    assert lines[1].endswith("; 4 go on")
     assert found.diverged.tolist() == [0] * 8
 
 
@@ -100,17 +101,20 @@ def test_runs_of_a_search_equal_single_ones(found):
 
 
 def test_blocks_of_another_size_find_the_same(found):
+    stage = _programs(ENV, CONFIG, None, 32, 10_000)[1]
+    before = stage._cache_size()
     other = search(runs_at_once=6)  # 16 runs as 3 x 6, two of them twice; 8 as 2 x 4; 4 as 1 x 4
     np.testing.assert_allclose(other.train_returns, found.train_returns, atol=1e-5)
     np.testing.assert_allclose(other.scores, found.scores, atol=1e-5)
     assert other.programs == 2
+    assert stage._cache_size() == before + 1  # blocks of 4 were compiled before
 
 
 def test_one_size_of_block_is_one_program(found):
     init, stage = _programs(ENV, CONFIG, None, 32, 10_000)
     before = init._cache_size(), stage._cache_size()
     search(ranges={"learning_rate": (1e-4, 1e-2), "gamma": (0.9, 0.99), "ent_coef": (1e-3, 1e-1)})
-    search(rungs=(0.5,), configurations=2, key=jax.random.key(3))
+    search(rungs=(), configurations=2, key=jax.random.key(3))
     assert (init._cache_size(), stage._cache_size()) == before
     assert found.programs == 1
 
@@ -135,7 +139,7 @@ def test_a_configuration_that_becomes_nan_is_reported_and_dropped(tmp_path):
     assert (result.last_scores[lost] == -np.inf).all()
     assert np.isfinite(result.last_scores[~lost]).all()
     assert result.winner in np.flatnonzero(~lost)
-    assert f"{lost.sum()} became NaN or infinite" in lines[0]
+    assert f"{lost.sum()} became NaN or infinite" in lines[1]
     write_table(result, tmp_path / "sweep.csv")
     with (tmp_path / "sweep.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -149,8 +153,23 @@ def test_when_all_become_nan_there_is_no_winner():
     result = search(ranges={"learning_rate": (1e29, 1e30)})
     assert (result.diverged > 0).all()
     assert (result.rungs_reached == 1).all()
-    with pytest.raises(FloatingPointError, match="every configuration became NaN or infinite: lower the upper end"):
+    with pytest.raises(
+        FloatingPointError, match="no configuration is left, all that were not dropped became NaN or infinite: lower"
+    ):
         _ = result.winner
+
+
+def test_one_that_is_lost_at_the_end_is_no_winner(found, tmp_path):
+    scores = found.seed_scores.copy()
+    scores[found.winner, -1, 1] = -np.inf
+    second = dataclasses.replace(found, seed_scores=scores)
+    assert second.winner == found.ranking[1]
+    scores[second.winner, -1] = -np.inf
+    none = dataclasses.replace(found, seed_scores=scores)
+    with pytest.raises(FloatingPointError, match="no configuration is left"):
+        _ = none.winner
+    draw_sweep(none, tmp_path / "sweep.png")
+    assert table_rows(none)[0]["score_std"] is None
 
 
 def test_the_table_tells_what_the_result_holds(found, tmp_path):
