@@ -10,6 +10,7 @@ import pytest
 
 from trading_gymnax import TradingPhase1
 
+from .tables import PLAIN, table
 from .test_phase1 import assert_trees_equal, three_days
 
 NO_DATA = "says how to load bars, but there is no data=; give a file or a DataFrame, or neither"
@@ -120,3 +121,18 @@ def test_reset_at_takes_traced_bars_and_markets(env):
     assert_trees_equal(states.step_idx, starts)
     _, states = jax.vmap(lambda m: env.reset_at(env.default_params, m, 400))(jnp.zeros(2, jnp.int32))
     assert states.step_idx.tolist() == [400, 400]
+
+
+def test_bars_are_loaded_as_the_constructor_is_told():
+    env = TradingPhase1(table("2025-03-03"), PLAIN, rth=(9.5, 12.0))
+    market = env.default_params.market
+    assert (market.symbols, market.rth, float(env.default_params.rth_close)) == (("PLAIN",), (9.5, 12.0), 12.0)
+    with pytest.raises(ValueError, match="say which contract the bars are of"):
+        TradingPhase1(table("2025-03-03"))
+
+
+def test_a_place_for_each_market_behind_the_rest():
+    market = three_days()
+    plain, placed = TradingPhase1(market), TradingPhase1(market, market_one_hot=True)
+    assert (plain.num_one_hot, placed.num_one_hot) == (0, 1)
+    assert placed.obs_shape == (plain.obs_shape[0] + 1,)
