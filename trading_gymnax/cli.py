@@ -258,9 +258,11 @@ def _certify(command: Certify) -> None:
     if command.out and (command.out.is_dir() or not command.out.parent.is_dir()):
         raise ValueError(f"--out {command.out} is no file in a folder that exists: name one before the work begins")
     config = dataclasses.replace(TRADER, total_timesteps=command.total_timesteps)
-    learn, seeds = ppo_learner(config), {"seeds": command.seeds, "first_seed": command.first_seed}
+    learn = ppo_learner(config)
     with _told("certify") as tell:
-        certificate = certify(learn, **seeds, sessions=command.sessions, progress=tell)
+        certificate = certify(
+            learn, seeds=command.seeds, first_seed=command.first_seed, sessions=command.sessions, progress=tell
+        )
     print(f"{program_version()}, PPO with {config.num_iterations * config.batch_size:,} steps a run\n\n{certificate}")
     if command.out:
         made = {"commit": program_version(), "trainer": config.to_dict()}
@@ -342,6 +344,7 @@ def ppo_fold_learner(config: PPOConfig, schedule: Schedule | None, memory_limit_
     limit is compared with an estimate; None is one run at a time on a CPU and 8 gigabytes elsewhere. A last group that
     is not full is filled up with its last run, so that one program serves all.
     """
+    programs: dict[Any, Any] = {}
 
     def learn(env: TradingPhase1, params: Sequence[Any], seeds: Sequence[int]) -> Iterator[Policy]:
         leaves, axes, structure = shared_and_stacked(params)
@@ -353,7 +356,8 @@ def ppo_fold_learner(config: PPOConfig, schedule: Schedule | None, memory_limit_
             state = train(key, jax.tree.unflatten(structure, leaves)).state
             return state.params, state.obs_moments
 
-        program = jax.jit(one if together == 1 else jax.vmap(one, (0, axes)))
+        known = (env, structure, together, None if together == 1 else tuple(axes))
+        program = programs.setdefault(known, jax.jit(one if together == 1 else jax.vmap(one, (0, axes))))
         for first in range(0, len(seeds), together):
             rows = np.minimum(np.arange(first, first + together), len(seeds) - 1)
             rows = rows[0] if together == 1 else rows
