@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: train test test-slow mutants lint types check clean
+.PHONY: train test test-slow test-lowest fuzz mutants lint types check clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -21,6 +21,17 @@ test: $(STAMP)  ## style, types and the fast suite
 test-slow: $(STAMP)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
+test-lowest:  ## the fast suite with the lowest versions that pyproject.toml allows, in an environment of its own
+	$(PYTHON) -m venv --clear .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python \
+		--resolution lowest-direct --editable ".[dev]"
+	.venv-lowest/bin/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
+
+fuzz: $(STAMP)  ## the loader under a coverage-guided fuzzer, ten minutes: benchmarks/fuzz_loader.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,fuzz]"
+	JAX_PLATFORMS=cpu $(BIN)/python benchmarks/fuzz_loader.py --seconds 600 --out fuzz
+
 # A mutant's programs run once: they are to compile fast, not to run fast.
 mutants: export XLA_FLAGS := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
 mutants: $(STAMP)  ## mutation tests of the rules and both phases, about an hour on two cores: tests/MUTATION.md
@@ -36,4 +47,4 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants
+	rm -rf .venv .venv-lowest fuzz build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants
