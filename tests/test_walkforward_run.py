@@ -181,6 +181,7 @@ def test_figures_of_seeds_folds_and_their_mean():
     assert mean.max_drawdown_usd == 20
     one = found.of_seed(1)
     assert (one.net_per_session_usd, one.trades, one.max_drawdown_usd) == (10, 4, 60)
+    assert (found.seen_usd, found.to_dict()["decay_usd"]) == (200, 180)
     assert found.seed_spread_usd == pytest.approx(np.std([30, 10], ddof=1))
     first, second = found.by_fold()
     assert (first.seen_usd, first.unseen_usd, first.decay_usd) == (200, 45, 155)

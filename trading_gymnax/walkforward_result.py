@@ -160,6 +160,11 @@ class WalkForward:
         return rows
 
     @property
+    def seen_usd(self) -> float:
+        """Dollars a session in sample, over the training sessions of all runs."""
+        return float(np.concatenate([run.seen["net_usd"].to_numpy() for run in self.runs]).mean())
+
+    @property
     def seed_spread_usd(self) -> float:
         """Standard deviation of the seeds' dollars a session, all folds together; NaN for one seed."""
         return _spread(self.nets().mean(axis=0).to_numpy())
@@ -229,6 +234,8 @@ class WalkForward:
             "configurations_tried": self.configurations_tried,
             "deflated_sharpe": _plain(self.deflated_sharpe),
             "mean": self.mean().to_dict(),
+            "in_sample_usd": self.seen_usd,
+            "decay_usd": self.seen_usd - self.mean().net_per_session_usd,
             "seeds": {str(seed): self.of_seed(seed).to_dict() for seed in self.seeds},
             "seed_spread_usd": _plain(self.seed_spread_usd),
             "folds": [row.to_dict() for row in self.by_fold()],
@@ -265,10 +272,8 @@ def _fold_lines(found: WalkForward) -> list[str]:
             f"{row.number:4d}  {row.train:24}  {row.test:24}  {row.seen_usd:9,.0f}  {row.unseen_usd:13,.0f}"
             f"  {row.decay_usd:7,.0f}  {_number(row.spread_usd):>13}"
         )
-    if len(rows) > 1:
-        seen, unseen = (float(np.mean([getattr(row, name) for row in rows])) for name in ("seen_usd", "unseen_usd"))
-        lines.append(f"{'mean':>4}  {'':50}  {seen:9,.0f}  {unseen:13,.0f}  {seen - unseen:7,.0f}")
-    return lines
+    seen, unseen = found.seen_usd, found.mean().net_per_session_usd
+    return [*lines, f"{'all':>4}  {'':50}  {seen:9,.0f}  {unseen:13,.0f}  {seen - unseen:7,.0f}"]
 
 
 def _seed_lines(found: WalkForward) -> list[str]:
