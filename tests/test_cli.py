@@ -198,12 +198,14 @@ def test_a_run_remembers_the_commit_that_started_it(trained, bars, capsys, monke
     assert json.loads((trained / "trading.json").read_text()) == remembered
 
 
-def test_a_run_without_a_commit_still_loads(trained, tmp_path):
+def test_a_run_of_an_earlier_version_still_loads(trained, tmp_path):
     values = json.loads((trained / "trading.json").read_text())
-    del values["commit"], values["version"]
+    for name in ("commit", "version", "roll", "curriculum", "warm_start"):
+        del values[name]
     (tmp_path / "trading.json").write_text(json.dumps(values))
     settings = runs.read_settings(tmp_path)
     assert settings.commit is None
+    assert (settings.roll, settings.curriculum, settings.warm_start) == ((), None, None)
     runs.write_settings(tmp_path, dataclasses.replace(settings, version="another", commit="another"))
     assert runs.read_settings(tmp_path).commit is None
 
@@ -314,3 +316,99 @@ def test_certify_with_wrong_numbers_is_one_sentence(capsys):
     assert "less than one iteration" in refusal(capsys, "certify", "--total-timesteps", "5")
     assert "is no file in a folder that exists" in refusal(capsys, "certify", "--out", "nowhere/certificate.json")
     assert "did you mean --seeds?" in refusal(capsys, "certify", "--seed", "3")
+
+
+# -- contracts that roll, and a curriculum --
+
+
+@pytest.fixture(scope="module")
+def contracts(tmp_path_factory) -> list[str]:
+    """Two contracts of NQ, 2025-03-03 to 03-10 and 03-07 to 03-12; the later has the larger volume from the start."""
+    spec, folder = dataclasses.replace(CONTRACTS["NQ"], calendar=None), tmp_path_factory.mktemp("contracts")
+    for name, sessions, first, times in (("h25", 6, "2025-03-03", 1), ("m25", 4, "2025-03-07", 1000)):
+        frame = regime(sessions, spec=spec, first_session=first, seed=times).frame
+        frame.assign(volume=frame["volume"] * times + times).to_parquet(folder / f"{name}.parquet")
+    return [str(folder / "h25.parquet"), str(folder / "m25.parquet")]
+
+
+@pytest.fixture(scope="module")
+def rolled(contracts, tmp_path_factory) -> pathlib.Path:
+    """A finished run over both contracts with the curriculum of the original plan."""
+    run_dir = tmp_path_factory.mktemp("runs") / "rolled"
+    cli.main(["train", *rolled_arguments(contracts, run_dir)])
+    return run_dir
+
+
+def rolled_arguments(contracts: list[str], run_dir: pathlib.Path, *more: str) -> list[str]:
+    where = ["--data", *contracts, "--market", "NQ", "NQ", "--roll", "volume", "--run-dir", str(run_dir)]
+    return [*where, "--train-until", "2025-03-11", "--curriculum", "original-plan", *TINY, *more]
+
+
+def test_contracts_of_one_market_roll_by_volume(rolled):
+    """By volume the later one is traded from 03-10 on: after 03-07, its first session with more."""
+    settings = runs.read_settings(rolled)
+    assert settings.roll == ("volume",)
+    split = runs.build(settings)
+    assert split.note == "NQ-1, NQ-2: 2025-03-03 to 2025-03-10 to train, 2025-03-11 to 2025-03-12 held out"
+    assert split.env.default_params.market.view.tolist() == [[0, 5], [1, 4]]
+    assert pd.read_csv(rolled / "sessions.csv")["market"].tolist() == ["NQ-2", "NQ-2"]
+    by_date = runs.build(dataclasses.replace(settings, roll=("2025-03-07",)))
+    assert by_date.env.default_params.market.view.tolist() == [[0, 4], [0, 4]]
+
+
+def test_a_curriculum_is_driven_and_judged_under_its_last_values(rolled):
+    rows = pd.read_csv(rolled / "metrics.csv")
+    assert rows["schedule/trailing_dd_limit"].tolist() == [15_000, 5_000]  # progress 0 and 0.5 of two iterations
+    assert rows["schedule/commission_per_side_factor"].tolist() == [0.25, 0.625]
+    split = runs.build(runs.read_settings(rolled))
+    full = CONTRACTS["NQ"].commission_per_side
+    for params in (split.train_params, split.test_params):
+        assert float(params.trailing_dd_limit) == 2_500
+        assert float(params.sl_atr_mult) == 1.5
+        assert params.commission_per_side.tolist() == pytest.approx([full, full])
+    assert float(split.learning_params.trailing_dd_limit) == 15_000
+    assert split.learning_params.market is split.train_params.market
+    trades = pd.read_csv(rolled / "trades.csv")
+    assert trades["commission_usd"].tolist() == pytest.approx([2 * full] * len(trades))
+
+
+def test_a_run_with_a_curriculum_goes_on_with_it_only(rolled, contracts, capsys):
+    cli.main(["train", *rolled_arguments(contracts, rolled)])
+    assert "OUT OF SAMPLE" in capsys.readouterr().out
+    without = [word for word in rolled_arguments(contracts, rolled) if word not in ("--curriculum", "original-plan")]
+    assert "curriculum: 'original-plan' there, None now" in refusal(capsys, "train", *without)
+    by_date = ["2025-03-10" if word == "volume" else word for word in rolled_arguments(contracts, rolled)]
+    assert "roll: ['volume'] there, ['2025-03-10'] now" in refusal(capsys, "train", *by_date)
+
+
+def test_a_run_is_judged_on_contracts_that_roll(trained, contracts, capsys):
+    where = ["evaluate", str(trained), "--data", *contracts, "--market", "NQ", "NQ"]
+    cli.main([*where, "--roll", "volume", "--from", "2025-03-07"])
+    assert "NQ-1, NQ-2: 2025-03-07 to 2025-03-12 to judge" in capsys.readouterr().out
+    assert "--market names NQ for 2 files" in refusal(capsys, *where)
+    assert "--roll without --data" in refusal(capsys, "evaluate", str(trained), "--roll", "volume")
+
+
+def test_wrong_rolls_and_curricula_are_one_sentence(contracts, tmp_path, capsys):
+    new = ["train", "--run-dir", str(tmp_path / "new"), "--data"]
+    two = [*new, *contracts, "--market", "NQ", "NQ"]
+    assert "--market names NQ for 2 files: say when the next contract is traded" in refusal(capsys, *two)
+    one = [*new, contracts[0], "--market", "NQ"]
+    assert "--roll needs two or more files of one market" in refusal(capsys, *one, "--roll", "volume")
+    assert "roll is 'volume' or a date" in refusal(capsys, *two, "--roll", "soon")
+    assert "roll needs 'volume' or 1 dates" in refusal(capsys, *two, "--roll", "2025-03-07", "2025-03-10")
+    assert "has no session between its rolls" in refusal(capsys, *two, "--roll", "2026-01-01")
+    assert "--roll without --data" in refusal(capsys, "train", "--roll", "volume")
+    assert "--curriculum cannot be 'orignal-plan': did you mean original-plan?" in refusal(
+        capsys, *one, "--curriculum", "orignal-plan"
+    )
+    both = ["--curriculum", "original-plan", "--set", "trailing_dd_limit=1000", "commission_per_side=1"]
+    said = refusal(capsys, *one, *both)
+    assert "--set trailing_dd_limit: the curriculum original-plan has values of its own for that" in said
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_unknown_curriculum_in_a_file_is_one_sentence():
+    settings = runs.TradingSettings(curriculum="orignal-plan")
+    with pytest.raises(ValueError, match="there is no curriculum 'orignal-plan': did you mean 'original-plan'"):
+        runs.schedule_of(settings)
