@@ -255,7 +255,7 @@ def walk_dir(contracts, tmp_path_factory) -> pathlib.Path:
     run_dir = tmp_path_factory.mktemp("runs") / "wf"
     where = ["--data", *contracts, "--market", "NQ", "NQ", "--roll", "2025-03-10", "--run-dir", str(run_dir)]
     sizes = ["--train-sessions", "4", "--test-sessions", "3", "--seeds", "2"]
-    cli.main(["walk-forward", *where, *sizes, "--set", "min_bars_left=0", *TINY])
+    cli.main(["walk-forward", *where, *sizes, "--set", "min_bars_left=0", "trailing_dd_limit=inf", *TINY])
     return run_dir
 
 
@@ -266,6 +266,7 @@ def test_the_command_writes_figures_sessions_and_a_picture(walk_dir):
     assert made["equity_usd"]["market"] == ["NQ-2"] * 6
     assert set(made["equity_usd"]) == {"date", "market", "seed 0", "seed 1", "mean"}
     assert made["settings"]["roll"] == ["2025-03-10"]
+    assert made["settings"]["changes"] == {"min_bars_left": 0, "trailing_dd_limit": "inf"}
     assert made["walk_forward"]["embargo_sessions"] == 1
     assert made["trainer"]["total_timesteps"] == 1024
     assert made["configurations_tried"] == 1

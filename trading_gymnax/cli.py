@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import math
 import pathlib
 import sys
 import warnings
@@ -122,7 +123,7 @@ def main(args: list[str] | None = None) -> None:
         if getattr(command, "configurations_tried", 1) < 1:
             raise ValueError("--configurations-tried counts the present settings as well: give 1 or more")
         _RUN[type(command)](command)
-    except (ValueError, FileNotFoundError, FloatingPointError, CheckpointError, MissingExtra) as error:
+    except (ValueError, OSError, FloatingPointError, CheckpointError, MissingExtra) as error:
         if "--debug-nans" in args:
             raise  # the trace is what was asked for
         print(f"trading-gymnax: {error}", file=sys.stderr)
@@ -332,7 +333,9 @@ def _walk_forward(command: WalkForward) -> None:
         f"{program_version()}: {', '.join(env.default_params.market.symbols)}, phase {command.phase}, {runs}, PPO with "
         f"{config.total_timesteps:,} steps a run\n\n{found}"
     )
-    made = {"commit": program_version(), "settings": settings.to_dict(), "walk_forward": sizes}
+    changes = {name: str(x) if math.isinf(x) else x for name, x in settings.changes.items()}
+    remembered = dataclasses.replace(settings, changes=changes).to_dict()
+    made = {"commit": program_version(), "settings": remembered, "walk_forward": sizes}
     picture = write_walk_forward(run_dir, found, text, {**made, "trainer": config.to_dict()})
     print(f"{text}\n\n{picture} shows it; figures and sessions lie beside it")
 
