@@ -1,9 +1,15 @@
 """Checkpoints by Orbax: written whole or not at all, checked when read, the newest sound one is taken."""
 
+import contextlib
+import errno
 import hashlib
+import io
 import logging
+import os
 import pathlib
+import time
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -16,10 +22,11 @@ with warnings.catch_warnings():  # its dependencies warn while they are imported
 
 Arrays = dict[str, Any]  # NumPy arrays by path
 log = logging.getLogger("purejaxrl_ppo")
+_MEGABYTE = 1 << 20
 
 
 class CheckpointError(RuntimeError):
-    """No checkpoint of a run can be read."""
+    """No checkpoint of a run can be read, or one cannot be written."""
 
 
 def to_arrays(tree: Any) -> Arrays:
@@ -67,7 +74,22 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     def save(self, iteration: int, groups: dict[str, Arrays], record: dict[str, Any]) -> None:
-        """Write one checkpoint; an existing one of the same iteration is replaced."""
+        """Write one checkpoint; an existing one of the same iteration is replaced.
+
+        Raises:
+            CheckpointError: when it cannot be written; the older ones stay.
+        """
+        try:
+            _probe(self._folder, sum(array.nbytes for arrays in groups.values() for array in arrays.values()))
+            with _without_traces():
+                self._save(iteration, groups, record)
+        except Exception as error:  # Orbax raises many kinds
+            raise CheckpointError(
+                f"the checkpoint of iteration {iteration:,} cannot be written to {self._folder} ({_reason(error)}): "
+                "what was saved before stays; once that is put right, the run goes on from there"
+            ) from error
+
+    def _save(self, iteration: int, groups: dict[str, Arrays], record: dict[str, Any]) -> None:
         if iteration in self._manager.all_steps():
             self._manager.delete(iteration)
         record = {**record, "iteration": iteration, "digests": {k: digest(v) for k, v in groups.items()}}
@@ -93,8 +115,7 @@ class Checkpoints:
             try:
                 return self._read(step, groups)
             except Exception as error:  # Orbax raises many kinds for cut or altered files
-                reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-                log.warning("checkpoint %s is damaged and skipped: %s", self._folder / str(step), reason)
+                log.warning("checkpoint %s is damaged and skipped: %s", self._folder / str(step), _reason(error))
         if steps:
             raise CheckpointError(
                 f"every checkpoint in {self._folder} is damaged ({', '.join(map(str, steps))}): "
@@ -133,6 +154,47 @@ def digest(arrays: Arrays) -> str:
         total.update(f"{name}|{array.dtype}|{array.shape}|".encode())
         total.update(array.tobytes())
     return total.hexdigest()
+
+
+def _probe(folder: pathlib.Path, size: int) -> None:
+    """See that there is room: where it ends in the middle, Orbax's threads print traces before they raise.
+
+    Raises OSError where a file of that size, and some room for Orbax's own, cannot be written.
+    """
+    probe = folder / "probe.partial"
+    try:
+        with probe.open("wb") as file:
+            for _ in range(size // _MEGABYTE + 1):
+                file.write(bytes(_MEGABYTE))
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _without_traces() -> Iterator[None]:
+    """Keep the traces off the terminal that Orbax's threads print of what is raised here as well."""
+    absl = logging.getLogger("absl")
+    level = absl.level
+    absl.setLevel(logging.CRITICAL + 1)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            try:
+                yield
+            except Exception:
+                time.sleep(1.0)  # until those threads have come to their ends
+                raise
+    finally:
+        absl.setLevel(level)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = str(error).strip()
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO):
+        if os.strerror(number) in text:  # at the end of a page about TensorStore's inner parts
+            return os.strerror(number)
+    return text.splitlines()[0][:200] if text else type(error).__name__
 
 
 def _name(path: Any) -> str:

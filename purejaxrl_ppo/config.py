@@ -2,7 +2,12 @@
 
 import dataclasses
 import difflib
-from typing import Any, Literal
+import math
+import numbers
+import os
+import pathlib
+import types
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +15,6 @@ from flax import struct
 
 Schedule = Literal["constant", "linear"]
 MinibatchBy = Literal["auto", "rows", "time", "envs"]
-ACTIVATIONS = ("tanh", "relu", "gelu", "silu", "elu")
 
 
 class Hyperparameters(struct.PyTreeNode):
@@ -201,17 +205,66 @@ def nearest(name: str, names: list[str]) -> str:
     return f": did you mean {close[0]!r}?" if close else f": there are {', '.join(sorted(names))}"
 
 
+_MOST = {"total_timesteps": 2**53, "seed": 2**32}  # exact as float64; what a key is made of. All else: int32
 _POSITIVE = (
     *("total_timesteps", "num_envs", "num_steps", "num_epochs", "num_minibatches", "learning_rate"),
     *("clip_eps", "max_grad_norm", "adam_eps", "observation_clip", "reward_clip", "gru_size"),
 )
 
 
+_KINDS: dict[Any, tuple[str, Any]] = {
+    bool: ("True or False", lambda value: isinstance(value, bool)),
+    int: ("a whole number", lambda value: isinstance(value, numbers.Integral) and not isinstance(value, bool)),
+    float: ("a finite number", lambda value: _is_real(value) and not math.isinf(value)),
+    str: ("a text", lambda value: isinstance(value, str)),
+    pathlib.Path: ("a path", lambda value: isinstance(value, str | os.PathLike)),
+    type(None): ("None", lambda value: value is None),
+}
+
+
+def check_types(settings: Any) -> None:
+    """Refuse a field of a dataclass whose value is not of the annotated type. Raises ValueError."""
+    for name, hint in get_type_hints(type(settings)).items():
+        value = getattr(settings, name)
+        if not _fits(value, hint):
+            if get_origin(hint) is Literal and isinstance(value, str):
+                raise ValueError(f"unknown {name} {value!r}{nearest(value, list(get_args(hint)))}")
+            raise ValueError(f"{name}={value!r:.60} must be {_words(hint)}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if get_origin(hint) is Literal:
+        return isinstance(value, str) and value in get_args(hint)
+    if get_origin(hint) is types.UnionType:
+        return any(_fits(value, one) for one in get_args(hint))
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_fits(one, get_args(hint)[0]) for one in value)
+    return bool(_KINDS[hint][1](value))
+
+
+def _words(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(get_args(hint))
+    if get_origin(hint) is types.UnionType:
+        return " or ".join(map(_words, get_args(hint)))
+    if get_origin(hint) is tuple:
+        return f"a tuple of which each is {_words(get_args(hint)[0])}"
+    return _KINDS[hint][0]
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
 def _check_ranges(config: PPOConfig) -> None:
+    check_types(config)
+    if config.seed < 0:
+        raise ValueError(f"seed={config.seed} must not be negative")
     for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if field.type is int and not isinstance(value, int):
-            raise ValueError(f"{field.name}={value!r} must be a whole number")
+        value, most = getattr(config, field.name), _MOST.get(field.name, 2**31)
+        values = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(one, int) and one >= most for one in values):
+            raise ValueError(f"{field.name}={value} must be below {most:,}")
     for name in _POSITIVE:
         if not getattr(config, name) > 0:
             raise ValueError(f"{name}={getattr(config, name)} must be greater than 0")
@@ -227,8 +280,6 @@ def _check_ranges(config: PPOConfig) -> None:
         raise ValueError(f"target_kl={config.target_kl} must be greater than 0, or None to switch it off")
     if not config.hidden_sizes or min(config.hidden_sizes) < 1:
         raise ValueError(f"hidden_sizes={config.hidden_sizes} must name at least one layer, all wider than 0")
-    if config.activation not in ACTIVATIONS:
-        raise ValueError(f"unknown activation {config.activation!r}{nearest(config.activation, list(ACTIVATIONS))}")
     if config.num_iterations < 1:
         raise ValueError(
             f"total_timesteps={config.total_timesteps} is less than one iteration of {config.batch_size} "

@@ -1,5 +1,6 @@
 """The host loop: the same update step as `make_train`, in chunks, with logs, evaluation and checkpoints."""
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -13,7 +14,15 @@ import jax.numpy as jnp
 from purejaxrl_ppo.checkpoint import Checkpoints, from_arrays, to_arrays
 from purejaxrl_ppo.config import Hyperparameters, PPOConfig
 from purejaxrl_ppo.evaluate import evaluate
-from purejaxrl_ppo.host import FitOptions, check_numbers, interruptible, jax_settings, one_run, refuse_tracers
+from purejaxrl_ppo.host import (
+    FitOptions,
+    check_numbers,
+    interruptible,
+    jax_settings,
+    one_run,
+    only_process,
+    refuse_tracers,
+)
 from purejaxrl_ppo.logs import CsvLog, EventLog, Terminal, rows_of
 from purejaxrl_ppo.policy import Policy
 from purejaxrl_ppo.rundir import (
@@ -78,9 +87,11 @@ def fit(
 
     Raises:
         ValueError: when the folder holds a run of other settings, environment, schedule or evaluation (or of another
-            warm start, where one is given); differences are listed. Also for hyperparameters that are not
-            scalars, and inside `jit` or `vmap`: `make_train` is for those.
-        CheckpointError: when all checkpoints of the run are damaged.
+            warm start, where one is given); differences are listed. Also when another process trains in the
+            folder, or nothing can be written there, for hyperparameters that are not scalars, and inside `jit` or
+            `vmap`: `make_train` is for those.
+        CheckpointError: when all checkpoints of the run are damaged, or one cannot be written (a full disk, say).
+        OSError: when a log cannot be written.
         FloatingPointError: when a metric or a parameter is NaN or infinite; the checkpoint before it stays.
     """
     loop = _Loop(
@@ -93,7 +104,8 @@ def fit(
         hyperparameters,
         eval_params,
     )
-    with jax_settings(loop.options), interruptible(loop.options.quiet) as interrupted:
+    settings, lock = jax_settings(loop.options), only_process(loop.run_dir)
+    with settings, lock, interruptible(loop.options.quiet) as interrupted:
         try:
             loop.open(warm_start, env_source)
             loop.run(interrupted)
@@ -146,7 +158,6 @@ class _Loop:
         exists = (self.run_dir / "run.json").is_file()
         if exists:
             refuse_other_run(self.run_dir, read_run(self.run_dir), run)
-        self.run_dir.mkdir(parents=True, exist_ok=True)
         self.checkpoints = Checkpoints(self.run_dir / LAST, self.options.keep_checkpoints)
         self.best = Checkpoints(self.run_dir / BEST, keep=2)  # a resumed run may have to step back by one
         self.to_close += [self.checkpoints, self.best]
@@ -186,8 +197,9 @@ class _Loop:
 
     def close(self) -> None:
         """Finish the files."""
-        for part in self.to_close:
-            part.close()
+        with contextlib.ExitStack() as parts:  # all of them, whatever one raises
+            for part in self.to_close:
+                parts.callback(part.close)
 
     def result(self) -> FitResult:
         """What `fit` returns."""

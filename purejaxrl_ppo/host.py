@@ -1,19 +1,28 @@
 """What the host loop needs from its surroundings: options, signals, JAX's switches, checks of numbers."""
 
 import dataclasses
+import logging
 import os
 import pathlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl_ppo.config import Hyperparameters
+from purejaxrl_ppo.config import Hyperparameters, check_types
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+LOCK_FILE = "lock"
+log = logging.getLogger("purejaxrl_ppo")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +55,7 @@ class FitOptions:
     """Print nothing."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         at_least = {"eval_every": 0, "checkpoint_every": 0, "chunk_iterations": 1}
         at_least |= {"eval_episodes": 1, "eval_max_steps": 1, "keep_checkpoints": 1}
         for name, least in at_least.items():
@@ -123,6 +133,44 @@ def interruptible(quiet: bool = False) -> Iterator[Callable[[], bool]]:
         yield flag.is_set
     finally:
         restore()
+
+
+@contextmanager
+def only_process(folder: pathlib.Path) -> Iterator[None]:
+    """Keep the run's folder, created if missing, for this process.
+
+    The kernel releases it when the process ends, however it ends; the file `lock` that stays behind locks nothing.
+
+    Raises:
+        ValueError: when another process has the folder, naming it, or when nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK_FILE).open("a+")
+    except OSError as error:
+        raise ValueError(f"nothing can be written to {folder}: {error.strerror}; use another run_dir") from error
+    with file:
+        _lock(file, folder)
+        yield
+
+
+def _lock(file: IO[str], folder: pathlib.Path) -> None:
+    if fcntl is None:
+        log.warning("files cannot be locked here: see that no other process trains in %s", folder)
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        raise ValueError(
+            f"process {file.read().strip()} is training in {folder}: wait for it or stop it, or use another run_dir"
+        ) from None
+    except OSError as error:  # some network file systems know no locks
+        log.warning("%s cannot be locked (%s): see that no other process trains in it", folder, error.strerror)
+        return
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
 
 
 @contextmanager

@@ -1,8 +1,12 @@
 """Where `fit` writes what it sees: a CSV, TensorBoard event files, and the terminal."""
 
+import contextlib
 import csv
+import os
 import pathlib
+import time
 import warnings
+from collections.abc import Iterator
 from typing import IO, Any
 
 import numpy as np
@@ -11,10 +15,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 with warnings.catch_warnings():  # its protobuf code warns while it is imported
     warnings.simplefilter("ignore")
-    from tensorboardX import SummaryWriter
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto import event_pb2
+    from tensorboardX.summary import scalar
 
 # TensorBoard's folder of a metric; what is not listed lies under "train"
 _FOLDERS = {"episode_return": "episode", "episode_length": "episode", "episodes": "episode"}
+
+
+@contextlib.contextmanager
+def _named(path: pathlib.Path) -> Iterator[None]:
+    """The name of the file in the errors of writing it, which have none."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 class CsvLog:
@@ -34,6 +49,10 @@ class CsvLog:
         """Append rows; all have the keys of the first row ever written."""
         if not rows:
             return
+        with _named(self._path):
+            self._append(rows)
+
+    def _append(self, rows: list[dict[str, float]]) -> None:
         if self._file is None:
             new = self._names is None
             self._names = self._names or list(rows[0])
@@ -47,7 +66,8 @@ class CsvLog:
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
-            self._file.close()
+            with _named(self._path):
+                self._file.close()
 
     def _keep(self, resume_at: int) -> None:
         with self._path.open(newline="") as file:
@@ -63,11 +83,18 @@ class CsvLog:
 
 
 class EventLog:
-    """TensorBoard event files in the run's folder; the x axis is environment steps."""
+    """TensorBoard event files in the run's folder; the x axis is environment steps.
+
+    Written here and now: `SummaryWriter` leaves it to a thread, and waits for ever once that has met a full disk.
+    """
 
     def __init__(self, folder: pathlib.Path, resume_at_steps: int) -> None:
-        purge = resume_at_steps + 1 if resume_at_steps else None
-        self._writer = SummaryWriter(str(folder), purge_step=purge)
+        self._path = folder.absolute()  # a relative one like s3:x would be taken for an address
+        with _named(self._path):
+            self._writer = EventsWriter(str(self._path / "events"), f".{os.getpid()}")
+        if resume_at_steps:  # what a killed process wrote beyond its checkpoint is not shown
+            started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._add(resume_at_steps + 1, session_log=started)
 
     def write(self, rows: list[dict[str, float]], prefix: str = "") -> None:
         """Write rows that hold `steps`."""
@@ -75,12 +102,18 @@ class EventLog:
             for name, value in row.items():
                 if name not in ("iteration", "steps"):
                     tag = name if "/" in name else f"{prefix or _FOLDERS.get(name, 'train')}/{name}"
-                    self._writer.add_scalar(tag, value, int(row["steps"]))
-        self._writer.flush()
+                    self._add(int(row["steps"]), summary=scalar(tag, value))
+        with _named(self._path):
+            self._writer.flush()
 
     def close(self) -> None:
         """Finish the file."""
-        self._writer.close()
+        with _named(self._path):
+            self._writer.close()
+
+    def _add(self, step: int, **what: Any) -> None:
+        with _named(self._path):
+            self._writer.write_event(event_pb2.Event(wall_time=time.time(), step=step, **what))
 
 
 class Terminal:

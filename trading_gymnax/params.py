@@ -49,6 +49,7 @@ _USD = [
 _TICKS = ["min_stop_ticks", "slippage_ticks", "stop_slippage_ticks", "target_through_ticks"]
 _LEAST_REWARD_SCALE = 0.01  # dollars; below it the reward of a large step would leave float32
 _LEAST_WEIGHT = 1e-30  # sums of weights that float32 can divide by, and by whose inverse it can be divided
+_MOST = {jnp.int32: 2**31 - 1, jnp.float32: float(np.finfo(np.float32).max)}  # a cast beyond it changes the number
 _MAY_BE_INF = ["trailing_dd_limit", "floor_lock", "daily_loss_limit", "profit_target"]
 
 
@@ -148,12 +149,13 @@ def median_reward_scale(params: EnvParams) -> np.ndarray:
     """
     risk = np.asarray(params.market.median_risk_usd)
     fixed, budget, most = (
-        np.asarray(getattr(params, name), np.float64)[..., None]
-        for name in ("position_size", "risk_per_trade", "max_contracts")
+        np.asarray(_cast(name, getattr(params, name), dtype, params.market), np.float64)[..., None]
+        for name, dtype in (("position_size", jnp.int32), ("risk_per_trade", jnp.float32), ("max_contracts", jnp.int32))
     )
-    by_risk = np.clip(budget // np.maximum(risk, 0.01), 1, np.maximum(most, 1))
-    contracts = np.where(budget > 0, by_risk, fixed)
-    return np.where(risk > 0, risk * np.maximum(contracts, 1), 1).astype(np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):  # what is infinite here is refused when it is checked
+        by_risk = np.clip(budget // np.maximum(risk, 0.01), 1, np.maximum(most, 1))
+        contracts = np.where(budget > 0, by_risk, fixed)
+        return np.where(risk > 0, risk * np.maximum(contracts, 1), 1).astype(np.float32)
 
 
 def _has_median_reward_scale(params: EnvParams) -> bool:
@@ -184,13 +186,23 @@ def _cast(name: str, value: Any, dtype: Any, market: MarketData) -> jax.Array:
     if isinstance(value, jax.core.Tracer):
         array: Any = value.astype(dtype)
     else:
-        array = np.asarray(value)
-        if array.dtype.kind not in "biuf":
+        try:
+            array = np.asarray(value)
+        except ValueError:  # lists of unlike lengths
+            array = np.asarray(None)
+        if array.dtype.kind not in "biuf" or array.size == 0:
             raise ValueError(f"{name} must be a number, got {value!r}")
-        if dtype == jnp.int32 and array.dtype.kind == "f" and not np.all(array == np.rint(array)):
+        if (
+            dtype == jnp.int32
+            and array.dtype.kind == "f"
+            and not np.all(np.isfinite(array) & (array == np.rint(array)))
+        ):
             raise ValueError(f"{name} counts whole units, got {value!r}; give a whole number")
+        if dtype != jnp.bool_ and np.any(np.isfinite(array) & (np.abs(array.astype(np.float64)) > _MOST[dtype])):
+            raise ValueError(f"{name} must be at most {_MOST[dtype]:.10g}, got {value!r}")
         if dtype == jnp.bool_ and not np.all((array == 0) | (array == 1)):
             raise ValueError(f"{name} must be True or False, got {value!r}")
+        array = array.astype(dtype)  # before JAX sees it: it would wrap an int64 to int32
     if name in _PER_MARKET and array.ndim <= 1:
         if array.ndim == 1 and array.shape[0] not in (1, market.num_markets):
             raise ValueError(f"{name} has {array.shape[0]} values for {market.num_markets} markets; give one or all")

@@ -267,9 +267,13 @@ def read_settings(run_dir: pathlib.Path) -> TradingSettings:
     path = run_dir / SETTINGS_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{run_dir} holds no run of trading-gymnax: there is no {SETTINGS_FILE} in it")
-    values = json.loads(path.read_text())
-    tuples = {name: tuple(values.get(name, ())) for name in ("data", "market", "roll", "digests")}
-    return TradingSettings(**{**values, **tuples})
+    try:
+        values = dict(json.loads(path.read_text()))
+        tuples = {name: tuple(values.get(name, ())) for name in ("data", "market", "roll", "digests")}
+        return TradingSettings(**{**values, **tuples})
+    except (ValueError, TypeError) as error:
+        text = f"{path} is damaged ({error}): restore it from a copy, or use another --run-dir"
+        raise ValueError(" ".join(text.split())) from error
 
 
 def check_files(settings: TradingSettings) -> None:

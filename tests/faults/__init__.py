@@ -1,0 +1,1 @@
+"""What goes wrong around a training, done for real."""
