@@ -136,3 +136,11 @@ def test_a_place_for_each_market_behind_the_rest():
     plain, placed = TradingPhase1(market), TradingPhase1(market, market_one_hot=True)
     assert (plain.num_one_hot, placed.num_one_hot) == (0, 1)
     assert placed.obs_shape == (plain.obs_shape[0] + 1,)
+
+
+@pytest.mark.parametrize("reward", [1, jnp.int32(1), True])
+def test_a_reward_of_ones_own_becomes_float32(reward):
+    env = TradingPhase1(three_days(), reward_fn=lambda before, after, fill, params: reward)
+    state = env.reset_at(env.default_params, 0, 400)[1]
+    _, given, _ = jax.eval_shape(env.play, state, jnp.int32(0), env.default_params)
+    assert (given.dtype, given.shape) == (jnp.float32, ())
