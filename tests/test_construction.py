@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from trading_gymnax import TradingPhase1
+from trading_gymnax.market import pack
 
+from .handmade import make_bars
 from .tables import PLAIN, table
-from .test_phase1 import assert_trees_equal, three_days
+from .test_phase1 import OPENING, assert_trees_equal, three_days, wavy
 
 NO_DATA = "says how to load bars, but there is no data=; give a file or a DataFrame, or neither"
 LOADED = "cannot change how it was loaded"
@@ -144,3 +146,14 @@ def test_a_reward_of_ones_own_becomes_float32(reward):
     state = env.reset_at(env.default_params, 0, 400)[1]
     _, given, _ = jax.eval_shape(env.play, state, jnp.int32(0), env.default_params)
     assert (given.dtype, given.shape) == (jnp.float32, ())
+
+
+def test_the_market_stands_behind_the_rest():
+    pair = pack(
+        [make_bars(wavy(40), symbol=symbol, scheduled_close=OPENING + 39, tail=False) for symbol in ("ES", "NQ")]
+    )
+    env, plain = TradingPhase1(pair, market_one_hot=True), TradingPhase1(pair)
+    for market_id, place in ((0, [1.0, 0.0]), (1, [0.0, 1.0])):
+        obs, _ = env.reset_at(env.default_params, market_id, 400)
+        assert obs[-2:].tolist() == place
+        assert_trees_equal(obs[:-2], plain.reset_at(plain.default_params, market_id, 400)[0])

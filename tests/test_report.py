@@ -250,7 +250,8 @@ def test_the_page_has_its_parts_in_order(made, page):
     headings = re.findall(r"<h2>(.*?)</h2>", made.text)
     assert headings == [
         *("Key figures", "Equity", "Daily results", "Session by session", "Over the day"),
-        *("Beside policies that learnt nothing", "Under other fills", "Doubtful bars", "Of another module", "Settings"),
+        *("Beside policies that learnt nothing", "Under other fills", "Doubtful bars"),
+        *("Would it pass an evaluation account?", "Of another module", "Settings"),
     ]
     assert len(SECTIONS) == len(headings) - 2
     data = json.loads(page.scripts["page-data"])
