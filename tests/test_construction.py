@@ -140,7 +140,7 @@ def test_a_place_for_each_market_behind_the_rest():
     assert placed.obs_shape == (plain.obs_shape[0] + 1,)
 
 
-@pytest.mark.parametrize("reward", [1, jnp.int32(1), True])
+@pytest.mark.parametrize("reward", [1, np.int32(1), True])
 def test_a_reward_of_ones_own_becomes_float32(reward):
     env = TradingPhase1(three_days(), reward_fn=lambda before, after, fill, params: reward)
     state = env.reset_at(env.default_params, 0, 400)[1]
