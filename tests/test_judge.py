@@ -26,6 +26,7 @@ from trading_gymnax.judge import (
     POLICY_SAMPLED,
     RANDOM,
     RANDOM_ENTRIES,
+    _json,
     judge,
 )
 from trading_gymnax.market import load_market_data, pack
@@ -75,6 +76,11 @@ def test_the_odds_of_an_account_stand_in_the_judgement(env, judgement):
     assert [row["who"] for row in said] == ["policy", "coin"]
     assert said[0]["passed"] == case.policy.passed.value
     assert "evaluation accounts: 6 sessions" in str(judgement)
+
+
+def test_what_is_no_finite_number_is_none_in_json():
+    row = {"a": math.inf, "b": math.nan, "c": np.float64(-np.inf), "d": 1.5, "e": "text", "f": 3, "g": None}
+    assert _json(row) == {"a": None, "b": None, "c": None, "d": 1.5, "e": "text", "f": 3, "g": None}
 
 
 def test_odds_that_cannot_be_had_have_a_reason(env):

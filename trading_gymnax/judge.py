@@ -90,7 +90,9 @@ class Judgement:
             "percentile_among_random_entries": None if math.isnan(self.percentile) else self.percentile,
             "by_market": {market: _json(row) for market, row in by_market(self.evaluation).to_dict("index").items()},
             "robustness": None if self.robustness is None else self.robustness.to_dict(),
-            "survival": None if self.survival is None else [_json(row) for row in _records(self.survival)],
+            "survival": None
+            if self.survival is None
+            else [_json(row) for row in self.survival.table().to_dict("records")],
             "no_survival": self.no_survival or None,
         }
 
@@ -157,10 +159,6 @@ def _survival(
         return survival(policy, params.market, accounts, key=key, env=env, params=params), ""
     except ValueError as reason:
         return None, f"not estimated, since {reason}"
-
-
-def _records(found: Survival) -> list[dict[Any, Any]]:
-    return found.table().to_dict("records")
 
 
 def _baselines(
@@ -234,7 +232,11 @@ def _dates(evaluation: Evaluation) -> str:
 
 
 def _json(row: dict[Any, Any]) -> dict[str, Any]:
-    return {str(name): None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+    """Plain values; what is not a finite number as None, for JSON has no word for it."""
+    return {
+        str(name): None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in row.items()
+    }
 
 
 def _percent(share: float) -> str:

@@ -21,6 +21,7 @@ _OTHER_FIELDS = (
 
 
 def presets_of(account: AccountPreset | Sequence[AccountPreset]) -> list[AccountPreset]:
+    """The accounts as a list. Raises ValueError for anything else, and for none."""
     presets: list[Any] = list(account) if isinstance(account, Sequence) else [account]
     for preset in presets:
         if not isinstance(preset, AccountPreset):
