@@ -88,6 +88,8 @@ class PPOConfig:
     """Shift and scale the advantages of a minibatch to mean 0 and deviation 1."""
     choice_rows_only: bool = True
     """Take policy loss, entropy, KL and advantage statistics over rows with two or more legal actions."""
+    skip_forced_rows: bool = True
+    """Leave separate policy towers out of rows with a single legal action, where they decide nothing."""
     normalise_observations: bool = True
     """Shift and scale observations by running statistics, which are held during an iteration."""
     observation_clip: float = 10.0
@@ -166,6 +168,11 @@ class PPOConfig:
         wanted = self.microbatch_rows or (1024 if backend == "cpu" and not self.recurrent else rows)
         parts = min(units, -(-rows // wanted))
         return next(n for n in range(parts, units + 1) if units % n == 0)
+
+    def choice_block(self, backend: str) -> int:
+        """Rows with a choice whose policy gradient is computed at once on this kind of device."""
+        rows = self.batch_size // self.num_minibatches
+        return min(self.microbatch_rows or (1024 if backend == "cpu" else -(-rows // 4)), rows)
 
     @property
     def hyperparameters(self) -> Hyperparameters:

@@ -1,5 +1,6 @@
 """The updates made from one rollout: epochs of minibatches, each one gradient step."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,8 +10,9 @@ from flax import struct
 from jax.flatten_util import ravel_pytree
 
 from purejaxrl_ppo.config import PPOConfig
-from purejaxrl_ppo.losses import LossTerms, add_terms, no_terms, ppo_loss, standardise
-from purejaxrl_ppo.networks import ActionSpec, ActorCritic, distribution
+from purejaxrl_ppo.blocks import over_wanted
+from purejaxrl_ppo.losses import LossTerms, add_terms, no_terms, policy_terms, ppo_loss, standardise, value_terms
+from purejaxrl_ppo.networks import ActionSpec, ActorCritic, distribution, run_tower, tower_params
 
 Metrics = dict[str, jax.Array]
 
@@ -86,63 +88,137 @@ def learn(learner: Learner, params: Any, opt_state: Any, key: jax.Array) -> tupl
     return unravel(flat), opt_state, {**metrics, "first_ratio_error": terms.ratio_error[0]}
 
 
+class Minibatch(NamedTuple):
+    """What a gradient step learns from, read from the rollout where it is needed."""
+
+    pick: jax.Array  # of `select`
+    advantage: jax.Array  # as the loss uses it, shaped as `select` gives it
+    weight: jax.Array  # of the rows in the policy terms, summing to 1; shaped likewise
+
+
 def minibatch_gradient(learner: Learner, unravel: Any, flat: jax.Array, pick: jax.Array) -> tuple[jax.Array, LossTerms]:
-    """Gradient and loss terms of the picked minibatch, computed in equal parts that add up.
+    """Gradient and loss terms of the picked minibatch.
+
+    Where the towers are separate and rows with a single legal action count for nothing in the policy terms, the
+    policy's tower runs over the other rows only. The result is the same up to the order of sums.
+    """
+    advantage, weight = select(learner.config, (learner.batch.advantage, learner.batch.weight), pick)
+    if learner.config.normalise_advantages:
+        advantage = standardise(advantage, weight)
+    minibatch = Minibatch(pick, advantage, weight / jnp.maximum(weight.sum(), 1.0))
+    params = unravel(flat)
+    if skips_forced_rows(learner.config, learner.batch.mask is not None):
+        (actor, critic), back = jax.vjp(lambda p: (tower_params(p, "actor"), tower_params(p, "critic")), params)
+        policy_gradient, policy = _policy_gradient(learner, actor, minibatch)
+        value_gradient, value = _value_gradient(learner, critic, minibatch)
+        return ravel_pytree(back((policy_gradient, value_gradient))[0])[0], add_terms(policy, value)
+    gradient, terms = _whole_gradient(learner, params, minibatch)
+    return ravel_pytree(gradient)[0], terms
+
+
+def skips_forced_rows(config: PPOConfig, masked: bool) -> bool:
+    """Whether the policy's tower is left out of rows with a single legal action."""
+    separate = not config.shared_torso and not config.recurrent
+    return config.skip_forced_rows and config.choice_rows_only and masked and separate
+
+
+def _whole_gradient(learner: Learner, params: Any, minibatch: Minibatch) -> tuple[Any, LossTerms]:
+    """Gradient of the loss by all parameters."""
+    rates, rows = learner.rates, minibatch.advantage.size
+
+    def loss(params: Any, part: Minibatch) -> LossTerms:
+        batch = select(learner.config, learner.batch, part.pick)
+        memory = jax.tree.map(lambda x: x[part.pick], learner.memory)
+        _, head, values = learner.network.apply(params, memory, batch.obs, batch.reset)
+        dist = distribution(learner.action, head, batch.mask)
+        return ppo_loss(
+            dist.log_prob(batch.action),
+            dist.entropy(),
+            values,
+            batch.log_prob,
+            batch.value,
+            part.advantage,
+            batch.target,
+            part.weight,
+            rows,
+            clip_eps=rates.clip_eps,
+            ent_coef=rates.ent_coef,
+            value_coef=learner.config.value_coef,
+            clip_value=learner.config.clip_value,
+        )
+
+    return _over_parts(learner.config, loss, params, minibatch)
+
+
+def _value_gradient(learner: Learner, critic: Any, minibatch: Minibatch) -> tuple[Any, LossTerms]:
+    """Gradient of the value loss, over all rows, by the parameters of the value's tower."""
+    config, data, rows = learner.config, learner.batch, minibatch.advantage.size
+
+    def loss(critic: Any, part: Minibatch) -> LossTerms:
+        obs, old, target = select(config, (data.obs, data.value, data.target), part.pick)
+        values = run_tower(learner.network, critic, obs)[..., 0]
+        options = {"value_coef": config.value_coef, "clip_value": config.clip_value}
+        return value_terms(values, old, target, rows, clip_eps=learner.rates.clip_eps, **options)
+
+    return _over_parts(config, loss, critic, minibatch)
+
+
+def _policy_gradient(learner: Learner, actor: Any, minibatch: Minibatch) -> tuple[Any, LossTerms]:
+    """Gradient of the policy terms by the parameters of the policy's tower, over the rows that count in them.
+
+    They are gathered a block at a time, so that the work follows their number, which no shape can tell.
+    """
+    config, rates = learner.config, learner.rates
+    weight, advantage = minibatch.weight.reshape(-1), minibatch.advantage.reshape(-1)
+    numbers = jnp.arange(config.batch_size, dtype=jnp.int32).reshape(config.num_steps, config.num_envs)
+    rows = select(config, numbers, minibatch.pick).reshape(-1)
+    data = jax.tree.map(
+        lambda x: x.reshape(config.batch_size, *x.shape[2:]),
+        (learner.batch.obs, learner.batch.mask, learner.batch.action, learner.batch.log_prob),
+    )
+
+    def loss(actor: Any, picked: jax.Array) -> tuple[jax.Array, LossTerms]:
+        # beyond the last row that counts there are rows of weight 0
+        w, a = (x.at[picked].get(mode="fill", fill_value=0) for x in (weight, advantage))
+        obs, mask, action, log_prob = jax.tree.map(lambda x: x[rows.at[picked].get(mode="clip")], data)
+        dist = distribution(learner.action, run_tower(learner.network, actor, obs), mask)
+        terms = policy_terms(
+            dist.log_prob(action), dist.entropy(), log_prob, a, w, clip_eps=rates.clip_eps, ent_coef=rates.ent_coef
+        )
+        return terms.total_loss, terms
+
+    def add(total: tuple[Any, LossTerms], picked: jax.Array) -> tuple[Any, LossTerms]:
+        return _added(total, jax.grad(loss, has_aux=True)(actor, picked))
+
+    block = config.choice_block(jax.default_backend())
+    return over_wanted(weight > 0, block, add, (jax.tree.map(jnp.zeros_like, actor), no_terms()))
+
+
+def _over_parts(
+    config: PPOConfig, loss: Callable[[Any, Minibatch], LossTerms], params: Any, minibatch: Minibatch
+) -> tuple[Any, LossTerms]:
+    """Gradient and terms of a loss, computed in equal parts of the minibatch that add up.
 
     On a CPU a part of about a thousand rows stays in the cache, which is faster than one pass over all rows;
     the parts are read straight from the rollout, so that no minibatch is copied.
     """
-    config = learner.config
     parts = config.microbatches(jax.default_backend())
-    picks = pick.reshape(parts, -1)
-    advantage, weight = select(config, (learner.batch.advantage, learner.batch.weight), pick)
-    if config.normalise_advantages:
-        advantage = standardise(advantage, weight)
-    weight = weight / jnp.maximum(weight.sum(), 1.0)
-    rows = advantage.size
-    split = _splitter(config, parts)
 
-    def part(pick: jax.Array, advantage: jax.Array, weight: jax.Array) -> tuple[jax.Array, LossTerms]:
-        batch = select(config, learner.batch, pick).replace(advantage=advantage, weight=weight)
-        memory = jax.tree.map(lambda x: x[pick], learner.memory)
+    def of_part(params: Any, part: Minibatch) -> tuple[jax.Array, LossTerms]:
+        terms = loss(params, part)
+        return terms.total_loss, terms
 
-        def loss(flat: jax.Array) -> tuple[jax.Array, LossTerms]:
-            terms = loss_terms(learner, unravel(flat), memory, batch, rows)
-            return terms.total_loss, terms
-
-        return jax.grad(loss, has_aux=True)(flat)
-
+    gradient = jax.grad(of_part, has_aux=True)
     if parts == 1:
-        return part(pick, advantage, weight)
-
-    def add(total: tuple[Any, LossTerms], xs: Any) -> tuple[tuple[Any, LossTerms], None]:
-        gradient, terms = part(*xs)
-        return (total[0] + gradient, add_terms(total[1], terms)), None
-
-    xs = (picks, split(advantage), split(weight))
-    return jax.lax.scan(add, (jnp.zeros_like(flat), no_terms()), xs)[0]
+        return gradient(params, minibatch)
+    split = _splitter(config, parts)
+    xs = Minibatch(minibatch.pick.reshape(parts, -1), split(minibatch.advantage), split(minibatch.weight))
+    start = (jax.tree.map(jnp.zeros_like, params), no_terms())
+    return jax.lax.scan(lambda total, part: (_added(total, gradient(params, part)), None), start, xs)[0]
 
 
-def loss_terms(learner: Learner, params: Any, memory: Any, batch: Batch, rows: int) -> LossTerms:
-    """Loss of a part of a minibatch of `rows` rows."""
-    config, rates = learner.config, learner.rates
-    _, head, values = learner.network.apply(params, memory, batch.obs, batch.reset)
-    dist = distribution(learner.action, head, batch.mask)
-    return ppo_loss(
-        dist.log_prob(batch.action),
-        dist.entropy(),
-        values,
-        batch.log_prob,
-        batch.value,
-        batch.advantage,
-        batch.target,
-        batch.weight,
-        rows,
-        clip_eps=rates.clip_eps,
-        ent_coef=rates.ent_coef,
-        value_coef=config.value_coef,
-        clip_value=config.clip_value,
-    )
+def _added(total: tuple[Any, LossTerms], more: tuple[Any, LossTerms]) -> tuple[Any, LossTerms]:
+    return jax.tree.map(jnp.add, total[0], more[0]), add_terms(total[1], more[1])
 
 
 def choice_rows(config: PPOConfig, mask: jax.Array | None, like: jax.Array) -> jax.Array:

@@ -88,6 +88,59 @@ def squared_errors(
     return errors
 
 
+def policy_terms(
+    log_prob: jax.Array,
+    entropy: jax.Array,
+    old_log_prob: jax.Array,
+    advantages: jax.Array,
+    weights: jax.Array,
+    *,
+    clip_eps: jax.Array | float,
+    ent_coef: jax.Array | float,
+) -> LossTerms:
+    """The policy's share of the PPO loss (Schulman et al. 2017, arXiv:1707.06347): clipped surrogate and entropy.
+
+    Args:
+        log_prob, entropy: of the present policy. All arrays are of one shape.
+        old_log_prob, advantages: from the rollout; advantages as they are to be used (standardised).
+        weights: of the rows in the policy terms, summing to 1 over the minibatch. Rows of weight 0 may be left out.
+    """
+    log_ratio = log_prob - old_log_prob
+    ratio = jnp.exp(log_ratio)
+    clipped = jnp.clip(ratio, 1.0 - clip_eps, 1.0 + clip_eps)
+    policy = -jnp.sum(jnp.minimum(ratio * advantages, clipped * advantages) * weights)
+    mean_entropy = jnp.sum(entropy * weights)
+    return no_terms().replace(
+        total_loss=policy - ent_coef * mean_entropy,
+        policy_loss=policy,
+        entropy=mean_entropy,
+        approx_kl=jnp.sum((ratio - 1.0 - log_ratio) * weights),
+        clip_fraction=jnp.sum((jnp.abs(ratio - 1.0) > clip_eps) * weights),
+        ratio_error=jnp.max(jnp.where(weights > 0, jnp.abs(ratio - 1.0), 0.0)),
+    )
+
+
+def value_terms(
+    values: jax.Array,
+    old_values: jax.Array,
+    targets: jax.Array,
+    rows: int,
+    *,
+    clip_eps: jax.Array | float,
+    value_coef: float,
+    clip_value: bool,
+) -> LossTerms:
+    """The value function's share of the PPO loss: half the mean squared error over all `rows` of the minibatch.
+
+    Args:
+        values: of the present network. All arrays are of one shape.
+        old_values, targets: from the rollout.
+        rows: of the whole minibatch, of which these may be a part.
+    """
+    value = 0.5 * jnp.sum(squared_errors(values, old_values, targets, clip_eps, clip_value)) / rows
+    return no_terms().replace(total_loss=value_coef * value, value_loss=value)
+
+
 def ppo_loss(
     log_prob: jax.Array,
     entropy: jax.Array,
@@ -104,31 +157,17 @@ def ppo_loss(
     value_coef: float,
     clip_value: bool,
 ) -> LossTerms:
-    """Clipped surrogate loss of PPO (Schulman et al. 2017, arXiv:1707.06347, eq. 7 and 9).
+    """`policy_terms` and `value_terms` of the same rows.
 
-    Args:
-        log_prob, entropy, values: of the network being trained, any one shape, such as [T, B].
-        old_log_prob, old_values: of the network at rollout time, same shape.
-        advantages: as they shall weigh (standardised beforehand or not).
-        weights: of the rows in the policy terms, summing to 1 over the minibatch.
-        rows: of the whole minibatch, over all of which the value loss is a mean. A minibatch may be passed
-            in parts: losses and gradients of the parts add up to its own.
+    A minibatch may be passed in parts: losses and gradients of the parts add up to its own.
     """
-    log_ratio = log_prob - old_log_prob
-    ratio = jnp.exp(log_ratio)
-    clipped = jnp.clip(ratio, 1.0 - clip_eps, 1.0 + clip_eps)
-    policy = -jnp.sum(jnp.minimum(ratio * advantages, clipped * advantages) * weights)
-    value = 0.5 * jnp.sum(squared_errors(values, old_values, targets, clip_eps, clip_value)) / rows
-    mean_entropy = jnp.sum(entropy * weights)
-    return LossTerms(
-        total_loss=policy + value_coef * value - ent_coef * mean_entropy,
-        policy_loss=policy,
-        value_loss=value,
-        entropy=mean_entropy,
-        approx_kl=jnp.sum((ratio - 1.0 - log_ratio) * weights),
-        clip_fraction=jnp.sum((jnp.abs(ratio - 1.0) > clip_eps) * weights),
-        ratio_error=jnp.max(jnp.where(weights > 0, jnp.abs(ratio - 1.0), 0.0)),
+    policy = policy_terms(
+        log_prob, entropy, old_log_prob, advantages, weights, clip_eps=clip_eps, ent_coef=ent_coef
     )
+    value = value_terms(
+        values, old_values, targets, rows, clip_eps=clip_eps, value_coef=value_coef, clip_value=clip_value
+    )
+    return add_terms(policy, value)
 
 
 def explained_variance(values: jax.Array, targets: jax.Array) -> jax.Array:

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -148,6 +148,36 @@ class ActorCritic(nn.Module):
 
     def _norm(self, x: jax.Array, name: str) -> jax.Array:
         return nn.LayerNorm(dtype=self._dtype, name=name)(x)
+
+
+class Tower(ActorCritic):
+    """One of the two separate towers of an `ActorCritic` by itself; its parameters are those of `tower_params`."""
+
+    @nn.compact
+    def __call__(self, obs: jax.Array, outputs: int) -> jax.Array:  # type: ignore[override]
+        """Normalised observations [..., D] -> the head's output [..., outputs]: logits, or one value."""
+        x = obs
+        for i, width in enumerate(self.hidden_sizes):
+            x = self._dense(width, f"{i}")(x)
+            x = _ACTIVATIONS[self.activation](self._norm(x, f"norm_{i}") if self.layer_norm else x)
+        return self._dense(outputs, "head", dtype=jnp.float32)(x)
+
+
+def tower_params(params: Any, name: Literal["actor", "critic"]) -> dict[str, Any]:
+    """The part of an `ActorCritic`'s parameters that only one of two separate towers reads, as `Tower` takes it."""
+    layers, half = params["params"], ("actor", "critic").index(name)
+    mine = {layer.removeprefix(f"{name}_"): x for layer, x in layers.items() if layer.startswith(f"{name}_")}
+    mine = {layer: x for layer, x in mine.items() if not layer.startswith("critic_")}  # actor_critic_0 and its norm
+    mine["0"] = {kind: jnp.split(x, 2, axis=-1)[half] for kind, x in layers["actor_critic_0"].items()}
+    if "actor_critic_norm_0" in layers:
+        mine["norm_0"] = {kind: x[half] for kind, x in layers["actor_critic_norm_0"].items()}
+    return mine
+
+
+def run_tower(network: ActorCritic, tower: dict[str, Any], obs: jax.Array) -> jax.Array:
+    """Output [..., K] of the tower whose parameters these are, for normalised observations [..., D]."""
+    fields = {name: getattr(network, name) for name in ActorCritic.__annotations__}
+    return Tower(**fields).apply({"params": tower}, obs, tower["head"]["bias"].shape[0])  # type: ignore[return-value]
 
 
 def make_network(config: PPOConfig, spec: ActionSpec) -> ActorCritic:
