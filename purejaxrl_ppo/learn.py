@@ -129,6 +129,9 @@ def _whole_gradient(learner: Learner, params: Any, minibatch: Minibatch) -> tupl
     def loss(params: Any, part: Minibatch) -> LossTerms:
         batch = select(learner.config, learner.batch, part.pick)
         memory = jax.tree.map(lambda x: x[part.pick], learner.memory)
+        advantage, weight = part.advantage, part.weight
+        if not learner.config.recurrent:
+            batch, advantage, weight = flat_rows(learner.config, (batch, advantage, weight))
         _, head, values = learner.network.apply(params, memory, batch.obs, batch.reset)
         dist = distribution(learner.action, head, batch.mask)
         return ppo_loss(
@@ -137,9 +140,9 @@ def _whole_gradient(learner: Learner, params: Any, minibatch: Minibatch) -> tupl
             values,
             batch.log_prob,
             batch.value,
-            part.advantage,
+            advantage,
             batch.target,
-            part.weight,
+            weight,
             rows,
             clip_eps=rates.clip_eps,
             ent_coef=rates.ent_coef,
@@ -155,7 +158,7 @@ def _value_gradient(learner: Learner, critic: Any, minibatch: Minibatch) -> tupl
     config, data, rows = learner.config, learner.batch, minibatch.advantage.size
 
     def loss(critic: Any, part: Minibatch) -> LossTerms:
-        obs, old, target = select(config, (data.obs, data.value, data.target), part.pick)
+        obs, old, target = flat_rows(config, select(config, (data.obs, data.value, data.target), part.pick))
         values = run_tower(learner.network, critic, obs)[..., 0]
         options = {"value_coef": config.value_coef, "clip_value": config.clip_value}
         return value_terms(values, old, target, rows, clip_eps=learner.rates.clip_eps, **options)
@@ -242,6 +245,13 @@ def select(config: PPOConfig, data: Any, pick: jax.Array) -> Any:
     if config.minibatch_mode == "time":
         return jax.tree.map(lambda x: x[pick], data)
     return jax.tree.map(lambda x: x.reshape(config.batch_size, *x.shape[2:])[pick], data)
+
+
+def flat_rows(config: PPOConfig, data: Any) -> Any:
+    """What `select` gave as rows [n, ...]: products over two leading axes are slower."""
+    if config.minibatch_mode == "rows":
+        return data
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), data)
 
 
 def _splitter(config: PPOConfig, parts: int) -> Any:
