@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from purejaxrl_ppo.config import PPOConfig
 from purejaxrl_ppo.blocks import over_wanted
 from purejaxrl_ppo.losses import LossTerms, add_terms, no_terms, policy_terms, ppo_loss, standardise, value_terms
-from purejaxrl_ppo.networks import ActionSpec, ActorCritic, distribution, run_tower, tower_params
+from purejaxrl_ppo.networks import ActionSpec, ActorCritic, distribution, run_tower, skips_forced_rows, tower_params
 
 Metrics = dict[str, jax.Array]
 
@@ -114,12 +114,6 @@ def minibatch_gradient(learner: Learner, unravel: Any, flat: jax.Array, pick: ja
         return ravel_pytree(back((policy_gradient, value_gradient))[0])[0], add_terms(policy, value)
     gradient, terms = _whole_gradient(learner, params, minibatch)
     return ravel_pytree(gradient)[0], terms
-
-
-def skips_forced_rows(config: PPOConfig, masked: bool) -> bool:
-    """Whether the policy's tower is left out of rows with a single legal action."""
-    separate = not config.shared_torso and not config.recurrent
-    return config.skip_forced_rows and config.choice_rows_only and masked and separate
 
 
 def _whole_gradient(learner: Learner, params: Any, minibatch: Minibatch) -> tuple[Any, LossTerms]:

@@ -180,6 +180,12 @@ def run_tower(network: ActorCritic, tower: dict[str, Any], obs: jax.Array) -> ja
     return Tower(**fields).apply({"params": tower}, obs, tower["head"]["bias"].shape[0])  # type: ignore[return-value]
 
 
+def skips_forced_rows(config: PPOConfig, masked: bool) -> bool:
+    """Whether the policy's tower is left out of rows with a single legal action."""
+    separate = not config.shared_torso and not config.recurrent
+    return config.skip_forced_rows and config.choice_rows_only and masked and separate
+
+
 def make_network(config: PPOConfig, spec: ActionSpec) -> ActorCritic:
     """The network that `config` describes for actions of `spec`."""
     return ActorCritic(

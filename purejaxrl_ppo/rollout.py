@@ -1,17 +1,29 @@
 """Playing `num_steps` in every environment."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
+from purejaxrl_ppo.blocks import over_wanted
 from purejaxrl_ppo.config import PPOConfig, nearest
-from purejaxrl_ppo.networks import ActorCritic, distribution, draw_noise, sample, to_environment
+from purejaxrl_ppo.networks import (
+    ActorCritic,
+    distribution,
+    draw_noise,
+    run_tower,
+    sample,
+    skips_forced_rows,
+    to_environment,
+    tower_params,
+)
 from purejaxrl_ppo.normalise import RunningMoments, normalise
 from purejaxrl_ppo.wrappers import EnvSpec, action_mask, flatten
 
 _FINAL_ROWS = 32  # truncated environments whose final observations are valued at once
+_CHOICE_ROWS = 128  # environments with a choice whose policies are computed at once
 
 
 class Transition(struct.PyTreeNode):
@@ -86,11 +98,13 @@ def collect(
     def see(obs: jax.Array) -> jax.Array:
         return normalise(moments, obs, config.observation_clip) if config.normalise_observations else obs
 
+    think, value_of = _minds(spec, config, network, params)
+
     def step(players: Players, xs: tuple[jax.Array, jax.Array]) -> tuple[Players, tuple[Transition, StepLog]]:
         keys, noise = xs
         mask = jax.vmap(lambda s: action_mask(env, s, env_params))(players.env_state) if spec.masked else None
         seen = see(players.obs)
-        memory, head, value = network.apply(params, players.memory, seen, players.reset)
+        memory, head, value = think(players.memory, seen, players.reset, mask)
         dist = distribution(spec.action, head, mask)
         action = sample(spec.action, head, mask, noise)
         obs, env_state, reward, terminated, truncated, info = jax.vmap(env.step, (0, 0, 0, None))(
@@ -98,7 +112,7 @@ def collect(
         )
         reward, done = reward.astype(jnp.float32), terminated | truncated
         final_value = _final_values(
-            lambda m, o: network.apply(params, m, see(jax.vmap(flatten)(o)), jnp.zeros(o_rows(o), bool))[2],
+            lambda m, o: value_of(m, see(jax.vmap(flatten)(o)), jnp.zeros(o_rows(o), bool)),
             memory,
             info["final_observation"],
             truncated & ~terminated,
@@ -123,7 +137,7 @@ def collect(
     key, key_noise, key_envs = jax.random.split(players.key, 3)
     xs = (jax.random.split(key_envs, shape), draw_noise(spec.action, key_noise, shape))
     players, (transitions, log) = jax.lax.scan(step, players.replace(key=key), xs)
-    last_value = network.apply(params, players.memory, see(players.obs), players.reset)[2]
+    last_value = value_of(players.memory, see(players.obs), players.reset)
     return players, transitions, log, last_value
 
 
@@ -132,26 +146,43 @@ def o_rows(obs: Any) -> int:
     return int(jax.tree.leaves(obs)[0].shape[0])
 
 
+def _minds(spec: EnvSpec, config: PPOConfig, network: ActorCritic, params: Any) -> tuple[Callable, Callable]:
+    """(memory, obs, reset, mask) -> (memory, policy head, value), and (memory, obs, reset) -> value.
+
+    Where rows with a single legal action count for nothing, the policy's tower runs over the other rows only and the
+    head of those is 0: the one legal action is drawn whatever it holds.
+    """
+    if not skips_forced_rows(config, spec.masked):
+        return (lambda memory, obs, reset, mask: network.apply(params, memory, obs, reset)), (
+            lambda memory, obs, reset: network.apply(params, memory, obs, reset)[2]
+        )
+    actor, critic = tower_params(params, "actor"), tower_params(params, "critic")
+
+    def value_of(memory: Any, obs: jax.Array, reset: jax.Array) -> jax.Array:
+        return run_tower(network, critic, obs)[..., 0]
+
+    def think(memory: Any, obs: jax.Array, reset: jax.Array, mask: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
+        def block(head: jax.Array, rows: jax.Array) -> jax.Array:
+            logits = run_tower(network, actor, obs.at[rows].get(mode="clip"))
+            return head.at[rows].set(logits, mode="drop")
+
+        head = over_wanted(mask.sum(axis=-1) >= 2, _CHOICE_ROWS, block, jnp.zeros(mask.shape))
+        return memory, head, value_of(memory, obs, reset)
+
+    return think, value_of
+
+
 def _final_values(value_of: Any, memory: Any, final_obs: Any, wanted: jax.Array) -> jax.Array:
     """Values [B] of the final observations where `wanted`, 0 elsewhere.
 
-    Few environments are truncated in one step, so only they are gathered and valued, a block at a time; a
-    step without any costs nothing.
+    Few environments are truncated in one step, so only they are gathered and valued.
     """
-    batch = wanted.shape[0]
-    block = min(batch, _FINAL_ROWS)
-    count = wanted.sum()
-    # padded so that the last block lies inside; row `batch` is out of range and dropped on the way back
-    rows = jnp.nonzero(wanted, size=batch + block, fill_value=batch)[0]
 
-    def body(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        start, values = carry
-        picked = jax.lax.dynamic_slice_in_dim(rows, start, block)
-        take = jax.tree.map(lambda x: x.at[picked].get(mode="clip"), (memory, final_obs))
-        return start + block, values.at[picked].set(value_of(*take), mode="drop")
+    def block(values: jax.Array, rows: jax.Array) -> jax.Array:
+        take = jax.tree.map(lambda x: x.at[rows].get(mode="clip"), (memory, final_obs))
+        return values.at[rows].set(value_of(*take), mode="drop")
 
-    _, values = jax.lax.while_loop(lambda c: c[0] < count, body, (jnp.int32(0), jnp.zeros(batch)))
-    return values
+    return over_wanted(wanted, _FINAL_ROWS, block, jnp.zeros(wanted.shape[0]))
 
 
 def _log(
