@@ -26,6 +26,7 @@ from trading_gymnax.market import (
     session_hours,
 )
 from trading_gymnax.params import EnvParams
+from trading_gymnax.restarts import restart
 
 _BOUND = 1e30  # of the observation space: finite, so that it can be sampled
 
@@ -207,8 +208,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         _, key_reset = jax.random.split(key)
         after, reward, terminated, info = self._transition(state, action, params)
         truncated = self.is_truncated(after, params)
-        fresh = self._fresh_state(key_reset, params)
-        state = jax.tree.map(functools.partial(jnp.where, terminated | truncated), fresh, after)
+        state = restart(self._fresh_state, key_reset, terminated | truncated, after, params)
         # Without the barrier XLA may fuse the rules into the observation and play them anew for each of its numbers.
         state = jax.lax.optimization_barrier(state)
         final = self._observation(after, params)

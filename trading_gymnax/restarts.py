@@ -1,0 +1,59 @@
+"""Fresh accounts in the place of finished ones, for many environments at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+_BLOCK = 64  # accounts that are made at once
+
+
+def restart(
+    fresh_state: Callable[[jax.Array, Any], Any], key: jax.Array, done: jax.Array, after: Any, params: Any
+) -> Any:
+    """`after`, or `fresh_state(key, params)` where `done`.
+
+    In one of a few hundred steps an episode ends. Under `vmap`, on a CPU, fresh accounts are therefore made for the
+    finished ones only, a block at a time; the result is the same to the bit. It also keeps XLA from playing the whole
+    bar anew for each field of the state, to know whether to replace it. Elsewhere, and where the parameters differ
+    between the environments, all accounts are made and one is chosen.
+    """
+
+    def chosen(key: jax.Array, done: jax.Array, after: Any, params: Any) -> Any:
+        return jax.tree.map(lambda new, old: jnp.where(done, new, old), fresh_state(key, params), after)
+
+    one = jax.custom_batching.custom_vmap(chosen)
+
+    @one.def_vmap
+    def many(size: int, batched: Any, key: jax.Array, done: jax.Array, after: Any, params: Any) -> Any:
+        def everywhere(key: jax.Array, done: jax.Array, after: Any, params: Any) -> Any:
+            axes = jax.tree.map(lambda is_batched: 0 if is_batched else None, tuple(batched))
+            return jax.vmap(chosen, axes, axis_size=size)(key, done, after, params)
+
+        def finished(key: jax.Array, done: jax.Array, after: Any, params: Any) -> Any:
+            after = jax.tree.map(lambda x, has: x if has else jnp.broadcast_to(x, (size, *x.shape)), after, batched[2])
+            return _replace_finished(lambda keys: jax.vmap(fresh_state, (0, None))(keys, params), key, done, after)
+
+        shared = batched[0] and batched[1] and not any(jax.tree.leaves(batched[3]))
+        paths = {"cpu": finished, "default": everywhere} if shared else {"default": everywhere}
+        state = jax.lax.platform_dependent(key, done, after, params, **paths)
+        return state, jax.tree.map(lambda _: True, state)
+
+    return one(key, done, after, params)
+
+
+def _replace_finished(fresh: Callable[[jax.Array], Any], keys: jax.Array, done: jax.Array, states: Any) -> Any:
+    """States [N, ...] of which those that are `done` [N] are replaced by `fresh(keys of some)`."""
+    size = done.shape[0]
+
+    def block(carry: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
+        left, states = carry
+        rows = jnp.nonzero(left, size=min(_BLOCK, size), fill_value=size)[0]  # `size` is out of range, and dropped
+        new = fresh(keys.at[rows].get(mode="clip"))
+        states = jax.tree.map(lambda old, x: old.at[rows].set(x, mode="drop"), states, new)
+        return left.at[rows].set(False, mode="drop"), states
+
+    return jax.lax.while_loop(lambda carry: carry[0].any(), block, (done, states))[1]
