@@ -15,6 +15,7 @@ from flax import struct
 
 Schedule = Literal["constant", "linear"]
 MinibatchBy = Literal["auto", "rows", "time", "envs"]
+RolloutStorage = Literal["auto", "observations", "states"]
 
 
 class Hyperparameters(struct.PyTreeNode):
@@ -56,6 +57,9 @@ class PPOConfig:
     """Gradient steps in one pass."""
     minibatch_by: MinibatchBy = "auto"
     """What is shuffled into minibatches; auto takes the fastest that keeps enough of them apart."""
+    rollout_storage: RolloutStorage = "auto"
+    """What a rollout keeps: observations, or the environment's states (a tenth of the memory) from which they are
+    rebuilt; auto takes states where the environment's class allows it by `observation_from_state`."""
     microbatch_rows: int | None = None
     """Rows whose gradient is computed at once, which bounds memory; None: 1,024 on a CPU, elsewhere all."""
     gamma: float = 0.99

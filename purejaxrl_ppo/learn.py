@@ -20,7 +20,7 @@ Metrics = dict[str, jax.Array]
 class Batch(struct.PyTreeNode):
     """What the loss reads of a rollout; [T, B, ...], or a part of it."""
 
-    obs: jax.Array
+    seen: Any  # of which `Learner.look` makes the network's input
     reset: jax.Array
     mask: jax.Array | None
     action: jax.Array
@@ -49,6 +49,7 @@ class Learner(NamedTuple):
     rates: Rates
     batch: Batch  # the whole rollout, [T, B, ...]
     memory: Any  # of the GRU before the rollout, or ()
+    look: Callable[[Any], jax.Array]  # rows [n, ...] of `batch.seen` -> the network's input [n, D]
 
 
 def learn(learner: Learner, params: Any, opt_state: Any, key: jax.Array) -> tuple[Any, Any, Metrics]:
@@ -126,7 +127,8 @@ def _whole_gradient(learner: Learner, params: Any, minibatch: Minibatch) -> tupl
         advantage, weight = part.advantage, part.weight
         if not learner.config.recurrent:
             batch, advantage, weight = flat_rows(learner.config, (batch, advantage, weight))
-        _, head, values = learner.network.apply(params, memory, batch.obs, batch.reset)
+        obs = jax.vmap(learner.look)(batch.seen) if learner.config.recurrent else learner.look(batch.seen)
+        _, head, values = learner.network.apply(params, memory, obs, batch.reset)
         dist = distribution(learner.action, head, batch.mask)
         return ppo_loss(
             dist.log_prob(batch.action),
@@ -152,8 +154,8 @@ def _value_gradient(learner: Learner, critic: Any, minibatch: Minibatch) -> tupl
     config, data, rows = learner.config, learner.batch, minibatch.advantage.size
 
     def loss(critic: Any, part: Minibatch) -> LossTerms:
-        obs, old, target = flat_rows(config, select(config, (data.obs, data.value, data.target), part.pick))
-        values = run_tower(learner.network, critic, obs)[..., 0]
+        seen, old, target = flat_rows(config, select(config, (data.seen, data.value, data.target), part.pick))
+        values = run_tower(learner.network, critic, learner.look(seen))[..., 0]
         options = {"value_coef": config.value_coef, "clip_value": config.clip_value}
         return value_terms(values, old, target, rows, clip_eps=learner.rates.clip_eps, **options)
 
@@ -171,14 +173,14 @@ def _policy_gradient(learner: Learner, actor: Any, minibatch: Minibatch) -> tupl
     rows = select(config, numbers, minibatch.pick).reshape(-1)
     data = jax.tree.map(
         lambda x: x.reshape(config.batch_size, *x.shape[2:]),
-        (learner.batch.obs, learner.batch.mask, learner.batch.action, learner.batch.log_prob),
+        (learner.batch.seen, learner.batch.mask, learner.batch.action, learner.batch.log_prob),
     )
 
     def loss(actor: Any, picked: jax.Array) -> tuple[jax.Array, LossTerms]:
         # beyond the last row that counts there are rows of weight 0
         w, a = (x.at[picked].get(mode="fill", fill_value=0) for x in (weight, advantage))
-        obs, mask, action, log_prob = jax.tree.map(lambda x: x[rows.at[picked].get(mode="clip")], data)
-        dist = distribution(learner.action, run_tower(learner.network, actor, obs), mask)
+        seen, mask, action, log_prob = jax.tree.map(lambda x: x[rows.at[picked].get(mode="clip")], data)
+        dist = distribution(learner.action, run_tower(learner.network, actor, learner.look(seen)), mask)
         terms = policy_terms(
             dist.log_prob(action), dist.entropy(), log_prob, a, w, clip_eps=rates.clip_eps, ent_coef=rates.ent_coef
         )

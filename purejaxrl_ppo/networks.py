@@ -228,8 +228,9 @@ def sample(spec: ActionSpec, head: jax.Array, mask: jax.Array | None, noise: jax
     Choices are the largest logit plus Gumbel noise (Gumbel 1954; Maddison et al. 2014, arXiv:1411.0030).
     """
     if spec.num_actions:
-        logits = head if mask is None else jnp.where(mask, head, ILLEGAL_LOGIT)
-        return jnp.argmax(logits + noise, axis=-1).astype(jnp.int32)
+        if mask is not None:  # noise is lost on the smallest float32, so a row without any legal action draws by noise alone
+            head = jnp.where(mask, head, jnp.where(mask.any(axis=-1, keepdims=True), ILLEGAL_LOGIT, 0.0))
+        return jnp.argmax(head + noise, axis=-1).astype(jnp.int32)
     mean, log_std = jnp.split(head, 2, axis=-1)
     return mean + jnp.exp(log_std) * noise
 

@@ -29,7 +29,7 @@ _CHOICE_ROWS = 128  # environments with a choice whose policies are computed at 
 class Transition(struct.PyTreeNode):
     """One step of every environment; [B, ...] each, [T, B, ...] once stacked."""
 
-    obs: jax.Array  # what the network saw (normalised)
+    seen: Any  # what `sight` makes the network's input of: that input itself, or the environment's state
     reset: jax.Array  # bool: an episode begins with this observation
     mask: jax.Array | None  # bool [B, num_actions]: the mask the action was drawn under
     action: jax.Array
@@ -96,8 +96,9 @@ def collect(
     """
 
     def see(obs: jax.Array) -> jax.Array:
-        return normalise(moments, obs, config.observation_clip) if config.normalise_observations else obs
+        return _normalised(config, moments, obs)
 
+    keep_states = keeps_states(env, config)
     think, value_of = _minds(spec, config, network, params)
 
     def step(players: Players, xs: tuple[jax.Array, jax.Array]) -> tuple[Players, tuple[Transition, StepLog]]:
@@ -118,7 +119,7 @@ def collect(
             truncated & ~terminated,
         )
         transition = Transition(
-            obs=seen,
+            seen=players.env_state if keep_states else seen,
             reset=players.reset,
             mask=mask,
             action=action,
@@ -139,6 +140,35 @@ def collect(
     players, (transitions, log) = jax.lax.scan(step, players.replace(key=key), xs)
     last_value = value_of(players.memory, see(players.obs), players.reset)
     return players, transitions, log, last_value
+
+
+def keeps_states(env: Any, config: PPOConfig) -> bool:
+    """Whether a rollout keeps the environment's states and not its observations.
+
+    Raises:
+        ValueError: where `config` asks for it and the environment does not allow it.
+    """
+    allowed = bool(getattr(type(env), "observation_from_state", False))  # a wrapper may change the observations
+    if config.rollout_storage == "states" and not allowed:
+        raise ValueError(
+            f"rollout_storage='states' needs an environment whose class says observation_from_state = True, as "
+            f"{type(env).__name__} does not: use 'observations' or 'auto'"
+        )
+    return allowed and config.rollout_storage != "observations"
+
+
+def sight(
+    env: Any, env_params: Any, config: PPOConfig, moments: RunningMoments
+) -> Callable[[Any], jax.Array]:
+    """Function from rows [n, ...] of `Transition.seen` to the network's input [n, D], the same as in the rollout."""
+    if not keeps_states(env, config):
+        return lambda seen: seen
+    observe = jax.vmap(lambda state: flatten(env.observe(None, state, None, env_params)))
+    return lambda states: _normalised(config, moments, observe(states))
+
+
+def _normalised(config: PPOConfig, moments: RunningMoments, obs: jax.Array) -> jax.Array:
+    return normalise(moments, obs, config.observation_clip) if config.normalise_observations else obs
 
 
 def o_rows(obs: Any) -> int:

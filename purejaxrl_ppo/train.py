@@ -23,7 +23,7 @@ from purejaxrl_ppo.normalise import (
     merge,
     scale_rewards,
 )
-from purejaxrl_ppo.rollout import Players, StepLog, Transition, collect, start_players
+from purejaxrl_ppo.rollout import Players, StepLog, Transition, collect, sight, start_players
 from purejaxrl_ppo.wrappers import prepare
 
 ParamsSchedule = Callable[[jax.Array, Any], Any]
@@ -167,7 +167,7 @@ def _update(
         hyper.gae_lambda,
     )
     batch = Batch(
-        obs=rollout.obs,
+        seen=rollout.seen,
         reset=rollout.reset,
         mask=rollout.mask,
         action=rollout.action,
@@ -179,7 +179,8 @@ def _update(
     )
     ended = rollout.terminated | rollout.truncated
     key, key_epochs = jax.random.split(state.key)
-    learner = Learner(config, spec.action, network, optimiser, rates, batch, state.players.memory)
+    look = sight(env, env_params, config, state.obs_moments)
+    learner = Learner(config, spec.action, network, optimiser, rates, batch, state.players.memory, look)
     params, opt_state, learned = learn(learner, state.params, state.opt_state, key_epochs)
     new_state = TrainState(
         params=params,

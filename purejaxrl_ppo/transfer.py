@@ -1,5 +1,6 @@
 """Warm start: carrying what was learned into a network of another shape."""
 
+import dataclasses
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -148,10 +149,11 @@ def _where_actions_are_new(
 def _play(env: Any, config: PPOConfig, state: TrainState, env_params: Any) -> tuple[jax.Array, jax.Array | None]:
     """Logits [T, B, K] and masks of one rollout."""
     env, spec = prepare(env, env_params)
+    config = dataclasses.replace(config, rollout_storage="observations")
     network = make_network(config, spec.action)
     players, params = state.players, state.params
     rollout = collect(env, spec, config, network, params, state.obs_moments, players, env_params)[1]
-    return network.apply(params, players.memory, rollout.obs, rollout.reset)[1], rollout.mask
+    return network.apply(params, players.memory, rollout.seen, rollout.reset)[1], rollout.mask
 
 
 def _merge(name: str, old: Arrays, new: Arrays, choice: _Choice, report: list[str]) -> np.ndarray:

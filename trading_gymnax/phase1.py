@@ -118,6 +118,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     Params: type[EnvParams] = EnvParams
     State: type[EnvState] = EnvState
     action_names: tuple[str, ...] = ("HOLD", "BUY", "SELL")
+    observation_from_state = True  # `observe` reads state and params alone, and gives what `reset` and `step` return
 
     def __init__(
         self,

@@ -1,0 +1,142 @@
+"""What makes training fast changes nothing but the order of sums: each path on and off, on the same environment."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import gymnax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import traverse_util
+
+import trading_gymnax  # noqa: F401  registers its environments
+from purejaxrl_ppo import PPOConfig, make_train, make_trainer
+from purejaxrl_ppo.blocks import over_wanted
+from purejaxrl_ppo.networks import ActionSpec, make_network, run_tower, sample, tower_params
+from tests.ppo.probes import Table, table
+
+CONFIG = PPOConfig(
+    num_envs=8,
+    num_steps=32,
+    total_timesteps=8 * 32 * 3,
+    hidden_sizes=(16, 8),
+    num_epochs=2,
+    num_minibatches=2,
+    skip_forced_rows=False,
+    rollout_storage="observations",
+)
+
+
+class StateTable(Table):
+    """The probe, whose observations may be rebuilt from its states."""
+
+    observation_from_state = True
+
+
+def branching() -> Any:
+    """Rows with a choice and without, both kinds of end."""
+    return table(
+        reward=[[1.0, -3.0, 7.0]] * 4,
+        start=(1, 1, 1, 1),
+        following=[[0, 1, 2], [1, 2, 3], [2, 3, 0], [3, 0, 1]],
+        terminal=[[False] * 3, [False] * 3, [False] * 3, [False, True, False]],
+        legal=[[True, True, True], [True, False, True], [False, True, False], [True, False, False]],
+        limit=4,
+    )
+
+
+@functools.cache
+def trained(**settings: Any) -> Any:
+    return jax.jit(make_train(StateTable(), dataclasses.replace(CONFIG, **settings)))(jax.random.key(0), branching())
+
+
+def leaves(tree: Any) -> dict[str, np.ndarray]:
+    return {"/".join(path): np.asarray(x) for path, x in traverse_util.flatten_dict(tree).items()}
+
+
+@pytest.mark.parametrize(
+    "fast",
+    [
+        {"skip_forced_rows": True},
+        {"skip_forced_rows": True, "minibatch_by": "time", "num_minibatches": 2},
+        {"skip_forced_rows": True, "minibatch_by": "envs"},
+        {"skip_forced_rows": True, "layer_norm": True},
+        {"skip_forced_rows": True, "microbatch_rows": 8},
+        {"rollout_storage": "states"},
+        {"rollout_storage": "states", "skip_forced_rows": True},
+        {"rollout_storage": "states", "recurrent": True, "gru_size": 8},
+        {"rollout_storage": "auto", "shared_torso": True},
+    ],
+    ids=str,
+)
+def test_a_fast_path_learns_the_same(fast):
+    slow = {name: value for name, value in fast.items() if name not in ("skip_forced_rows", "rollout_storage")}
+    one, other = trained(**slow), trained(**fast)
+    there, here = leaves(one.state.params), leaves(other.state.params)
+    assert there.keys() == here.keys()
+    for name in there:
+        np.testing.assert_allclose(here[name], there[name], atol=2e-5, rtol=0, err_msg=name)
+    for name in one.metrics:
+        np.testing.assert_allclose(other.metrics[name], one.metrics[name], atol=1e-4, rtol=1e-3, err_msg=name)
+    assert 0.2 < float(one.metrics["choice_rows"].mean()) < 0.8
+    assert float(one.metrics["truncated"].min()) > 0.1
+
+
+def test_the_market_learns_the_same_by_all_paths():
+    env, params = gymnax.make("TradingPhase2-v0")
+    config = dataclasses.replace(CONFIG, num_envs=16, num_steps=64, total_timesteps=16 * 64 * 2, minibatch_by="time")
+    slow = jax.jit(make_train(env, config))(jax.random.key(1), params)
+    fast = dataclasses.replace(config, skip_forced_rows=True, rollout_storage="states")
+    result = jax.jit(make_train(env, fast))(jax.random.key(1), params)
+    for there, here in zip(jax.tree.leaves(slow.state.params), jax.tree.leaves(result.state.params), strict=True):
+        np.testing.assert_allclose(here, there, atol=2e-5, rtol=0)
+    np.testing.assert_array_equal(slow.state.players.env_state.balance, result.state.players.env_state.balance)
+    assert float(result.metrics["first_ratio_error"].max()) < 1e-5
+
+
+def test_states_are_refused_where_observations_cannot_be_rebuilt():
+    config = dataclasses.replace(CONFIG, rollout_storage="states")
+    with pytest.raises(ValueError, match="observation_from_state = True, as Table does not: use 'observations'"):
+        jax.eval_shape(make_train(Table(), config), jax.random.key(0), branching())
+
+
+def test_a_rollout_of_states_takes_a_quarter_of_the_observations_or_less():
+    env, params = gymnax.make("TradingPhase1-v0")
+    config = PPOConfig(num_envs=1024, num_steps=32, total_timesteps=1024 * 32, num_epochs=1, num_minibatches=1)
+    trainer = make_trainer(env, config)
+    state = jax.eval_shape(trainer.init, jax.random.key(0), params)
+    update = jax.jit(lambda s, p: trainer.update(s, p, config.hyperparameters)).lower(state, params).compile()
+    assert update.memory_analysis().temp_size_in_bytes < 0.25 * config.batch_size * 225 * 4
+
+
+def test_towers_by_themselves_are_the_network():
+    config = PPOConfig(hidden_sizes=(32, 16, 8), layer_norm=True)
+    network, obs = make_network(config, ActionSpec(3)), jax.random.normal(jax.random.key(0), (7, 11))
+    params = network.init(jax.random.key(1), (), obs, jnp.zeros(7, bool))
+    params = jax.tree.map(lambda x: x + jax.random.normal(jax.random.key(2), x.shape), params)
+    _, head, value = network.apply(params, (), obs, jnp.zeros(7, bool))
+    np.testing.assert_allclose(run_tower(network, tower_params(params, "actor"), obs), head, rtol=1e-6)
+    np.testing.assert_allclose(run_tower(network, tower_params(params, "critic"), obs)[:, 0], value, rtol=1e-6)
+
+
+@pytest.mark.parametrize("block", [1, 3, 5, 50])
+@pytest.mark.parametrize("wanted", [[0, 1, 4, 5, 9, 11, 12], [], list(range(13))], ids=len)
+def test_wanted_rows_are_met_once_each_in_order(wanted, block):
+    flags = jnp.zeros(13, bool).at[jnp.array(wanted, int)].set(True)
+
+    def step(carry, rows):
+        met, calls = carry
+        return met.at[rows].add(1, mode="drop"), calls + 1
+
+    met, calls = jax.jit(lambda f: over_wanted(f, block, step, (jnp.zeros(13, int), 0)))(flags)
+    np.testing.assert_array_equal(met, np.asarray(flags).astype(int))
+    assert calls == -(-len(wanted) // min(block, 13))
+
+
+def test_without_a_legal_action_all_are_drawn_alike():
+    noise = jax.random.gumbel(jax.random.key(0), (3_000, 3))
+    head, mask = jnp.array([5.0, 0.0, -5.0]), jnp.zeros(3, bool)
+    drawn = np.bincount(sample(ActionSpec(3), head[None], mask[None], noise), minlength=3)
+    assert drawn.min() > 900
