@@ -61,7 +61,7 @@ class PPOConfig:
     """What a rollout keeps: observations, or the environment's states (a tenth of the memory) from which they are
     rebuilt; auto takes states where the environment's class allows it by `observation_from_state`."""
     microbatch_rows: int | None = None
-    """Rows whose gradient is computed at once, which bounds memory; None: 1,024 on a CPU, elsewhere all."""
+    """Rows whose gradient is computed at once, which bounds memory; None: 2,048 on a CPU, elsewhere all."""
     gamma: float = 0.99
     """Discount per environment step."""
     gae_lambda: float = 0.95
@@ -164,12 +164,13 @@ class PPOConfig:
     def microbatches(self, backend: str) -> int:
         """Equal parts in which a minibatch's gradient is computed on this kind of device.
 
-        Their gradients add up to the minibatch's. On a CPU a part of about 1,024 rows fits the cache.
+        Their gradients add up to the minibatch's. On a CPU a part of about 2,048 rows fits the cache and keeps
+        two cores busy.
         """
         units = self.minibatch_units // self.num_minibatches
         rows = self.batch_size // self.num_minibatches
         # a GRU runs through its time steps once per part, which costs more than the cache gains
-        wanted = self.microbatch_rows or (1024 if backend == "cpu" and not self.recurrent else rows)
+        wanted = self.microbatch_rows or (2048 if backend == "cpu" and not self.recurrent else rows)
         parts = min(units, -(-rows // wanted))
         return next(n for n in range(parts, units + 1) if units % n == 0)
 

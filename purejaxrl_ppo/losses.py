@@ -161,9 +161,7 @@ def ppo_loss(
 
     A minibatch may be passed in parts: losses and gradients of the parts add up to its own.
     """
-    policy = policy_terms(
-        log_prob, entropy, old_log_prob, advantages, weights, clip_eps=clip_eps, ent_coef=ent_coef
-    )
+    policy = policy_terms(log_prob, entropy, old_log_prob, advantages, weights, clip_eps=clip_eps, ent_coef=ent_coef)
     value = value_terms(
         values, old_values, targets, rows, clip_eps=clip_eps, value_coef=value_coef, clip_value=clip_value
     )

@@ -154,7 +154,7 @@ class Tower(ActorCritic):
     """One of the two separate towers of an `ActorCritic` by itself; its parameters are those of `tower_params`."""
 
     @nn.compact
-    def __call__(self, obs: jax.Array, outputs: int) -> jax.Array:  # type: ignore[override]
+    def __call__(self, obs: jax.Array, outputs: int) -> jax.Array:
         """Normalised observations [..., D] -> the head's output [..., outputs]: logits, or one value."""
         x = obs
         for i, width in enumerate(self.hidden_sizes):
@@ -177,7 +177,7 @@ def tower_params(params: Any, name: Literal["actor", "critic"]) -> dict[str, Any
 def run_tower(network: ActorCritic, tower: dict[str, Any], obs: jax.Array) -> jax.Array:
     """Output [..., K] of the tower whose parameters these are, for normalised observations [..., D]."""
     fields = {name: getattr(network, name) for name in ActorCritic.__annotations__}
-    return Tower(**fields).apply({"params": tower}, obs, tower["head"]["bias"].shape[0])  # type: ignore[return-value]
+    return Tower(**fields).apply({"params": tower}, obs, tower["head"]["bias"].shape[0])
 
 
 def skips_forced_rows(config: PPOConfig, masked: bool) -> bool:
@@ -228,7 +228,9 @@ def sample(spec: ActionSpec, head: jax.Array, mask: jax.Array | None, noise: jax
     Choices are the largest logit plus Gumbel noise (Gumbel 1954; Maddison et al. 2014, arXiv:1411.0030).
     """
     if spec.num_actions:
-        if mask is not None:  # noise is lost on the smallest float32, so a row without any legal action draws by noise alone
+        if (
+            mask is not None
+        ):  # noise is lost on the smallest float32: a row without any legal action draws by noise alone
             head = jnp.where(mask, head, jnp.where(mask.any(axis=-1, keepdims=True), ILLEGAL_LOGIT, 0.0))
         return jnp.argmax(head + noise, axis=-1).astype(jnp.int32)
     mean, log_std = jnp.split(head, 2, axis=-1)

@@ -157,9 +157,7 @@ def keeps_states(env: Any, config: PPOConfig) -> bool:
     return allowed and config.rollout_storage != "observations"
 
 
-def sight(
-    env: Any, env_params: Any, config: PPOConfig, moments: RunningMoments
-) -> Callable[[Any], jax.Array]:
+def sight(env: Any, env_params: Any, config: PPOConfig, moments: RunningMoments) -> Callable[[Any], jax.Array]:
     """Function from rows [n, ...] of `Transition.seen` to the network's input [n, D], the same as in the rollout."""
     if not keeps_states(env, config):
         return lambda seen: seen

@@ -93,9 +93,7 @@ class Scenario:
         """Index of the market that is traded."""
         return len(self.others)
 
-    def check(
-        self, step: int, *, info: Mapping[str, Any], state: Any, mask: Any, obs: Any, **of_step: Any
-    ) -> None:
+    def check(self, step: int, *, info: Mapping[str, Any], state: Any, mask: Any, obs: Any, **of_step: Any) -> None:
         """Compare one step (-1: the reset); of_step: reward, terminated, truncated."""
         for name in ("equity", "balance", "trade_pnl"):  # dollars, beside the exact cents
             np.testing.assert_allclose(float(info[name]), int(info[f"{name}_cents"]) / 100, rtol=1e-6)

@@ -89,8 +89,7 @@ CLOSE = [
         expect=[
             see(mask=[T, T, T]),
             see(position=1, mask=[T, F, F], terminated=F),
-            see(exit_reason=SESSION_CLOSE, done_reason=SESSION_END, terminated=T, truncated=T)
-            | see(trade_pnl_cents=0),
+            see(exit_reason=SESSION_CLOSE, done_reason=SESSION_END, terminated=T, truncated=T) | see(trade_pnl_cents=0),
         ],
         at_start=see(mask=[T, T, T]),
     ),
@@ -446,8 +445,7 @@ BREACH = [
         # out at -9: 10 ticks, -5,000 - 500 = 4,994,500, the floor
         expect=[
             see(position=1),
-            see(exit_reason=SESSION_CLOSE, done_reason=SESSION_END)
-            | see(equity_cents=4_994_500, floor=4_994_500),
+            see(exit_reason=SESSION_CLOSE, done_reason=SESSION_END) | see(equity_cents=4_994_500, floor=4_994_500),
         ],
     ),
     Scenario(

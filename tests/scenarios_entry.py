@@ -56,9 +56,7 @@ ENTRY = [
         actions=[BUY, BUY, SELL],
         # entry at 0 + 1: balance 5,000,000 - 250; valued at 0 a tick below: -500
         expect=[
-            see(
-                position=1, invalid_action=F, balance_cents=4_999_750, equity_cents=4_999_250, mask=[T, F, F]
-            ),
+            see(position=1, invalid_action=F, balance_cents=4_999_750, equity_cents=4_999_250, mask=[T, F, F]),
             see(position=1, invalid_action=T, balance_cents=4_999_750, contracts=1, entry_price=L + 1),
             see(position=1, invalid_action=T, balance_cents=4_999_750, contracts=1, num_trades=0),
         ],

@@ -261,9 +261,7 @@ def test_a_misspelt_parameter_cannot_be_set_later() -> None:
 def test_reward_function() -> None:
     seen: list[tuple[ReferenceState, ReferenceState, Fill, ReferenceParams]] = []
 
-    def reward_fn(
-        before: ReferenceState, after: ReferenceState, fill: Fill, params: ReferenceParams
-    ) -> float:
+    def reward_fn(before: ReferenceState, after: ReferenceState, fill: Fill, params: ReferenceParams) -> float:
         seen.append((before, after, fill, params))
         return 7.0
 
@@ -350,9 +348,7 @@ PARAMETERS = st.fixed_dictionaries(
 @settings(max_examples=30)
 @given(params=PARAMETERS, seed=st.integers(0, 10_000), phase=st.integers(1, 2), legal=st.booleans())
 def test_what_holds_at_every_step(params: dict[str, Any], seed: int, phase: int, legal: bool) -> None:
-    env = ReferenceEnv(
-        WALKS[seed % 2], phase=phase, account_features=True, max_steps_in_episode=300, **params
-    )
+    env = ReferenceEnv(WALKS[seed % 2], phase=phase, account_features=True, max_steps_in_episode=300, **params)
     rng = np.random.default_rng(seed)
     env.reset(seed=seed)
     first, mask = dataclasses.replace(env.state), env.action_masks()
@@ -390,8 +386,7 @@ def test_nothing_that_is_seen_or_allowed_depends_on_later_bars() -> None:
     arrays = {
         field.name: getattr(whole, field.name)[:end]
         for field in dataclasses.fields(whole)
-        if isinstance(getattr(whole, field.name), np.ndarray)
-        and len(getattr(whole, field.name)) == len(whole)
+        if isinstance(getattr(whole, field.name), np.ndarray) and len(getattr(whole, field.name)) == len(whole)
     }
     sessions = {name: getattr(whole, name)[:3].copy() for name in ("session_start", "session_end")}
     sessions["session_end"][2] = end

@@ -22,9 +22,7 @@ from trading_gymnax.synthetic import (
 
 BARS = 1380  # of a session from 18:00 to 17:00
 PRICES = ["open", "high", "low", "close"]
-QUIET = (
-    5.0  # ticks of noise: a night bar moves by a tick or two, where an edge made by rounding would be largest
-)
+QUIET = 5.0  # ticks of noise: a night bar moves by a tick or two, where an edge made by rounding would be largest
 LIMIT = 3.5  # standard errors; the seeds are fixed, so a test either always passes or never
 
 
@@ -115,9 +113,7 @@ def test_a_longer_tape_begins_with_the_shorter() -> None:
 
 
 def test_without_drift_the_regime_market_is_the_martingale() -> None:
-    pd.testing.assert_frame_equal(
-        regime(5, seed=3, drift=0.0).frame, martingale(5, seed=3).frame, check_exact=True
-    )
+    pd.testing.assert_frame_equal(regime(5, seed=3, drift=0.0).frame, martingale(5, seed=3).frame, check_exact=True)
 
 
 @pytest.mark.parametrize(
@@ -193,9 +189,7 @@ def test_the_loader_finds_nothing_wrong(spec: ContractSpec, price: float) -> Non
     assert bars.report.unusable == ()
     assert {finding.name for finding in bars.report.findings} <= {"jumps"}
     opens, highs, lows, closes = ticks_of(market)
-    for loaded, made in zip(
-        (bars.open, bars.high, bars.low, bars.close), (opens, highs, lows, closes), strict=True
-    ):
+    for loaded, made in zip((bars.open, bars.high, bars.low, bars.close), (opens, highs, lows, closes), strict=True):
         np.testing.assert_array_equal(loaded, made.ravel())
     assert bars.bar_minutes == 1
     assert len(bars.session_date) == 40

@@ -260,15 +260,11 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
             return [(0, len(market.session_start)) for market in self.markets]
         pairs = [view] if len(self.markets) == 1 and not isinstance(view[0], Sequence) else list(view)
         if len(pairs) != len(self.markets):
-            raise ValueError(
-                f"view needs one (first, end) pair per market: {len(self.markets)}, got {len(pairs)}"
-            )
+            raise ValueError(f"view needs one (first, end) pair per market: {len(self.markets)}, got {len(pairs)}")
         checked = [(int(first), int(end)) for first, end in pairs]
         for market, (first, end) in zip(self.markets, checked, strict=True):
             if not 0 <= first < end <= len(market.session_start):
-                raise ValueError(
-                    f"view ({first}, {end}) must lie in the {len(market.session_start)} sessions"
-                )
+                raise ValueError(f"view ({first}, {end}) must lie in the {len(market.session_start)} sessions")
         return checked
 
     # ---------------------------------------------------------------- section 2: the clock
@@ -294,9 +290,7 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         opens = self._open_minute(market, hours[0])
         flat = self._flat_minute(market, int(market.session[first]), hours[1])
         times = market.time[first:end].tolist()
-        return [
-            first + i for i, time in enumerate(times) if opens <= time and time + market.bar_minutes < flat
-        ]
+        return [first + i for i, time in enumerate(times) if opens <= time and time + market.bar_minutes < flat]
 
     def _must_flat(self, market: Bars, bar: int) -> bool:
         """As an outcome: by the calendar, or because the next bar of the table is of another session."""
@@ -414,9 +408,7 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         usable = self.usable_sessions(market_id)
         if not usable:
             symbol = self.markets[market_id].spec.symbol
-            raise ValueError(
-                f"market {symbol} has no usable session in the view; check rth_open and rth_close"
-            )
+            raise ValueError(f"market {symbol} has no usable session in the view; check rth_open and rth_close")
         session = usable[int(self.np_random.integers(len(usable)))]
         if self.np_random.random() < self.params.random_start_fraction:
             starts = self.random_start_bars(market_id, session)
@@ -432,9 +424,7 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         market = self.markets[market_id]
         first = self._first_decision_bar(market)
         if not first <= bar < len(market.time) - 1:
-            raise ValueError(
-                f"bar {bar} cannot be a decision bar: choose one from {first} to {len(market.time) - 2}"
-            )
+            raise ValueError(f"bar {bar} cannot be a decision bar: choose one from {first} to {len(market.time) - 2}")
         return bar
 
     # ---------------------------------------------------------------- section 3: one step
@@ -791,11 +781,7 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
 
     def _management_block(self) -> list[float]:
         s = self.state
-        drawdown = (
-            0.0
-            if s.trailing_limit == LIMIT_OFF
-            else (s.high_water_mark - s.equity) / max(s.trailing_limit, 1)
-        )
+        drawdown = 0.0 if s.trailing_limit == LIMIT_OFF else (s.high_water_mark - s.equity) / max(s.trailing_limit, 1)
         if s.position == 0:
             return [0.0] * 5 + [drawdown]
         profit = s.position * (int(self._market.close[s.step_idx]) - s.entry_price)

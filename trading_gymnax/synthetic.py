@@ -236,9 +236,7 @@ def _paths(
     size = (len(tilt), SUB_STEPS, len(noise))
     normal = path_rng.standard_normal(size, np.float32)
     exponential = extremes_rng.standard_exponential((*size[:2], 2, size[2]), np.float32)
-    close, high, low = np.zeros(
-        (3, *tilt.shape), np.float32
-    )  # from the bar's open; whole, so float32 is exact
+    close, high, low = np.zeros((3, *tilt.shape), np.float32)  # from the bar's open; whole, so float32 is exact
     for at in range(SUB_STEPS):
         step = np.rint(normal[:, at] * spread + mean)
         reach = np.sqrt(np.square(step)[:, None] + 2 * variance * exponential[:, at])
@@ -277,9 +275,7 @@ def _volume(rng: np.random.Generator, shape: np.ndarray, num_sessions: int) -> n
     return np.maximum(np.rint(contracts), 1).astype(np.int64).ravel()
 
 
-def _frame(
-    ticks: np.ndarray, timestamps: pd.DatetimeIndex, volume: np.ndarray, spec: ContractSpec
-) -> pd.DataFrame:
+def _frame(ticks: np.ndarray, timestamps: pd.DatetimeIndex, volume: np.ndarray, spec: ContractSpec) -> pd.DataFrame:
     """The tidy table. Rounding takes away what binary fractions add to a tick of 0.1, say."""
     columns = np.round(ticks.reshape(4, -1) * spec.tick_size, 9)
     prices = dict(zip(("open", "high", "low", "close"), columns, strict=True))

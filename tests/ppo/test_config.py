@@ -58,7 +58,7 @@ def test_what_is_shuffled():
 
 def test_parts_of_a_minibatch():
     # 32 time steps of 1,024 environments: parts of one time step
-    assert PPOConfig().microbatches("cpu") == 32
+    assert PPOConfig().microbatches("cpu") == 16
     assert PPOConfig().microbatches("gpu") == 1
     assert PPOConfig(microbatch_rows=5000).microbatches("cpu") == 8  # 6.6 rounded up, and up to a divisor of 32
     assert PPOConfig(num_envs=4).microbatches("cpu") == 1  # 128 rows
