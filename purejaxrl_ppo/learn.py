@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 from purejaxrl_ppo.config import PPOConfig
 from purejaxrl_ppo.losses import LossTerms, add_terms, no_terms, ppo_loss, standardise
 from purejaxrl_ppo.networks import ActionSpec, ActorCritic, distribution
+from purejaxrl_ppo.sharding import Axis, devices, largest, shuffling_key, total, whole_minibatch
 
 Metrics = dict[str, jax.Array]
 
@@ -45,8 +46,9 @@ class Learner(NamedTuple):
     network: ActorCritic
     optimiser: optax.GradientTransformation
     rates: Rates
-    batch: Batch  # the whole rollout, [T, B, ...]
+    batch: Batch  # the whole rollout, [T, B, ...]; of this device's environments
     memory: Any  # of the GRU before the rollout, or ()
+    axis: Axis = None  # of the mesh, over which gradients and statistics are summed
 
 
 def learn(learner: Learner, params: Any, opt_state: Any, key: jax.Array) -> tuple[Any, Any, Metrics]:
@@ -60,7 +62,7 @@ def learn(learner: Learner, params: Any, opt_state: Any, key: jax.Array) -> tupl
     flat, unravel = ravel_pytree(params)
 
     def take(flat: jax.Array, opt_state: Any, pick: jax.Array) -> tuple[Any, Any, LossTerms, jax.Array]:
-        gradient, terms = minibatch_gradient(learner, unravel, flat, pick)
+        gradient, terms = whole_minibatch(*minibatch_gradient(learner, unravel, flat, pick), learner.axis)
         direction, opt_state = learner.optimiser.update(gradient, opt_state, flat)
         return flat - learner.rates.learning_rate * direction, opt_state, terms, jnp.linalg.norm(gradient)
 
@@ -78,12 +80,13 @@ def learn(learner: Learner, params: Any, opt_state: Any, key: jax.Array) -> tupl
         return (flat, opt_state, stopped), (terms, norm, taken)
 
     start = (flat, opt_state, jnp.bool_(False))
-    (flat, opt_state, _), (terms, norms, taken) = jax.lax.scan(step, start, minibatch_indices(config, key))
+    picks = minibatch_indices(config, shuffling_key(config, key, learner.axis))
+    (flat, opt_state, _), (terms, norms, taken) = jax.lax.scan(step, start, picks)
     steps = taken.sum()
     means = {name: getattr(terms, name).sum() / steps for name in LossTerms.__dataclass_fields__}
     del means["ratio_error"]
     metrics = {**means, "grad_norm": norms.sum() / steps, "gradient_steps": steps}
-    return unravel(flat), opt_state, {**metrics, "first_ratio_error": terms.ratio_error[0]}
+    return unravel(flat), opt_state, {**metrics, "first_ratio_error": largest(terms.ratio_error[0], learner.axis)}
 
 
 def minibatch_gradient(learner: Learner, unravel: Any, flat: jax.Array, pick: jax.Array) -> tuple[jax.Array, LossTerms]:
@@ -97,9 +100,9 @@ def minibatch_gradient(learner: Learner, unravel: Any, flat: jax.Array, pick: ja
     picks = pick.reshape(parts, -1)
     advantage, weight = select(config, (learner.batch.advantage, learner.batch.weight), pick)
     if config.normalise_advantages:
-        advantage = standardise(advantage, weight)
-    weight = weight / jnp.maximum(weight.sum(), 1.0)
-    rows = advantage.size
+        advantage = standardise(advantage, weight, learner.axis)
+    weight = weight / jnp.maximum(total(weight.sum(), learner.axis), 1.0)
+    rows = advantage.size * devices(learner.axis)
     split = _splitter(config, parts)
 
     def part(pick: jax.Array, advantage: jax.Array, weight: jax.Array) -> tuple[jax.Array, LossTerms]:
