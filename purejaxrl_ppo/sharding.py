@@ -7,6 +7,7 @@ those of the whole batch, so that all devices hold equal parameters without ever
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -156,19 +157,48 @@ def over_devices(function: Callable[..., Any], mesh: Mesh | None, in_specs: Any,
     return jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
 
 
-def place(tree: Any, mesh: Mesh, specs: Any) -> Any:
-    """NumPy arrays, the same in every process, as arrays on the mesh.
+def place(tree: Any, mesh: Mesh | None, specs: Any) -> Any:
+    """Arrays and typed keys that every process has alike, on the mesh; as they are without one.
 
     Args:
-        tree: pytree of NumPy arrays or numbers.
+        tree: pytree of arrays, keys or numbers.
         mesh: where to.
         specs: a PartitionSpec for every leaf, or a tree that is a prefix of `tree`.
     """
+    if mesh is None:
+        return tree
 
     def put(spec: P, part: Any) -> Any:
-        where = NamedSharding(mesh, spec)
-        return jax.tree.map(
-            lambda x: jax.make_array_from_callback(np.shape(x), where, lambda i: np.asarray(x)[i]), part
-        )
+        return jax.tree.map(lambda x: _put(x, NamedSharding(mesh, spec)), part)
 
     return jax.tree.map(put, specs, tree, is_leaf=lambda x: isinstance(x, P))
+
+
+def _put(x: Any, where: NamedSharding) -> jax.Array:
+    if is_key(x):
+        return jax.random.wrap_key_data(_put(jax.random.key_data(x), where), impl=jax.random.key_impl(x))
+    values = np.asarray(x)
+    return jax.make_array_from_callback(values.shape, where, values.__getitem__)
+
+
+def gather(tree: Any, mesh: Mesh | None) -> Any:
+    """A tree of the mesh with every array whole on every device and keys as their data; all processes must call it."""
+    return tree if mesh is None else _gathering(mesh)(tree)
+
+
+@functools.lru_cache(maxsize=8)
+def _gathering(mesh: Mesh) -> Any:
+    def data(tree: Any) -> Any:
+        return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, tree)
+
+    return jax.jit(data, out_shardings=NamedSharding(mesh, P()))
+
+
+def local(tree: Any, mesh: Mesh | None) -> Any:
+    """Arrays that every device holds whole, as this process's own on one device."""
+    return tree if mesh is None else jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), tree)
+
+
+def is_key(x: Any) -> bool:
+    """Whether `x` is a typed key, or an array of them."""
+    return hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)

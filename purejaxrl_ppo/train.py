@@ -123,9 +123,9 @@ def make_trainer(
 
 def state_specs(axis: Axis) -> TrainState:
     """How a state lies on a mesh: players shared out over its axis, everything else on every device."""
-    players = Players(*(P(axis) for _ in Players.__dataclass_fields__)).replace(key=P())
-    everywhere = TrainState(*(P() for _ in TrainState.__dataclass_fields__))
-    return everywhere.replace(players=players, discounted_return=P(axis))
+    players: Any = {name: P(axis) for name in Players.__dataclass_fields__} | {"key": P()}
+    state: Any = {name: P() for name in TrainState.__dataclass_fields__}
+    return TrainState(**{**state, "players": Players(**players), "discounted_return": P(axis)})
 
 
 def _init(
