@@ -119,7 +119,10 @@ def fit(
         mesh,
     )
     team = loop.team
-    settings, together = jax_settings(loop.options), team.ending_together(f"the run in {run_dir} goes on")
+    settings, together = (
+        jax_settings(loop.options),
+        team.ending_together(f"the run in {run_dir} goes on from its last checkpoint"),
+    )
     lock = only_process(loop.run_dir) if team.leads else contextlib.nullcontext()
     with settings, together, lock, interruptible(loop.options.quiet or not team.leads) as interrupted:
         try:
@@ -201,7 +204,7 @@ class _Loop:
 
     def _start(self, found: Any, warm_start: Policy | None) -> list[str]:
         """The first state, fresh or from what process 0 found; returns what a warm start did."""
-        key, specs = place(jax.random.key(self.config.seed), self.mesh, P()), state_specs(axis_of(self.mesh))
+        key = place(jax.random.key(self.config.seed), self.mesh, P())
         shapes = jax.eval_shape(self.init, key, self.arguments[0])
         if self.team.share(found is not None):
             saved = blank_arrays(shapes)
@@ -209,19 +212,22 @@ class _Loop:
                 from_arrays(shapes, found[0]["state"])  # what does not fit is refused here, and not by every process
                 saved = {name: found[0]["state"][name] for name in saved}
                 self.best_score = found[1]["best_score"]
-            state = from_arrays(shapes, self.team.broadcast(saved))
-            # copied: the chunk donates its input, which must not be memory that NumPy owns
-            self.state = jax.tree.map(jnp.copy, place(state, self.mesh, specs))
+            self.state = self._owned(from_arrays(shapes, self.team.broadcast(saved)))
             return []
         self.state = self.init(key, self.arguments[0])
         if warm_start is None:
             return []
-        # on one device: it plays a rollout to see what the old policy thinks
-        whole = from_arrays(shapes, to_arrays(gather(self.state, self.mesh)))
+        fresh = self.state
+        if self.mesh is not None:  # on one device: a warm start plays a rollout to see what the old policy thinks
+            fresh = from_arrays(shapes, to_arrays(gather(fresh, self.mesh)))
         began = scheduled_params(self.config, self.params_schedule, jnp.int32(0), self.env_params)
-        warm, report = warm_started(whole, warm_start, self.env, began, self.config)
-        self.state = place(warm, self.mesh, specs)
+        warm, report = warm_started(fresh, warm_start, self.env, began, self.config)
+        self.state = self._owned(warm)
         return report
+
+    def _owned(self, state: TrainState) -> TrainState:
+        """A state of whole arrays on the mesh, copied: the chunk donates its input, which NumPy must not own."""
+        return jax.tree.map(jnp.copy, place(state, self.mesh, state_specs(axis_of(self.mesh))))
 
     def _open_logs(self, resumed: bool) -> None:
         config = self.config
@@ -269,7 +275,9 @@ class _Loop:
             if self.team.any(interrupted()) and self.iteration < total:
                 self.save()
                 self.terminal.close()
-                self.terminal.say(f"stopped after iteration {self.iteration:,} and saved; to go on: {self._command()}")
+                if self.team.leads:
+                    done = f"stopped after iteration {self.iteration:,} and saved"
+                    self.terminal.say(f"{done}; to go on: {self._command()}")
                 raise SystemExit(0)
         self.save()
         self.team.share(None)  # a process that ended while process 0 still wrote would be taken for dead
