@@ -27,8 +27,42 @@ class Options:
     """Environments of all devices together."""
     num_steps: int = 128
     """Steps of every environment in one iteration."""
+    num_epochs: int = 4
+    """Passes over the data of one iteration, of four minibatches each."""
     repeats: int = 3
     """Iterations that are timed; the best counts. 0 times none."""
+    plan: bool = False
+    """Print what is expected of 1 to 1,024 GPUs instead, from the assumptions in PLAN."""
+
+
+PLAN = {
+    "weights": 37_248,  # products in one pass of the default network over 225 inputs and 3 actions
+    "passes": 13,  # of a row: one to act, then four epochs of one forward and two backward
+    "operations a second": 13e12,  # a fifth of an H100's float32 peak: layers of 64 do not fill it
+    "seconds a step": 200e-6,  # of all environments of a device: about 50 small programs, 4 us each
+    "gradients": 16,
+    "gradient bytes": 150_060,
+    "small messages": 61,
+    "start in a node": 20e-6,  # of one message among the 8 GPUs of a node
+    "start a hop": 10e-6,  # there and back between nodes, for each doubling of their number
+    "bytes a second in a node": 450e9,
+    "bytes a second between nodes": 50e9,
+}
+
+
+def plan(gpus: int, num_envs: int, num_steps: int) -> str:
+    """A table row: seconds of one iteration with `num_envs` environments in all."""
+    p, share = PLAN, num_envs // gpus
+    acting = num_steps * p["seconds a step"]
+    learning = share * num_steps * 2 * p["weights"] * p["passes"] / p["operations a second"]
+    nodes = max(1, gpus // 8)
+    start = (p["start in a node"] + (nodes.bit_length() - 1) * p["start a hop"]) if gpus > 1 else 0.0
+    speed = p["bytes a second between nodes" if nodes > 1 else "bytes a second in a node"]
+    lengths = 2 * p["gradients"] * p["gradient bytes"] / speed if gpus > 1 else 0.0
+    sending = (p["gradients"] + p["small messages"]) * start + lengths
+    whole = acting + learning + sending
+    ms = " | ".join(f"{1e3 * x:.1f}" for x in (acting, learning, sending, whole))
+    return f"| {gpus:,} | {num_envs:,} | {ms} | {num_envs * num_steps / whole / 1e6:,.1f} | {sending / whole:.0%} |"
 
 
 def messages(jaxpr: Any, times: int = 1) -> Counter[int]:
@@ -56,7 +90,7 @@ def measure(options: Options, count: int) -> str:
     from purejaxrl_ppo.sharding import is_key, place
 
     env, params = gymnax.make(options.env)
-    config = PPOConfig(num_envs=options.num_envs, num_steps=options.num_steps)
+    config = PPOConfig(num_envs=options.num_envs, num_steps=options.num_steps, num_epochs=options.num_epochs)
     mesh = make_mesh(count)
     trainer = make_trainer(env, config, mesh=mesh)
     params, hyper = place((params, config.hyperparameters), mesh, jax.sharding.PartitionSpec())
@@ -80,6 +114,13 @@ def measure(options: Options, count: int) -> str:
 def main() -> None:
     """Print a table."""
     options = tyro.cli(Options)
+    if options.plan:
+        print("| GPUs | environments | stages, ms | products, ms | sending, ms | iteration, ms | M steps/s | sending |")
+        print("|---|---|---|---|---|---|---|---|")
+        counts = [2**i for i in range(11)]
+        for gpus, num_envs in [(n, 1024 * n) for n in counts] + [(n, 1024) for n in counts]:
+            print(plan(gpus, num_envs, options.num_steps))
+        return
     flags = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={max(options.devices)}"
     print("| devices | environments on each | MB of state | MB of work | messages | bytes sent | largest | s |")

@@ -93,15 +93,21 @@ def main(args: list[str] | None = None) -> None:
     except (ValueError, OSError, FloatingPointError, CheckpointError, TypeError) as error:
         if "--debug-nans" in args and isinstance(error, FloatingPointError):
             raise  # the trace is what was asked for
-        print(f"purejaxrl-ppo: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        _end(str(error), 2)
     except ProcessLost as error:
-        print(f"purejaxrl-ppo: {error}", file=sys.stderr, flush=True)
-        os._exit(LOST)  # an orderly end would wait for the process that is gone
+        _end(str(error), LOST)
     except KeyboardInterrupt:
         rest = "a search starts anew" if args[:1] == ["sweep"] else "`resume` goes on from the last checkpoint"
         print(f"purejaxrl-ppo: stopped at once; {rest}", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _end(sentence: str, status: int) -> None:
+    """Say why and leave; at once where there are other processes, for an orderly end would wait for them."""
+    print(f"purejaxrl-ppo: {sentence}", file=sys.stderr, flush=True)
+    if jax.distributed.is_initialized():
+        os._exit(status)
+    raise SystemExit(status) from None
 
 
 def _commands(args: list[str]) -> Any:

@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -53,8 +54,9 @@ def start_processes(
         wait_seconds: how long to wait for the others.
 
     Raises:
-        ValueError: for values that cannot be, for some of the three without the others, and where the others cannot
-            be reached; also where JAX has computed already.
+        ValueError: for values that cannot be, for some of the three without the others, and where JAX has computed
+            already.
+        ProcessLost: where the others cannot be reached in time.
     """
     _check(coordinator, num_processes, process_id)
     if xla_bridge.backends_are_initialized():
@@ -76,7 +78,7 @@ def start_processes(
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0][:200]
         where = f"process 0 at {coordinator}" if coordinator else "process 0, which the launcher should have named,"
-        raise ValueError(
+        raise ProcessLost(
             f"the processes did not come together within {wait_seconds} s ({reason}): see that all were started with "
             f"the same number of processes, and that {where} can be reached"
         ) from error
@@ -210,6 +212,7 @@ class Team:
                 raise ProcessLost(f"another process of this run has ended; {advice}") from error
             with contextlib.suppress(RuntimeError):
                 self._client.key_value_set(f"{self._prefix}/failed", f"process {self.number} failed ({error})")
+                time.sleep(3 * _LOOK_MS / 1000)  # until the others have looked: with process 0, what it said is gone
             raise
         finally:
             witness.communicate(b"ended by itself")

@@ -93,13 +93,19 @@ def devices(axis: Axis) -> int:
 
 
 def total(tree: Any, axis: Axis) -> Any:
-    """Sums over the devices."""
-    return tree if axis is None else jax.lax.psum(tree, axis)
+    """Sums of a tree of float32 over the devices.
+
+    One message carries all of it: a message costs its start, hardly its length.
+    """
+    if axis is None or not jax.tree.leaves(tree):
+        return tree
+    flat, unravel = ravel_pytree(tree)
+    return unravel(jax.lax.psum(flat, axis))
 
 
 def mean(tree: Any, axis: Axis) -> Any:
-    """Means over the devices."""
-    return tree if axis is None else jax.lax.pmean(tree, axis)
+    """Means of a tree of float32 over the devices, in one message."""
+    return tree if axis is None else jax.tree.map(lambda x: x / devices(axis), total(tree, axis))
 
 
 def largest(tree: Any, axis: Axis) -> Any:
@@ -108,14 +114,8 @@ def largest(tree: Any, axis: Axis) -> Any:
 
 
 def whole_minibatch(gradient: jax.Array, terms: Any, axis: Axis) -> tuple[jax.Array, Any]:
-    """Gradient and `LossTerms` of all devices' rows, but `ratio_error` of this device's only.
-
-    One message carries all of it: a minibatch waits for the message to start, hardly for its length.
-    """
-    if axis is None:
-        return gradient, terms
-    flat, unravel = ravel_pytree((gradient, terms))
-    gradient, sums = unravel(jax.lax.psum(flat, axis))
+    """Gradient and `LossTerms` of all devices' rows, but `ratio_error` of this device's only."""
+    gradient, sums = total((gradient, terms), axis)
     return gradient, sums.replace(ratio_error=terms.ratio_error)
 
 
@@ -123,8 +123,8 @@ def pooled(mean_: jax.Array, var: jax.Array, axis: Axis) -> tuple[jax.Array, jax
     """Mean and population variance of all devices' samples, of which each has equally many."""
     if axis is None:
         return mean_, var
-    centre, within = jax.lax.pmean((mean_, var), axis)
-    return centre, within + jax.lax.pmean(jnp.square(mean_ - centre), axis)
+    centre, within = mean((mean_, var), axis)
+    return centre, within + mean(jnp.square(mean_ - centre), axis)
 
 
 def environment_indices(num_envs: int, axis: Axis) -> jax.Array:
