@@ -6,7 +6,9 @@ from purejaxrl_ppo.evaluate import Episodes, evaluate
 from purejaxrl_ppo.fit import FitResult, fit
 from purejaxrl_ppo.host import FitOptions
 from purejaxrl_ppo.policy import Policy
+from purejaxrl_ppo.processes import ProcessLost, start_processes
 from purejaxrl_ppo.rundir import load_policy
+from purejaxrl_ppo.sharding import make_mesh
 from purejaxrl_ppo.sweep import SweepResult, sweep
 from purejaxrl_ppo.train import TrainResult, TrainState, make_train, make_trainer
 from purejaxrl_ppo.transfer import transfer_parameters
@@ -21,14 +23,17 @@ __all__ = [
     "Hyperparameters",
     "PPOConfig",
     "Policy",
+    "ProcessLost",
     "SweepResult",
     "TrainResult",
     "TrainState",
     "evaluate",
     "fit",
     "load_policy",
+    "make_mesh",
     "make_train",
     "make_trainer",
+    "start_processes",
     "sweep",
     "transfer_parameters",
 ]

@@ -55,6 +55,17 @@ def from_arrays(target: Any, arrays: Arrays) -> Any:
     return jax.tree_util.tree_map_with_path(take, target)
 
 
+def blank_arrays(target: Any) -> Arrays:
+    """Zeros in the place of `to_arrays`' arrays of a pytree like `target` (arrays or shapes)."""
+
+    def blank(leaf: Any) -> np.ndarray:
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        shape = jax.eval_shape(jax.random.key_data, leaf) if is_key else leaf
+        return np.zeros(shape.shape, shape.dtype)
+
+    return {_name(path): blank(leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(target)[0]}
+
+
 class Checkpoints:
     """The newest `keep` checkpoints of a folder.
 
@@ -64,13 +75,16 @@ class Checkpoints:
     """
 
     def __init__(self, folder: pathlib.Path, keep: int | None, read_only: bool = False) -> None:
+        self._folder = folder.absolute()
+        if not read_only:
+            self._folder.mkdir(parents=True, exist_ok=True)
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
             enable_async_checkpointing=False,
             cleanup_tmp_directories=not read_only,
-            create=not read_only,
+            create=False,
+            multiprocessing_options=_this_process(),
         )
-        self._folder = folder.absolute()
         self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     def save(self, iteration: int, groups: dict[str, Arrays], record: dict[str, Any]) -> None:
@@ -144,6 +158,16 @@ class Checkpoints:
             if digest(read[name]) != record["digests"][name]:
                 raise ValueError(f"the digest of its {name} does not match")
         return read, record
+
+
+def _this_process() -> Any:
+    """Orbax's options for a process that reads and writes alone, whatever the others do."""
+    number = jax.process_index()
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=number, active_processes={number}, barrier_sync_key_prefix=f"process_{number}"
+    )
 
 
 def digest(arrays: Arrays) -> str:

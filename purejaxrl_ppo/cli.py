@@ -19,8 +19,10 @@ from purejaxrl_ppo.evaluate import evaluate
 from purejaxrl_ppo.fit import fit
 from purejaxrl_ppo.host import FitOptions
 from purejaxrl_ppo.presets import preset
+from purejaxrl_ppo.processes import Parallel, ProcessLost
 from purejaxrl_ppo.rundir import load_policy, read_run
 
+LOST = 3  # exit status where another process was lost: start all again, unlike 2, which says that input was wrong
 _ABOUT = "Train PPO on any gymnax environment, go on with a run that was stopped, play its policy, search settings."
 _RunFolder = Annotated[pathlib.Path, tyro.conf.arg(metavar="RUN")]
 
@@ -36,6 +38,7 @@ class Train:
     """A gymnax id such as CartPole-v1, or module:id to import a module first."""
     config: tyro.conf.OmitArgPrefixes[PPOConfig]
     options: tyro.conf.OmitArgPrefixes[FitOptions]
+    parallel: tyro.conf.OmitArgPrefixes[Parallel]
     run_dir: pathlib.Path | None = None
     """Folder of the run; runs/<environment>-<seed> by default."""
     warm_start: pathlib.Path | None = None
@@ -53,6 +56,7 @@ class Resume:
     run_dir: tyro.conf.Positional[_RunFolder]
     """Folder of the run."""
     options: tyro.conf.OmitArgPrefixes[FitOptions]
+    parallel: tyro.conf.OmitArgPrefixes[Parallel]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,23 +93,32 @@ def main(args: list[str] | None = None) -> None:
     except (ValueError, OSError, FloatingPointError, CheckpointError, TypeError) as error:
         if "--debug-nans" in args and isinstance(error, FloatingPointError):
             raise  # the trace is what was asked for
-        print(f"purejaxrl-ppo: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        _end(str(error), 2)
+    except ProcessLost as error:
+        _end(str(error), LOST)
     except KeyboardInterrupt:
         rest = "a search starts anew" if args[:1] == ["sweep"] else "`resume` goes on from the last checkpoint"
         print(f"purejaxrl-ppo: stopped at once; {rest}", file=sys.stderr)
         raise SystemExit(130) from None
 
 
+def _end(sentence: str, status: int) -> None:
+    """Say why and leave; at once where there are other processes, for an orderly end would wait for them."""
+    print(f"purejaxrl-ppo: {sentence}", file=sys.stderr, flush=True)
+    if jax.distributed.is_initialized():
+        os._exit(status)
+    raise SystemExit(status) from None
+
+
 def _commands(args: list[str]) -> Any:
     """The subcommands, `train` and `sweep` with the defaults of the environment named in `args`."""
     defaults = preset(_named_environment(args))
-    train = Train(env=tyro.MISSING, config=defaults, options=FitOptions())
+    train = Train(env=tyro.MISSING, config=defaults, options=FitOptions(), parallel=Parallel())
     search = Sweep(env=tyro.MISSING, config=SweepConfig(**vars(defaults)))
     subcommand = tyro.conf.subcommand
     return (
         Annotated[Train, subcommand("train", default=train)]
-        | Annotated[Resume, subcommand("resume", default=Resume(tyro.MISSING, FitOptions()))]
+        | Annotated[Resume, subcommand("resume", default=Resume(tyro.MISSING, FitOptions(), Parallel()))]
         | Annotated[Evaluate, subcommand("evaluate", default=Evaluate(tyro.MISSING))]
         | Annotated[Sweep, subcommand("sweep", default=search)]
     )
@@ -113,7 +126,9 @@ def _commands(args: list[str]) -> Any:
 
 def _named_environment(args: list[str]) -> str:
     """The environment that `train` or `sweep` is given, wherever it stands among the options; "" without one."""
-    kinds = {"train": (Train, PPOConfig, FitOptions), "sweep": (PPOConfig, Sweep)}.get(args[0] if args else "", ())
+    kinds = {"train": (Train, PPOConfig, FitOptions, Parallel), "sweep": (PPOConfig, Sweep)}.get(
+        args[0] if args else "", ()
+    )
     types = {f"--{f.name.replace('_', '-')}": f.type for kind in kinds for f in dataclasses.fields(kind)}
     takes = 0.0  # values that the option before still takes
     for arg in args[1:] if kinds else []:
@@ -131,7 +146,7 @@ def _named_environment(args: list[str]) -> str:
 
 
 def _train(command: Train) -> None:
-    config = command.config
+    config, mesh = command.config, command.parallel.start()
     source: dict[str, Any] = {
         "env": command.env,
         "env_args": parse_pairs(command.env_args),
@@ -149,15 +164,17 @@ def _train(command: Train) -> None:
         options=command.options,
         warm_start=warm_start,
         env_source=source,
+        mesh=mesh,
     )
-    if not command.options.quiet:
+    if not command.options.quiet and jax.process_index() == 0:
         print(f"best return {result.best_score:.4g}; policy, logs and checkpoints are in {run_dir}")
 
 
 def _resume(command: Resume) -> None:
+    mesh = command.parallel.start()
     env, params, source = _environment_of(command.run_dir)
     config = PPOConfig.from_dict(read_run(command.run_dir)["config"])
-    fit(env, params, config, run_dir=command.run_dir, options=command.options, env_source=source)
+    fit(env, params, config, run_dir=command.run_dir, options=command.options, env_source=source, mesh=mesh)
 
 
 def _evaluate(command: Evaluate) -> None:

@@ -48,7 +48,7 @@ class PPOConfig:
     exact_budget: bool = False
     """Refuse a `total_timesteps` that is not a whole number of iterations instead of rounding it down."""
     num_envs: int = 1024
-    """Environments that run side by side."""
+    """Environments that run side by side, on all devices together."""
     num_steps: int = 128
     """Steps of every environment in one iteration."""
     num_epochs: int = 4

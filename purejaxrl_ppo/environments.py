@@ -8,8 +8,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import gymnax
-
 from purejaxrl_ppo.config import nearest
 
 
@@ -28,6 +26,8 @@ def make_environment(
         ValueError: for an unknown module, id or parameter, with the nearest one, and for an argument that the
             factory does not take or lacks.
     """
+    import gymnax  # not before: it computes while it is imported, and processes must have met before anything does
+
     module, _, env_id = name.rpartition(":")
     found = _import(module) if module else None
     env_args = env_args or {}

@@ -10,8 +10,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 
-from purejaxrl_ppo.checkpoint import Checkpoints, from_arrays, to_arrays
+from purejaxrl_ppo.checkpoint import Checkpoints, blank_arrays, from_arrays, to_arrays
 from purejaxrl_ppo.config import Hyperparameters, PPOConfig
 from purejaxrl_ppo.evaluate import evaluate
 from purejaxrl_ppo.host import (
@@ -25,6 +28,7 @@ from purejaxrl_ppo.host import (
 )
 from purejaxrl_ppo.logs import CsvLog, EventLog, Terminal, rows_of
 from purejaxrl_ppo.policy import Policy
+from purejaxrl_ppo.processes import Team
 from purejaxrl_ppo.rundir import (
     BEST,
     LAST,
@@ -34,7 +38,8 @@ from purejaxrl_ppo.rundir import (
     refuse_other_run,
     write_run,
 )
-from purejaxrl_ppo.train import ParamsSchedule, TrainState, make_trainer, scheduled_params, strong
+from purejaxrl_ppo.sharding import axis_of, gather, local, place
+from purejaxrl_ppo.train import ParamsSchedule, TrainState, make_trainer, scheduled_params, state_specs, strong
 from purejaxrl_ppo.transfer import warm_started
 from purejaxrl_ppo.wrappers import EnvSpec, concrete_spec, hashable, prepare
 
@@ -65,6 +70,7 @@ def fit(
     eval_params: Any = None,
     warm_start: Policy | None = None,
     env_source: dict[str, Any] | None = None,
+    mesh: Mesh | None = None,
 ) -> FitResult:
     """Train with progress, logs and checkpoints; in the folder of an unfinished run, go on with it.
 
@@ -72,6 +78,10 @@ def fit(
     files, `checkpoints/` (complete states) and `best/` (the policy that evaluated best).
 
     SIGTERM and SIGINT finish the running chunk, save, and raise `SystemExit(0)`.
+
+    Over several processes (`start_processes`), all call this alike. Process 0 alone reads and writes the folder,
+    evaluates and prints, so the others need not see it; a signal to any of them stops all at the same iteration. A
+    checkpoint holds whole arrays, so that a run goes on with another number of devices or processes.
 
     Args:
         env, env_params: gymnax environment and its parameters.
@@ -84,15 +94,18 @@ def fit(
         warm_start: policy whose network and normaliser a new run starts from, widened where inputs or actions
             are new (`transfer_parameters`); what was done is printed. A resumed run does not need it.
         env_source: how the command line makes the environment, stored for `resume`.
+        mesh: devices that share the environments, as in `make_train`; with several processes, of all of them.
 
     Raises:
         ValueError: when the folder holds a run of other settings, environment, schedule or evaluation (or of another
             warm start, where one is given); differences are listed. Also when another process trains in the
             folder, or nothing can be written there, for hyperparameters that are not scalars, and inside `jit` or
-            `vmap`: `make_train` is for those.
+            `vmap`: `make_train` is for those. Also for environments or minibatches that the devices of the mesh cannot
+            share evenly, and for several processes without a mesh of all their devices.
         CheckpointError: when all checkpoints of the run are damaged, or one cannot be written (a full disk, say).
         OSError: when a log cannot be written.
         FloatingPointError: when a metric or a parameter is NaN or infinite; the checkpoint before it stays.
+        ProcessLost: when another process of the run ended or failed.
     """
     loop = _Loop(
         env,
@@ -103,9 +116,15 @@ def fit(
         params_schedule,
         hyperparameters,
         eval_params,
+        mesh,
     )
-    settings, lock = jax_settings(loop.options), only_process(loop.run_dir)
-    with settings, lock, interruptible(loop.options.quiet) as interrupted:
+    team = loop.team
+    settings, together = (
+        jax_settings(loop.options),
+        team.ending_together(f"the run in {run_dir} goes on from its last checkpoint"),
+    )
+    lock = only_process(loop.run_dir) if team.leads else contextlib.nullcontext()
+    with settings, together, lock, interruptible(loop.options.quiet or not team.leads) as interrupted:
         try:
             loop.open(warm_start, env_source)
             loop.run(interrupted)
@@ -127,6 +146,7 @@ class _Loop:
         params_schedule: ParamsSchedule | None,
         hyperparameters: Hyperparameters | None,
         eval_params: Any,
+        mesh: Mesh | None,
     ) -> None:
         self.env, self.config, self.run_dir, self.options = hashable(env), config, run_dir, options
         refuse_tracers((env_params, hyperparameters, eval_params))
@@ -135,7 +155,9 @@ class _Loop:
         self.params_schedule = params_schedule
         self.hyper = config.hyperparameters if hyperparameters is None else one_run(hyperparameters)
         self.spec: EnvSpec = concrete_spec(prepare(self.env, self.env_params)[1])
-        self.init, self.chunk = _programs(self.env, config, params_schedule)
+        self.mesh, self.team = mesh, Team(mesh)
+        self.init, self.chunk = _programs(self.env, config, params_schedule, mesh)
+        self.arguments = place((self.env_params, self.hyper), mesh, P())
         self.best_score, self.compile_seconds, self.speed = float("-inf"), 0.0, 0.0
         self.last_saved, self.saved_at = -1, time.monotonic()
         self.to_close: list[Any] = []
@@ -144,6 +166,20 @@ class _Loop:
 
     def open(self, warm_start: Policy | None, env_source: dict[str, Any] | None) -> None:
         """Start a run or go on with the one in the folder."""
+        found, exists = self._open_folder(warm_start, env_source) if self.team.leads else (None, False)
+        report = self._start(found, warm_start)
+        self.iteration = int(self.state.iteration)
+        if self.team.leads:
+            self.checkpoints.remove_newer(self.iteration)
+            self.best.remove_newer(self.iteration)
+        self._open_logs(resumed=found is not None)
+        if exists and found is None:
+            self.terminal.say(f"{self.run_dir} holds no checkpoint yet: starting from the beginning")
+        for line in report:
+            self.terminal.say(f"warm start: {line}")
+
+    def _open_folder(self, warm_start: Policy | None, env_source: dict[str, Any] | None) -> tuple[Any, bool]:
+        """What was saved last, if anything, and whether the folder holds the run already."""
         run = describe_run(
             self.config,
             self.hyper,
@@ -161,37 +197,54 @@ class _Loop:
         self.checkpoints = Checkpoints(self.run_dir / LAST, self.options.keep_checkpoints)
         self.best = Checkpoints(self.run_dir / BEST, keep=2)  # a resumed run may have to step back by one
         self.to_close += [self.checkpoints, self.best]
-        key = jax.random.key(self.config.seed)
-        shapes = jax.eval_shape(self.init, key, self.env_params)
         found = self.checkpoints.restore(("state",)) if exists else None
-        if found is None:
-            began = scheduled_params(self.config, self.params_schedule, jnp.int32(0), self.env_params)
-            fresh = self.init(key, self.env_params)
-            self.state, report = warm_started(fresh, warm_start, self.env, began, self.config)
-        else:
-            # copied: the chunk donates its input, which must not be memory that NumPy owns
-            self.state = jax.tree.map(jnp.copy, from_arrays(shapes, found[0]["state"]))
-            self.best_score, report = found[1]["best_score"], []
-        self.iteration = int(self.state.iteration)
-        self.checkpoints.remove_newer(self.iteration)
-        self.best.remove_newer(self.iteration)
         if not exists:
             write_run(self.run_dir, run)
-        self._open_logs(resumed=found is not None)
-        if exists and found is None:
-            self.terminal.say(f"{self.run_dir} holds no checkpoint yet: starting from the beginning")
-        for line in report:
-            self.terminal.say(f"warm start: {line}")
+        return found, exists
+
+    def _start(self, found: Any, warm_start: Policy | None) -> list[str]:
+        """The first state, fresh or from what process 0 found; returns what a warm start did."""
+        key = place(jax.random.key(self.config.seed), self.mesh, P())
+        shapes = jax.eval_shape(self.init, key, self.arguments[0])
+        if self.team.share(found is not None):
+            saved = blank_arrays(shapes)
+            if found is not None:
+                from_arrays(shapes, found[0]["state"])  # what does not fit is refused here, and not by every process
+                saved = {name: found[0]["state"][name] for name in saved}
+                self.best_score = found[1]["best_score"]
+            self.state = self._owned(from_arrays(shapes, self.team.broadcast(saved)))
+            return []
+        self.state = self.init(key, self.arguments[0])
+        if warm_start is None:
+            return []
+        fresh = self.state
+        if self.mesh is not None:  # on one device: a warm start plays a rollout to see what the old policy thinks
+            fresh = from_arrays(shapes, to_arrays(gather(fresh, self.mesh)))
+        began = scheduled_params(self.config, self.params_schedule, jnp.int32(0), self.env_params)
+        warm, report = warm_started(fresh, warm_start, self.env, began, self.config)
+        self.state = self._owned(warm)
+        return report
+
+    def _owned(self, state: TrainState) -> TrainState:
+        """A state of whole arrays on the mesh, copied: the chunk donates its input, which NumPy must not own."""
+        return jax.tree.map(jnp.copy, place(state, self.mesh, state_specs(axis_of(self.mesh))))
 
     def _open_logs(self, resumed: bool) -> None:
         config = self.config
         steps = self.iteration * config.batch_size
+        quiet = self.options.quiet or not self.team.leads
+        self.terminal: Terminal = Terminal(config.num_iterations * config.batch_size, steps, quiet)
+        self.to_close.append(self.terminal)
+        if not self.team.leads:
+            return
         self.metrics = CsvLog(self.run_dir / "metrics.csv", self.iteration)
         self.evaluations = CsvLog(self.run_dir / "evaluations.csv", self.iteration)
         self.events = EventLog(self.run_dir, steps) if self.options.tensorboard else None
-        self.terminal = Terminal(config.num_iterations * config.batch_size, steps, self.options.quiet)
-        self.to_close += [self.metrics, self.evaluations, self.terminal, *([self.events] if self.events else [])]
+        self.to_close += [self.metrics, self.evaluations, *([self.events] if self.events else [])]
         self.terminal.say(config.budget_note)
+        if self.mesh is not None:
+            share = config.num_envs // self.mesh.size
+            self.terminal.say(f"{self.mesh.size} devices of {self.team.size} processes, {share:,} environments on each")
         if resumed:
             self.terminal.say(f"resuming {self.run_dir} after iteration {self.iteration:,}")
 
@@ -203,7 +256,8 @@ class _Loop:
 
     def result(self) -> FitResult:
         """What `fit` returns."""
-        policy = Policy(self.state.params, self.state.obs_moments, self.spec, self.config, sampled=True)
+        params, moments = local((self.state.params, self.state.obs_moments), self.mesh)
+        policy = Policy(params, moments, self.spec, self.config, sampled=True)
         return FitResult(self.state, policy, self.run_dir, self.iteration, self.best_score, self.compile_seconds)
 
     # -- the loop -----------------------------------------------------------------------------------------
@@ -216,26 +270,30 @@ class _Loop:
         self.terminal.start()
         chunks = 0
         while self.iteration < total:
-            self._one_chunk(self._chunk_length(chunks), first=chunks == 0)
+            self._one_chunk(self.team.share(self._chunk_length(chunks)), first=chunks == 0)
             chunks += 1
-            if interrupted() and self.iteration < total:
+            if self.team.any(interrupted()) and self.iteration < total:
                 self.save()
                 self.terminal.close()
-                self.terminal.say(f"stopped after iteration {self.iteration:,} and saved; to go on: {self._command()}")
+                if self.team.leads:
+                    done = f"stopped after iteration {self.iteration:,} and saved"
+                    self.terminal.say(f"{done}; to go on: {self._command()}")
                 raise SystemExit(0)
         self.save()
+        self.team.share(None)  # a process that ended while process 0 still wrote would be taken for dead
 
     def _one_chunk(self, count: int, first: bool) -> None:
         began = time.monotonic()
-        self.state, metrics = self.chunk(self.state, self.env_params, self.hyper, jnp.int32(count))
+        self.state, metrics = self.chunk(self.state, *self.arguments, np.int32(count))
         metrics = jax.device_get(metrics)
         seconds = time.monotonic() - began
         rows = rows_of(metrics, count, self.iteration, self.config.batch_size)
-        self.metrics.write(rows)
+        if self.team.leads:
+            self.metrics.write(rows)
         # statistics too: an infinite observation is clipped for the network, and would be saved with them
         checked = {"params": self.state.params, "moments": (self.state.obs_moments, self.state.return_moments)}
         check_numbers(rows, to_arrays(checked), self.run_dir / LAST)
-        if self.events is not None:
+        if self.team.leads and self.events is not None:
             self.events.write(rows)
         self.iteration += count
         if first:
@@ -247,7 +305,8 @@ class _Loop:
         illegal = sum(row.get("all_illegal_rows", 0.0) for row in rows)
         if illegal:
             self.terminal.say(f"warning: {illegal:,.0f} rows had no legal action; they were played at random")
-        self._evaluate_if_due(rows)
+        if self.team.leads:
+            self._evaluate_if_due(rows)
         self._save_if_due()
 
     def _chunk_length(self, chunks: int) -> int:
@@ -286,7 +345,8 @@ class _Loop:
             "steps": self.iteration * self.config.batch_size,
         }
         for kind, sampled in (("sampled", True), ("argmax", False)):
-            policy = Policy(self.state.params, self.state.obs_moments, self.spec, self.config, sampled)
+            params, moments = local((self.state.params, self.state.obs_moments), self.mesh)
+            policy = Policy(params, moments, self.spec, self.config, sampled)
             options = self.options
             played = evaluate(self.env, self.eval_params, policy, key, options.eval_episodes, options.eval_max_steps)
             row |= {f"{kind}_{name}": value for name, value in played.summary().items()}
@@ -298,15 +358,17 @@ class _Loop:
     def _save_if_due(self) -> None:
         every = self.options.checkpoint_every
         due = time.monotonic() - self.saved_at > 60 if every is None else every and self.iteration % every == 0
-        if due:
+        if self.team.share(bool(due)):
             self.save()
 
     def save(self) -> None:
         """Write a complete checkpoint of the present iteration, unless there is one."""
         if self.last_saved == self.iteration:
             return
-        groups = {"state": to_arrays(self.state), "policy": policy_arrays(self.state)}
-        self.checkpoints.save(self.iteration, groups, {"best_score": self.best_score})
+        state = gather(self.state, self.mesh)
+        if self.team.leads:
+            groups = {"state": to_arrays(state), "policy": policy_arrays(self.state)}
+            self.checkpoints.save(self.iteration, groups, {"best_score": self.best_score})
         self.last_saved, self.saved_at = self.iteration, time.monotonic()
 
     def _command(self) -> str:
@@ -316,9 +378,11 @@ class _Loop:
 
 
 @functools.lru_cache(maxsize=8)
-def _programs(env: Any, config: PPOConfig, params_schedule: ParamsSchedule | None) -> tuple[Any, Any]:
+def _programs(
+    env: Any, config: PPOConfig, params_schedule: ParamsSchedule | None, mesh: Mesh | None
+) -> tuple[Any, Any]:
     """Compiled `init` and `chunk`; kept, so that a second run of the same settings does not compile again."""
-    trainer = make_trainer(env, config, params_schedule)
+    trainer = make_trainer(env, config, params_schedule, mesh=mesh)
 
     def chunk(state: TrainState, env_params: Any, hyper: Hyperparameters, count: jax.Array) -> tuple[Any, Any]:
         # the number of iterations is an argument: chunks of every length run one program, bit for bit alike

@@ -13,6 +13,7 @@ from purejaxrl_ppo.blocks import over_wanted
 from purejaxrl_ppo.config import PPOConfig
 from purejaxrl_ppo.losses import LossTerms, add_terms, no_terms, policy_terms, ppo_loss, standardise, value_terms
 from purejaxrl_ppo.networks import ActionSpec, ActorCritic, distribution, run_tower, skips_forced_rows, tower_params
+from purejaxrl_ppo.sharding import Axis, devices, largest, shuffling_key, total, whole_minibatch
 
 Metrics = dict[str, jax.Array]
 
@@ -47,9 +48,10 @@ class Learner(NamedTuple):
     network: ActorCritic
     optimiser: optax.GradientTransformation
     rates: Rates
-    batch: Batch  # the whole rollout, [T, B, ...]
+    batch: Batch  # the whole rollout, [T, B, ...]; of this device's environments
     memory: Any  # of the GRU before the rollout, or ()
     look: Callable[[Any], jax.Array]  # rows [n, ...] of `batch.seen` -> the network's input [n, D]
+    axis: Axis = None  # of the mesh, over which gradients and statistics are summed
 
 
 def learn(learner: Learner, params: Any, opt_state: Any, key: jax.Array) -> tuple[Any, Any, Metrics]:
@@ -63,7 +65,7 @@ def learn(learner: Learner, params: Any, opt_state: Any, key: jax.Array) -> tupl
     flat, unravel = ravel_pytree(params)
 
     def take(flat: jax.Array, opt_state: Any, pick: jax.Array) -> tuple[Any, Any, LossTerms, jax.Array]:
-        gradient, terms = minibatch_gradient(learner, unravel, flat, pick)
+        gradient, terms = whole_minibatch(*minibatch_gradient(learner, unravel, flat, pick), learner.axis)
         direction, opt_state = learner.optimiser.update(gradient, opt_state, flat)
         return flat - learner.rates.learning_rate * direction, opt_state, terms, jnp.linalg.norm(gradient)
 
@@ -81,12 +83,13 @@ def learn(learner: Learner, params: Any, opt_state: Any, key: jax.Array) -> tupl
         return (flat, opt_state, stopped), (terms, norm, taken)
 
     start = (flat, opt_state, jnp.bool_(False))
-    (flat, opt_state, _), (terms, norms, taken) = jax.lax.scan(step, start, minibatch_indices(config, key))
+    picks = minibatch_indices(config, shuffling_key(config, key, learner.axis))
+    (flat, opt_state, _), (terms, norms, taken) = jax.lax.scan(step, start, picks)
     steps = taken.sum()
     means = {name: getattr(terms, name).sum() / steps for name in LossTerms.__dataclass_fields__}
     del means["ratio_error"]
     metrics = {**means, "grad_norm": norms.sum() / steps, "gradient_steps": steps}
-    return unravel(flat), opt_state, {**metrics, "first_ratio_error": terms.ratio_error[0]}
+    return unravel(flat), opt_state, {**metrics, "first_ratio_error": largest(terms.ratio_error[0], learner.axis)}
 
 
 class Minibatch(NamedTuple):
@@ -98,15 +101,15 @@ class Minibatch(NamedTuple):
 
 
 def minibatch_gradient(learner: Learner, unravel: Any, flat: jax.Array, pick: jax.Array) -> tuple[jax.Array, LossTerms]:
-    """Gradient and loss terms of the picked minibatch.
+    """Gradient and loss terms of the picked minibatch: this device's share of them.
 
     Where the towers are separate and rows with a single legal action count for nothing in the policy terms, the
     policy's tower runs over the other rows only. The result is the same up to the order of sums.
     """
     advantage, weight = select(learner.config, (learner.batch.advantage, learner.batch.weight), pick)
     if learner.config.normalise_advantages:
-        advantage = standardise(advantage, weight)
-    minibatch = Minibatch(pick, advantage, weight / jnp.maximum(weight.sum(), 1.0))
+        advantage = standardise(advantage, weight, learner.axis)
+    minibatch = Minibatch(pick, advantage, weight / jnp.maximum(total(weight.sum(), learner.axis), 1.0))
     params = unravel(flat)
     if skips_forced_rows(learner.config, learner.batch.mask is not None):
         (actor, critic), back = jax.vjp(lambda p: (tower_params(p, "actor"), tower_params(p, "critic")), params)
@@ -119,7 +122,7 @@ def minibatch_gradient(learner: Learner, unravel: Any, flat: jax.Array, pick: ja
 
 def _whole_gradient(learner: Learner, params: Any, minibatch: Minibatch) -> tuple[Any, LossTerms]:
     """Gradient of the loss by all parameters."""
-    rates, rows = learner.rates, minibatch.advantage.size
+    rates, rows = learner.rates, minibatch.advantage.size * devices(learner.axis)
 
     def loss(params: Any, part: Minibatch) -> LossTerms:
         batch = select(learner.config, learner.batch, part.pick)
@@ -151,7 +154,7 @@ def _whole_gradient(learner: Learner, params: Any, minibatch: Minibatch) -> tupl
 
 def _value_gradient(learner: Learner, critic: Any, minibatch: Minibatch) -> tuple[Any, LossTerms]:
     """Gradient of the value loss, over all rows, by the parameters of the value's tower."""
-    config, data, rows = learner.config, learner.batch, minibatch.advantage.size
+    config, data, rows = learner.config, learner.batch, minibatch.advantage.size * devices(learner.axis)
 
     def loss(critic: Any, part: Minibatch) -> LossTerms:
         seen, old, target = flat_rows(config, select(config, (data.seen, data.value, data.target), part.pick))

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from purejaxrl_ppo.sharding import Axis, mean, total
+
 
 class LossTerms(struct.PyTreeNode):
     """What a minibatch's loss consists of; float32 scalars. All but the last add up over its parts."""
@@ -66,15 +68,16 @@ def add_terms(a: LossTerms, b: LossTerms) -> LossTerms:
     return jax.tree.map(jnp.add, a, b).replace(ratio_error=jnp.maximum(a.ratio_error, b.ratio_error))
 
 
-def weighted_mean(x: jax.Array, weights: jax.Array) -> jax.Array:
-    """Mean of `x` over the rows of weight 1; 0 where there is none. Both of one shape."""
-    return jnp.sum(x * weights) / jnp.maximum(jnp.sum(weights), 1.0)
+def weighted_mean(x: jax.Array, weights: jax.Array, axis: Axis = None) -> jax.Array:
+    """Mean of `x` over the rows of weight 1, of all devices on the axis; 0 where there is none. Both of one shape."""
+    weighted, weight = total((jnp.sum(x * weights), jnp.sum(weights)), axis)
+    return weighted / jnp.maximum(weight, 1.0)
 
 
-def standardise(advantages: jax.Array, weights: jax.Array) -> jax.Array:
-    """Advantages with mean 0 and deviation 1 over the rows of weight 1."""
-    centred = advantages - weighted_mean(advantages, weights)
-    return centred / (jnp.sqrt(weighted_mean(jnp.square(centred), weights)) + 1e-8)
+def standardise(advantages: jax.Array, weights: jax.Array, axis: Axis = None) -> jax.Array:
+    """Advantages with mean 0 and deviation 1 over the rows of weight 1, of all devices on the axis."""
+    centred = advantages - weighted_mean(advantages, weights, axis)
+    return centred / (jnp.sqrt(weighted_mean(jnp.square(centred), weights, axis)) + 1e-8)
 
 
 def squared_errors(
@@ -168,7 +171,11 @@ def ppo_loss(
     return add_terms(policy, value)
 
 
-def explained_variance(values: jax.Array, targets: jax.Array) -> jax.Array:
-    """1 - Var(targets - values) / Var(targets); 0 where the targets do not vary."""
-    spread = jnp.var(targets)
-    return jnp.where(spread > 1e-12, 1.0 - jnp.var(targets - values) / jnp.maximum(spread, 1e-12), 0.0)
+def explained_variance(values: jax.Array, targets: jax.Array, axis: Axis = None) -> jax.Array:
+    """1 - Var(targets - values) / Var(targets), over all devices on the axis; 0 where the targets do not vary."""
+
+    def variance(x: jax.Array) -> jax.Array:
+        return mean(jnp.square(x - mean(x.mean(), axis)).mean(), axis)
+
+    spread = variance(targets)
+    return jnp.where(spread > 1e-12, 1.0 - variance(targets - values) / jnp.maximum(spread, 1e-12), 0.0)

@@ -20,6 +20,7 @@ from purejaxrl_ppo.networks import (
     tower_params,
 )
 from purejaxrl_ppo.normalise import RunningMoments, normalise
+from purejaxrl_ppo.sharding import Axis, environment_indices
 from purejaxrl_ppo.wrappers import EnvSpec, action_mask, flatten
 
 _FINAL_ROWS = 32  # truncated environments whose final observations are valued at once
@@ -63,10 +64,12 @@ class StepLog(struct.PyTreeNode):
     info: dict[str, jax.Array]  # float32 [B], the scalars in `config.log_info`
 
 
-def start_players(env: Any, env_params: Any, config: PPOConfig, network: ActorCritic, key: jax.Array) -> Players:
-    """All environments reset."""
+def start_players(
+    env: Any, env_params: Any, config: PPOConfig, network: ActorCritic, key: jax.Array, axis: Axis = None
+) -> Players:
+    """All environments reset; on a mesh axis, those of this device."""
     key, key_reset = jax.random.split(key)
-    obs, env_state = jax.vmap(env.reset, (0, None))(jax.random.split(key_reset, config.num_envs), env_params)
+    obs, env_state = jax.vmap(env.reset, (0, None))(environment_keys(config, key_reset, axis), env_params)
     return Players(
         env_state=env_state,
         obs=jax.vmap(flatten)(obs),
@@ -87,6 +90,7 @@ def collect(
     moments: RunningMoments,
     players: Players,
     env_params: Any,
+    axis: Axis = None,
 ) -> tuple[Players, Transition, StepLog, jax.Array]:
     """Play one rollout with fixed parameters and fixed observation statistics.
 
@@ -134,9 +138,8 @@ def collect(
         players = Players(env_state, jax.vmap(flatten)(obs), memory, done, episode_return, episode_length, players.key)
         return players, (transition, log)
 
-    shape = (config.num_steps, config.num_envs)
-    key, key_noise, key_envs = jax.random.split(players.key, 3)
-    xs = (jax.random.split(key_envs, shape), draw_noise(spec.action, key_noise, shape))
+    key, key_draws = jax.random.split(players.key)
+    xs = draw_steps(spec, config, key_draws, axis)
     players, (transitions, log) = jax.lax.scan(step, players.replace(key=key), xs)
     last_value = value_of(players.memory, see(players.obs), players.reset)
     return players, transitions, log, last_value
@@ -167,6 +170,25 @@ def sight(env: Any, env_params: Any, config: PPOConfig, moments: RunningMoments)
 
 def _normalised(config: PPOConfig, moments: RunningMoments, obs: jax.Array) -> jax.Array:
     return normalise(moments, obs, config.observation_clip) if config.normalise_observations else obs
+
+
+def environment_keys(config: PPOConfig, key: jax.Array, axis: Axis) -> jax.Array:
+    """A key [B] for every environment of this device, the same whichever device has it."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, environment_indices(config.num_envs, axis))
+
+
+def draw_steps(spec: EnvSpec, config: PPOConfig, key: jax.Array, axis: Axis) -> tuple[jax.Array, jax.Array]:
+    """Keys [T, B] for the environments' steps and noise [T, B, K] for the actions of one rollout.
+
+    Each environment draws from a key of its own, so that the numbers do not depend on how many devices share them.
+    """
+
+    def draw(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        key_steps, key_noise = jax.random.split(key)
+        noise = draw_noise(spec.action, key_noise, (config.num_steps,))
+        return jax.random.split(key_steps, config.num_steps), noise
+
+    return jax.vmap(draw, out_axes=1)(environment_keys(config, key, axis))
 
 
 def o_rows(obs: Any) -> int:

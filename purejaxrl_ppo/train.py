@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 
 from purejaxrl_ppo.config import Hyperparameters, PPOConfig
 from purejaxrl_ppo.learn import Batch, Learner, Metrics, Rates, choice_rows, learn
@@ -24,6 +26,7 @@ from purejaxrl_ppo.normalise import (
     scale_rewards,
 )
 from purejaxrl_ppo.rollout import Players, StepLog, Transition, collect, sight, start_players
+from purejaxrl_ppo.sharding import Axis, axis_of, mean, over_devices, pooled, share_of, total
 from purejaxrl_ppo.wrappers import prepare
 
 ParamsSchedule = Callable[[jax.Array, Any], Any]
@@ -60,7 +63,7 @@ class Trainer(NamedTuple):
 
 
 def make_train(
-    env: Any, config: PPOConfig, params_schedule: ParamsSchedule | None = None
+    env: Any, config: PPOConfig, params_schedule: ParamsSchedule | None = None, *, mesh: Mesh | None = None
 ) -> Callable[..., TrainResult]:
     """Build `train(key, env_params, hyperparameters=None) -> TrainResult`, a pure function.
 
@@ -75,11 +78,15 @@ def make_train(
         params_schedule: (progress, env_params) -> env_params, evaluated before every iteration with
             progress = iterations done / iterations in all, so a curriculum never compiles again. Where it has a
             method `values(progress) -> {name: scalar}`, every iteration logs them as the metrics `schedule/<name>`.
+        mesh: devices that share the environments out among themselves, on its only axis (`make_mesh`); None trains on
+            one. Minibatches by time are the same for any number of devices, and so is what is learned but for
+            rounding; by rows or environments, each device shuffles its own share.
 
     Raises:
-        ValueError: on the first call, for values of the schedule that are not scalars by name.
+        ValueError: for environments or minibatches that the devices cannot share evenly; on the first call, for
+            values of the schedule that are not scalars by name.
     """
-    trainer = make_trainer(env, config, params_schedule)
+    trainer = make_trainer(env, config, params_schedule, mesh=mesh)
     if config.total_timesteps % config.batch_size:
         log.warning("purejaxrl_ppo: %s", config.budget_note)
 
@@ -94,22 +101,38 @@ def make_train(
     return train
 
 
-def make_trainer(env: Any, config: PPOConfig, params_schedule: ParamsSchedule | None = None) -> Trainer:
+def make_trainer(
+    env: Any, config: PPOConfig, params_schedule: ParamsSchedule | None = None, *, mesh: Mesh | None = None
+) -> Trainer:
     """The named parts of training; `make_train` scans them, `fit` drives them from the host."""
+    axis, share = axis_of(mesh), share_of(config, mesh)
     optimiser = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=config.adam_eps))
 
     def init(key: jax.Array, env_params: Any) -> TrainState:
-        return _init(env, config, optimiser, params_schedule, key, env_params)
+        return _init(env, config, share, axis, optimiser, params_schedule, key, env_params)
 
     def update(state: TrainState, env_params: Any, hyper: Hyperparameters) -> tuple[TrainState, Metrics]:
-        return _update(env, config, optimiser, params_schedule, state, env_params, hyper)
+        return _update(env, config, share, axis, optimiser, params_schedule, state, env_params, hyper)
 
-    return Trainer(init, update)
+    states = state_specs(axis)
+    return Trainer(
+        over_devices(init, mesh, (P(), P()), states),
+        over_devices(update, mesh, (states, P(), P()), (states, P())),
+    )
+
+
+def state_specs(axis: Axis) -> TrainState:
+    """How a state lies on a mesh: players shared out over its axis, everything else on every device."""
+    players: Any = {name: P(axis) for name in Players.__dataclass_fields__} | {"key": P()}
+    state: Any = {name: P() for name in TrainState.__dataclass_fields__}
+    return TrainState(**{**state, "players": Players(**players), "discounted_return": P(axis)})
 
 
 def _init(
     env: Any,
     config: PPOConfig,
+    share: PPOConfig,
+    axis: Axis,
     optimiser: optax.GradientTransformation,
     params_schedule: ParamsSchedule | None,
     key: jax.Array,
@@ -121,7 +144,7 @@ def _init(
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         key = jax.random.wrap_key_data(key)  # an old-style uint32 key
     key, key_network, key_players = jax.random.split(key, 3)
-    players = start_players(env, env_params, config, network, key_players)
+    players = start_players(env, env_params, share, network, key_players, axis)
     params = network.init(key_network, players.memory, players.obs, players.reset)
     state = TrainState(
         params=params,
@@ -129,7 +152,7 @@ def _init(
         players=players,
         obs_moments=init_moments((spec.obs_size,)),
         return_moments=init_moments(()),
-        discounted_return=jnp.zeros(config.num_envs),
+        discounted_return=jnp.zeros(share.num_envs),
         episode_return=jnp.float32(0),
         episode_length=jnp.float32(0),
         key=key,
@@ -141,21 +164,23 @@ def _init(
 def _update(
     env: Any,
     config: PPOConfig,
+    share: PPOConfig,
+    axis: Axis,
     optimiser: optax.GradientTransformation,
     params_schedule: ParamsSchedule | None,
     state: TrainState,
     env_params: Any,
     hyper: Hyperparameters,
 ) -> tuple[TrainState, Metrics]:
-    """One iteration: a rollout, and the updates made from it."""
+    """One iteration: a rollout, and the updates made from it; on a mesh axis, `share` of it (`share_of`)."""
     env_params = scheduled_params(config, params_schedule, state.iteration, env_params)
     env, spec = prepare(env, env_params)
     network = make_network(config, spec.action)
     rates = _rates(config, hyper, state.iteration)
     players, rollout, steps, last_value = collect(
-        env, spec, config, network, state.params, state.obs_moments, state.players, env_params
+        env, spec, share, network, state.params, state.obs_moments, state.players, env_params, axis
     )
-    rewards, return_moments, discounted_return = _rewards(config, state, rollout, hyper.gamma)
+    rewards, return_moments, discounted_return = _rewards(config, axis, state, rollout, hyper.gamma)
     advantages, targets = gae(
         rewards,
         rollout.value,
@@ -177,30 +202,32 @@ def _update(
         advantage=advantages,
         weight=choice_rows(config, rollout.mask, advantages),
     )
-    ended = rollout.terminated | rollout.truncated
+    ended = total((rollout.terminated | rollout.truncated).astype(jnp.float32).sum(), axis)
+    ended_return, ended_length = total((steps.ended_return.sum(), steps.ended_length.astype(jnp.float32).sum()), axis)
     key, key_epochs = jax.random.split(state.key)
-    look = sight(env, env_params, config, state.obs_moments)
-    learner = Learner(config, spec.action, network, optimiser, rates, batch, state.players.memory, look)
+    look = sight(env, env_params, share, state.obs_moments)
+    learner = Learner(share, spec.action, network, optimiser, rates, batch, state.players.memory, look, axis)
     params, opt_state, learned = learn(learner, state.params, state.opt_state, key_epochs)
     new_state = TrainState(
         params=params,
         opt_state=opt_state,
         players=players,
-        obs_moments=_merge_observations(config, state.obs_moments, steps),
+        obs_moments=_merge_observations(config, axis, state.obs_moments, steps),
         return_moments=return_moments,
         discounted_return=discounted_return,
-        episode_return=_mean_or(steps.ended_return, ended, state.episode_return),
-        episode_length=_mean_or(steps.ended_length.astype(jnp.float32), ended, state.episode_length),
+        episode_return=_mean_or(ended_return, ended, state.episode_return),
+        episode_length=_mean_or(ended_length, ended, state.episode_length),
         key=key,
         iteration=state.iteration + 1,
     )
-    metrics = {**learned, **_rollout_metrics(rollout, steps, new_state, targets), **rates._asdict()}
+    metrics = {**learned, **_rollout_metrics(axis, rollout, steps, targets), **rates._asdict(), "episodes": ended}
+    metrics |= {"episode_return": new_state.episode_return, "episode_length": new_state.episode_length}
     metrics |= _schedule_metrics(config, params_schedule, state.iteration)
     return jax.tree.map(strong, new_state), metrics
 
 
 def _rewards(
-    config: PPOConfig, state: TrainState, rollout: Transition, gamma: jax.Array
+    config: PPOConfig, axis: Axis, state: TrainState, rollout: Transition, gamma: jax.Array
 ) -> tuple[jax.Array, RunningMoments, jax.Array]:
     """Rewards as they are learned from, and the statistics behind them.
 
@@ -211,30 +238,25 @@ def _rewards(
         return rollout.reward, state.return_moments, state.discounted_return
     done = rollout.terminated | rollout.truncated
     running, returns = discounted_returns(state.discounted_return, rollout.reward, done, gamma)
-    moments = merge(state.return_moments, *batch_moments(returns), config.batch_size)
+    moments = merge(state.return_moments, *pooled(*batch_moments(returns), axis), config.batch_size)
     return scale_rewards(moments, rollout.reward, config.reward_clip), moments, running
 
 
-def _merge_observations(config: PPOConfig, moments: RunningMoments, steps: StepLog) -> RunningMoments:
+def _merge_observations(config: PPOConfig, axis: Axis, moments: RunningMoments, steps: StepLog) -> RunningMoments:
     if not config.normalise_observations:
         return moments
-    return merge(moments, *combine_steps(steps.obs_mean, steps.obs_var), config.batch_size)
+    return merge(moments, *pooled(*combine_steps(steps.obs_mean, steps.obs_var), axis), config.batch_size)
 
 
-def _rollout_metrics(rollout: Transition, steps: StepLog, state: TrainState, targets: jax.Array) -> Metrics:
-    metrics = {
-        "episodes": (rollout.terminated | rollout.truncated).astype(jnp.float32).sum(),
-        "episode_return": state.episode_return,
-        "episode_length": state.episode_length,
-        "reward": rollout.reward.mean(),
-        "explained_variance": explained_variance(rollout.value, targets),
-        "truncated": rollout.truncated.astype(jnp.float32).mean(),
-    }
+def _rollout_metrics(axis: Axis, rollout: Transition, steps: StepLog, targets: jax.Array) -> Metrics:
+    means = {"reward": rollout.reward.mean(), "truncated": rollout.truncated.astype(jnp.float32).mean()}
+    sums = {f"info/{name}": values.sum() for name, values in steps.info.items()}
     if rollout.mask is not None:
         legal = rollout.mask.sum(axis=-1)
-        metrics["choice_rows"] = (legal >= 2).astype(jnp.float32).mean()
-        metrics["all_illegal_rows"] = (legal == 0).astype(jnp.float32).sum()
-    return metrics | {f"info/{name}": total.sum() for name, total in steps.info.items()}
+        means["choice_rows"] = (legal >= 2).astype(jnp.float32).mean()
+        sums["all_illegal_rows"] = (legal == 0).astype(jnp.float32).sum()
+    spread = {"explained_variance": explained_variance(rollout.value, targets, axis)}
+    return {**mean(means, axis), **spread, **total(sums, axis)}
 
 
 def _rates(config: PPOConfig, hyper: Hyperparameters, iteration: jax.Array) -> Rates:
@@ -273,9 +295,8 @@ def _schedule_metrics(config: PPOConfig, schedule: ParamsSchedule | None, iterat
     return {f"schedule/{name}": jnp.asarray(value, jnp.float32) for name, value in found.items()}
 
 
-def _mean_or(total: jax.Array, ended: jax.Array, before: jax.Array) -> jax.Array:
-    """Mean of the finished episodes of this iteration, or the mean known before if none finished."""
-    total, count = total.sum(), ended.astype(jnp.float32).sum()
+def _mean_or(total: jax.Array, count: jax.Array, before: jax.Array) -> jax.Array:
+    """Mean of the `count` finished episodes of this iteration, or the mean known before if none finished."""
     return jnp.where(count > 0, total / jnp.maximum(count, 1.0), before)
 
 

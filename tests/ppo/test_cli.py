@@ -219,7 +219,7 @@ def test_help_shows_the_settings_of_the_environment(capsys):
     with pytest.raises(SystemExit):
         main(["train", "CartPole-v1", "--help"])
     text = " ".join(capsys.readouterr().out.replace("│", "").split())
-    assert "Environments that run side by side. (default: 4)" in text
+    assert "Environments that run side by side, on all devices together. (default: 4)" in text
     assert "Iterations between evaluations" in text
     with pytest.raises(SystemExit):
         main(["train", "--help"])

@@ -331,7 +331,7 @@ def test_evaluation_plays_one_episode_each_and_respects_masks(finished):
 
 
 def test_a_second_run_of_the_same_settings_does_not_compile_again(finished, tmp_path):
-    chunk = _programs(ENV, CONFIG, None)[1]
+    chunk = _programs(ENV, CONFIG, None, None)[1]
     before = chunk._cache_size()
     other = PARAMS.replace(reward=PARAMS.reward * 2)
     fit(ENV, other, CONFIG, run_dir=tmp_path / "run", options=OPTIONS)

@@ -1,0 +1,252 @@
+"""Several processes as one run: how they find one another, agree on what comes next, and end together.
+
+JAX's coordination service, which process 0 holds, carries a few short texts in every chunk of iterations; what is
+learned goes over the devices' own links (`sharding`). Process 0 alone decides and writes; the others follow.
+"""
+
+import contextlib
+import dataclasses
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax._src import distributed, xla_bridge  # no public face tells these
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
+
+from purejaxrl_ppo.sharding import make_mesh
+
+T = TypeVar("T")
+HEARTBEAT_SECONDS = 20  # without a sign of life for this long, a process counts as dead and JAX ends the others
+_LOOK_MS = 1000  # a waiting process looks up this often, so that signals and failures reach it
+_KEPT = 8  # notes of process 0 that stay: more than two chunks' worth, and every chunk brings all processes together
+_TEAMS = itertools.count()
+_WITNESS = "import sys; sys.stdin.read() or print(sys.argv[1], file=sys.stderr, flush=True)"
+
+
+class ProcessLost(RuntimeError):
+    """Another process of the run ended or failed; all of them, started again, go on from the last checkpoint."""
+
+
+def start_processes(
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+    *,
+    wait_seconds: int = 300,
+) -> None:
+    """Join the other processes of a run.
+
+    To be called before JAX computes anything, and so before gymnax is imported, which computes.
+
+    Args:
+        coordinator: host:port of process 0, a free port that all can reach. Under SLURM (and where else
+            `jax.distributed` knows the launcher) the three may be left out.
+        num_processes: how many there are.
+        process_id: which this one is, from 0.
+        wait_seconds: how long to wait for the others.
+
+    Raises:
+        ValueError: for values that cannot be, for some of the three without the others, and where JAX has computed
+            already.
+        ProcessLost: where the others cannot be reached in time.
+    """
+    _check(coordinator, num_processes, process_id)
+    if xla_bridge.backends_are_initialized():
+        raise ValueError(
+            "start_processes was called after JAX had computed something: call it first, before gymnax or an "
+            "environment is imported"
+        )
+    # its handler of SIGTERM would take the place of the one that saves
+    jax.config.update("jax_enable_preemption_service", False)
+    try:
+        jax.distributed.initialize(
+            coordinator,
+            num_processes,
+            process_id,
+            initialization_timeout=wait_seconds,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=HEARTBEAT_SECONDS,
+        )
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0][:200]
+        where = f"process 0 at {coordinator}" if coordinator else "process 0, which the launcher should have named,"
+        raise ProcessLost(
+            f"the processes did not come together within {wait_seconds} s ({reason}): see that all were started with "
+            f"the same number of processes, and that {where} can be reached"
+        ) from error
+
+
+def _check(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
+    given = {"coordinator": coordinator, "num_processes": num_processes, "process_id": process_id}
+    missing = [name for name, value in given.items() if value is None]
+    if missing and len(missing) < len(given):
+        there = " and ".join(name for name in given if name not in missing)
+        raise ValueError(f"{there} without {' and '.join(missing)}: give all three, or none where SLURM knows them")
+    if coordinator is None or num_processes is None or process_id is None:
+        return
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f"coordinator={coordinator!r} must be host:port of process 0, such as 10.0.0.1:1234")
+    if num_processes < 1:
+        raise ValueError(f"num_processes={num_processes} must be at least 1")
+    if not 0 <= process_id < num_processes:
+        raise ValueError(
+            f"process_id={process_id} must lie between 0 and {num_processes - 1}, for {num_processes} of them"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Parallel:
+    """Over which devices and processes a training runs, as the command line says it."""
+
+    devices: int | None = None
+    """Devices that share the environments; None takes one, or all where several processes train together."""
+    coordinator: str | None = None
+    """host:port of process 0, the same for all processes of a run; SLURM says these three by itself."""
+    num_processes: int | None = None
+    """How many processes train together."""
+    process_id: int | None = None
+    """Which of them this is, from 0."""
+
+    def start(self) -> Mesh | None:
+        """Join the other processes, if there are any; the mesh to train on, or None for one device.
+
+        Raises:
+            ValueError: as `start_processes` and `make_mesh` do.
+        """
+        named = (self.coordinator, self.num_processes, self.process_id)
+        several = named != (None, None, None) or int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
+        if several:
+            start_processes(*named)
+        return make_mesh(self.devices) if several or self.devices is not None else None
+
+
+class Team:
+    """This process among those of a run. All of them make the same calls in the same order; one alone sends nothing."""
+
+    def __init__(self, mesh: Mesh | None) -> None:
+        """Raises ValueError for several processes whose devices the mesh does not hold."""
+        self.size, self.number = jax.process_count(), jax.process_index()
+        self.leads = self.number == 0
+        if self.size > 1 and (mesh is None or {d.process_index for d in mesh.devices.flat} != set(range(self.size))):
+            raise ValueError(
+                f"{self.size} processes can train together only on a mesh of all their devices: "
+                "give fit the argument mesh=make_mesh()"
+            )
+        self._prefix, self._told = f"purejaxrl_ppo/{next(_TEAMS)}", 0
+
+    def share(self, value: T) -> T:
+        """Process 0's value, which must survive JSON, in all processes; they wait for it however long it takes.
+
+        Raises:
+            ProcessLost: when one of them failed.
+        """
+        if self.size == 1:
+            return value
+        self._look_for_failure()
+        self._told += 1
+        if not self.leads:
+            found: T = json.loads(self._wait_for(str(self._told)))
+            return found
+        self._client.key_value_set(f"{self._prefix}/{self._told}", json.dumps(value))
+        if self._told > _KEPT:
+            self._client.key_value_delete(f"{self._prefix}/{self._told - _KEPT}")
+        return value
+
+    def any(self, flag: bool) -> bool:
+        """Whether any process has ever raised the flag; the same answer in all of them."""
+        if self.size > 1 and flag:
+            self._client.key_value_set(f"{self._prefix}/flag", "raised", allow_overwrite=True)
+        return self.share(flag or (self.leads and self._note("flag") is not None))
+
+    def broadcast(self, arrays: dict[str, Any]) -> dict[str, Any]:
+        """Process 0's NumPy arrays, bit for bit, in all processes; the others give arrays of the same shapes."""
+        if self.size == 1:
+            return arrays
+        # as bytes: JAX broadcasts by adding zeros, which would turn -0.0 into 0.0
+        whole = np.concatenate([np.frombuffer(np.ascontiguousarray(x).tobytes(), np.uint8) for x in arrays.values()])
+        whole = np.asarray(multihost_utils.broadcast_one_to_all(whole))
+        ends = np.cumsum([x.nbytes for x in arrays.values()])
+        parts = np.split(whole, ends[:-1])
+        return {
+            name: np.frombuffer(part.tobytes(), x.dtype).reshape(x.shape)
+            for (name, x), part in zip(arrays.items(), parts, strict=True)
+        }
+
+    @contextlib.contextmanager
+    def ending_together(self, how_to_go_on: str) -> Iterator[None]:
+        """Tell the others when this process fails, and say what it means where this one ends because of them.
+
+        Should the process be killed, from outside or by JAX because another one died, a small process that outlives it
+        prints the sentence.
+
+        Raises:
+            ProcessLost: in place of what JAX raises where another process is gone.
+        """
+        if self.size == 1:
+            yield
+            return
+        advice = f"start all {self.size} processes again: {how_to_go_on}"
+        words = (
+            f"process {self.number} of {self.size} was ended from outside, or by JAX because another process died or "
+            f"was not heard of for {HEARTBEAT_SECONDS} s; {advice}"
+        )
+        # in a session of its own, so that Ctrl-C and the signals of a launcher leave it alone
+        witness = subprocess.Popen(
+            [sys.executable, "-c", _WITNESS, words], stdin=subprocess.PIPE, start_new_session=True
+        )
+        try:
+            yield
+        except ProcessLost as error:
+            raise ProcessLost(f"{error}; {advice}") from error
+        except Exception as error:
+            if _means_lost(error):
+                raise ProcessLost(f"another process of this run has ended; {advice}") from error
+            with contextlib.suppress(RuntimeError):
+                self._client.key_value_set(f"{self._prefix}/failed", f"process {self.number} failed ({error})")
+                time.sleep(3 * _LOOK_MS / 1000)  # until the others have looked: with process 0, what it said is gone
+            raise
+        finally:
+            witness.communicate(b"ended by itself")
+
+    @property
+    def _client(self) -> Any:
+        return distributed.global_state.client
+
+    def _wait_for(self, name: str) -> str:
+        while True:
+            try:
+                return str(self._client.blocking_key_value_get(f"{self._prefix}/{name}", _LOOK_MS))
+            except jax.errors.JaxRuntimeError as error:
+                if "DEADLINE_EXCEEDED" not in str(error):
+                    raise ProcessLost("process 0 of this run has ended") from error
+            self._look_for_failure()
+
+    def _look_for_failure(self) -> None:
+        failure = self._note("failed")
+        if failure is not None:
+            raise ProcessLost(failure)
+
+    def _note(self, name: str) -> str | None:
+        if self.size == 1:
+            return None
+        try:
+            return str(self._client.key_value_try_get(f"{self._prefix}/{name}"))
+        except jax.errors.JaxRuntimeError as error:
+            if "NOT_FOUND" in str(error):
+                return None
+            raise ProcessLost("process 0 of this run has ended") from error
+
+
+def _means_lost(error: Exception) -> bool:
+    """Whether JAX raised this because a message to or from another process failed."""
+    signs = ("Gloo", "NCCL", "UNAVAILABLE", "CoordinationService")
+    return isinstance(error, RuntimeError | ValueError) and any(sign in str(error) for sign in signs)
