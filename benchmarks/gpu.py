@@ -74,25 +74,22 @@ def main(options: Options) -> None:
     chosen = groups(SMOKE if options.smoke else FULL)
     sampler = Sampler()
     try:
-        found = [
-            measure_group(
-                list(group.contenders),
-                1 if options.smoke else options.rounds,
-                _say,
-                PATIENCE_S,
-                deadline=began + 60 * options.minutes,
-                together=True,
-                watch=sampler.watch,
-            )
-            for group in chosen
-        ]
+        found = measure_group(
+            [one for group in chosen for one in group.contenders],
+            1 if options.smoke else options.rounds,
+            _say,
+            PATIENCE_S,
+            deadline=began + 60 * options.minutes,
+            together=True,
+            watch=sampler.watch,
+        )
     finally:
         sampler.stop()
-    rows = [report.compare(row, one) for group, one in zip(chosen, found, strict=True) for row in group.rows]
+    rows = [report.compare(row, found) for group in chosen for row in group.rows]
     about = {"device": _device(found), **machine(), "minutes": f"{(time.monotonic() - began) / 60:.1f}"}
     page = _page(options, about, sampler.reason, chosen, found, rows)
     print("\n".join(page))
-    everything = {name: dataclasses.asdict(one) for part in found for name, one in part.items()}
+    everything = {name: dataclasses.asdict(one) for name, one in found.items()}
     content = {"command": _command(options), "machine": about, "versions": versions(PACKAGES), "rows": rows}
     name = f"gpu_{about['device']}".replace(" ", "_").lower() + "_smoke" * options.smoke
     report.write(options.out, name, page, {**content, "contenders": everything})
@@ -192,11 +189,9 @@ def _percent(mine: float | None, peak: float | None) -> str:
     return f"{mine / peak:.1%}" if mine and peak else ""
 
 
-def _device(found: list[dict[str, Measured]]) -> str:
+def _device(found: dict[str, Measured]) -> str:
     """Kind of device that the rows ran on, as the first of them says that knows."""
-    return next(
-        (one.facts["device"] for part in found for one in part.values() if "device" in one.facts), "unknown device"
-    )
+    return next((one.facts["device"] for one in found.values() if "device" in one.facts), "unknown device")
 
 
 def _page(
@@ -204,7 +199,7 @@ def _page(
     about: dict[str, Any],
     unsampled: str | None,
     chosen: list[Group],
-    found: list[dict[str, Measured]],
+    found: dict[str, Measured],
     rows: list[dict[str, Any]],
 ) -> list[str]:
     lines = [f"`{_command(options)}`", "", ", ".join(f"{name} {value}" for name, value in about.items()), ""]
@@ -213,11 +208,11 @@ def _page(
         lines += ["**A smoke run: the sizes are too small for these numbers to mean anything.**", ""]
     lines += [f"{unsampled}.", ""] if unsampled else []
     lines += [*report.comparison_table(rows), ""]
-    lines += [*share_table({name: one for part in found for name, one in part.items()}), ""]
+    lines += [*share_table(found), ""]
     lines += ["Shares are of what the task needs at least, over what a copy and a square float32 product (by JAX's"]
     lines += ["default precision) reach on this device: a step reads and writes its state and reads its window once;"]
     lines += ["PPO writes each observation once and reads it in every epoch; operations are the plain loop's.", ""]
-    return [*lines, *report.contender_table(chosen, found)]
+    return [*lines, *report.contender_table(chosen, [found] * len(chosen))]
 
 
 def _command(options: Options) -> str:

@@ -67,7 +67,8 @@ class Worker:
             env={**os.environ, **_PLAIN},
         )
         self._answers: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def ready(self) -> dict[str, Any]:
         """Facts of the preparation, once it is done."""
@@ -83,6 +84,7 @@ class Worker:
     def stop(self) -> None:
         """End the process, by closing its input, or by force where that is not enough."""
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         try:
@@ -90,6 +92,8 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._listener.join(10)
+        self._process.stdout.close()
         self._log.close()
 
     def _listen(self) -> None:

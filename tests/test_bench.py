@@ -12,7 +12,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from benchmarks import report
+from benchmarks import gpu, report
 from benchmarks.bench import Options, choose, main
 from benchmarks.harness import Contender, Measured, measure_group
 from benchmarks.peers.pandas_env import PandasEnv
@@ -23,6 +23,7 @@ from trading_gymnax.reference import ReferenceEnv
 from trading_gymnax.synthetic import regime
 
 ROOT = pathlib.Path(__file__).parents[1]
+COMPILE_FAST = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"  # the programs hardly run
 
 
 @pytest.fixture
@@ -163,7 +164,7 @@ def test_the_pandas_peer_plays_exactly_as_the_reference():
     bars = load_bars(tape.frame, tape.spec)
     rng = np.random.default_rng(0)
     for phase in (1, 2):
-        envs = [make(bars, phase=phase) for make in (ReferenceEnv, PandasEnv)]
+        envs = [make(bars, phase=phase, max_steps_in_episode=80) for make in (ReferenceEnv, PandasEnv)]
         seen = [env.reset(seed=1) for env in envs]
         ended = 0
         for _ in range(300):
@@ -182,16 +183,44 @@ def test_the_pandas_peer_plays_exactly_as_the_reference():
 
 def test_a_smoke_run_writes_every_number_of_its_rows(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    main(Options(rows=("stock", "reference"), quick=True, out=tmp_path))
+    monkeypatch.setenv("XLA_FLAGS", COMPILE_FAST)
+    main(Options(rows=("reference", "pandas"), quick=True, out=tmp_path))
     [page], [file] = tmp_path.glob("*.md"), tmp_path.glob("*.json")
     content = json.loads(file.read_text())
-    assert [row["row"] for row in content["rows"]] == ["stock", "reference"]
+    assert [row["row"] for row in content["rows"]] == ["reference", "pandas"]
     for row in content["rows"]:
         assert row["ratio"] == row["ours_median"] / row["peer_median"] > 0
         assert row["verdict"] in ("met", "missed")
-    assert set(content["contenders"]) == {"consumed", "stock step", "reference"}
+    assert set(content["contenders"]) == {"consumed", "reference", "pandas"}
     assert "too small for these numbers" in page.read_text()
     assert page.read_text().strip() in capsys.readouterr().out
+
+
+def test_a_smoke_run_of_the_gpu_script_works_without_a_gpu(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("XLA_FLAGS", COMPILE_FAST)
+    gpu.main(gpu.Options(smoke=True, out=tmp_path))
+    [page], [file] = tmp_path.glob("gpu_cpu_smoke.md"), tmp_path.glob("gpu_cpu_smoke.json")
+    content = json.loads(file.read_text())
+    assert {row["row"]: row["verdict"] for row in content["rows"]} == {
+        "stepping": "missed",
+        "ppo-64": "missed",
+        "training": "met",
+    }
+    [stepping], [update] = (content["contenders"][name]["rounds"] for name in ("stepping 16", "PPO 64x64, 16 x 16"))
+    # 225 float32 read, and 22 int32 and 3 bool of the state read and written
+    assert stepping["bytes_per_s"] == pytest.approx(stepping["steps_per_s"] * (225 * 4 + 2 * (22 * 4 + 3)))
+    assert update["flops_per_s"] == pytest.approx(update["steps_per_s"] * 968_448)
+    assert "| PPO 64x64, 16 x 16 |" in page.read_text()
+
+
+def test_a_run_out_of_time_says_so_in_every_row(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    gpu.main(gpu.Options(minutes=1e-6, smoke=True, out=tmp_path))
+    [file] = tmp_path.glob("gpu_unknown_device_smoke.json")
+    verdicts = [row["verdict"] for row in json.loads(file.read_text())["rows"]]
+    assert len(verdicts) == 3
+    assert all("the time of the whole run was used up" in verdict for verdict in verdicts)
 
 
 def test_impossible_options_are_refused_in_a_sentence(tmp_path):

@@ -16,18 +16,15 @@ from trading_gymnax.reference import ReferenceEnv
 from trading_gymnax.synthetic import regime
 
 
-def make_env() -> ReferenceEnv:
-    """The reference on the built-in market; it has the `action_masks()` that the library asks for."""
-    tape = regime()
-    return ReferenceEnv(load_bars(tape.frame, tape.spec))
-
-
 def train(
     num_envs: int, num_steps: int, num_epochs: int, num_minibatches: int, learning_rate: float, width: int
 ) -> tuple[Callable[[], dict[str, float]], dict[str, Any]]:
     """Steps per second of one rollout of `num_envs` x `num_steps` and its updates, by `learn`."""
+    tape = regime()
+    bars = load_bars(tape.frame, tape.spec)  # one copy, shared by the processes
+    # forked before torch starts its threads: processes that import everything anew would take 0.9 GB each
+    envs = SubprocVecEnv([lambda: ReferenceEnv(bars)] * num_envs, start_method="fork")
     torch.set_num_threads(usable_cores())
-    envs = SubprocVecEnv([make_env] * num_envs)
     rows = num_envs * num_steps
     model = MaskablePPO(
         "MlpPolicy",
