@@ -23,9 +23,10 @@ from typing import Any
 import tyro
 
 from benchmarks import report
+from benchmarks.comparison import Group
 from benchmarks.harness import measure_group
 from benchmarks.machine import RESULTS, machine, versions
-from benchmarks.rows import FULL, QUICK, Group, groups
+from benchmarks.rows import FULL, QUICK, groups
 
 PACKAGES = (
     *("jax", "jaxlib", "gymnax", "flax", "optax", "distrax", "numpy", "pandas"),

@@ -22,9 +22,9 @@ from typing import Any
 import tyro
 
 from benchmarks import report
+from benchmarks.comparison import Group, Quantity, Row
 from benchmarks.harness import Contender, Measured, measure_group
 from benchmarks.machine import RESULTS, machine, markdown_table, versions
-from benchmarks.rows import Group, Quantity, Row
 from benchmarks.sampling import Sampler
 
 DEVICE = "benchmarks.contenders.device"
@@ -163,7 +163,7 @@ def share_table(found: dict[str, Measured]) -> list[str]:
     """
     header = ("row", "steps/s", "device MB", "busy %", "share of copy bandwidth", "share of float32 products")
     peaks = _medians(found["peaks"])
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for name, measured in found.items():
         numbers = _medians(measured)
         if name == "peaks":

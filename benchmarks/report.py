@@ -8,9 +8,9 @@ import pathlib
 import statistics
 from typing import Any
 
+from benchmarks.comparison import Group, Row
 from benchmarks.harness import Measured
 from benchmarks.machine import markdown_table
-from benchmarks.rows import Group, Row
 
 Found = dict[str, Measured]
 _LONG = 1_000.0  # numbers from here on are written without decimals

@@ -14,9 +14,10 @@ import pytest
 
 from benchmarks import gpu, report
 from benchmarks.bench import Options, choose, main
+from benchmarks.comparison import Quantity, Row
 from benchmarks.harness import Contender, Measured, measure_group
 from benchmarks.peers.pandas_env import PandasEnv
-from benchmarks.rows import FULL, QUICK, Quantity, Row, groups
+from benchmarks.rows import FULL, QUICK, groups
 from benchmarks.settings import PPOSettings
 from trading_gymnax.data import load_bars
 from trading_gymnax.reference import ReferenceEnv

@@ -24,7 +24,7 @@ Prepared = tuple[Callable[[], dict[str, float]], dict[str, Any]]
 
 def stepping(num_envs: int, num_steps: int, seconds: float) -> Prepared:
     """Environments alone: random legal actions, every number of every observation added up."""
-    env, params = trading(None)
+    env, params = trading()
     start, roll = programs(env, "consumed", num_envs, num_steps)
     began = time.perf_counter()
     carry = (jax.jit(start)(jax.random.key(0), params), jnp.zeros(0))
@@ -43,7 +43,7 @@ def updates(seconds: float, **settings: Any) -> Prepared:
     from purejaxrl_ppo import make_trainer
 
     chosen = PPOSettings(**settings)
-    env, params = trading(None)
+    env, params = trading()
     config = our_config(chosen)
     trainer = make_trainer(env, config)
     began = time.perf_counter()
@@ -64,7 +64,7 @@ def training(total_timesteps: int, num_envs: int, num_steps: int, num_minibatche
     """Seconds of a whole training from new weights, compiled before."""
     from purejaxrl_ppo import PPOConfig, make_train
 
-    env, params = trading(None)
+    env, params = trading()
     config = PPOConfig(
         total_timesteps=total_timesteps, num_envs=num_envs, num_steps=num_steps, num_minibatches=num_minibatches
     )

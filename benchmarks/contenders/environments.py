@@ -11,22 +11,23 @@ import jax
 import jax.numpy as jnp
 from gymnax.environments import environment
 
-from trading_gymnax import TradingPhase1, load_market_data
+from trading_gymnax import TradingPhase1, TradingPhase2, load_market_data
 from trading_gymnax.synthetic import default_market, regime
 
+ENVIRONMENTS = {1: TradingPhase1, 2: TradingPhase2}
 Kind = Literal["consumed", "stored", "stock"]
 
 
 def rollout(
-    kind: Kind, num_envs: int, num_steps: int, calls: int = 1, sessions: int | None = None
+    kind: Kind, num_envs: int, num_steps: int, calls: int = 1, sessions: int | None = None, phase: int = 1
 ) -> tuple[Callable[[], dict[str, float]], dict[str, Any]]:
     """Steps per second of `calls` rollouts of `num_envs` x `num_steps`; each goes on where the last one stopped.
 
     kind: "consumed" adds up every number of every observation, "stored" writes the observations into one array that is
     there before, "stock" is "consumed" with gymnax's own `Environment.step`. sessions: of the tape, the built-in market
-    without.
+    without. phase: 1 or 2.
     """
-    env, params = trading(sessions)
+    env, params = trading(sessions, phase)
     start, roll = programs(env, kind, num_envs, num_steps)
     began = time.perf_counter()
     buffer = jnp.zeros((num_steps, num_envs, *env.obs_shape) if kind == "stored" else (0,))
@@ -57,7 +58,7 @@ def rollout(
 
 def memory(kind: Kind, num_envs: int, num_steps: int) -> tuple[Callable[[], dict[str, float]], dict[str, Any]]:
     """Megabytes of a compiled rollout by XLA's account, a step's observations included and the market left out."""
-    env, params = trading(None)
+    env, params = trading()
     start, roll = programs(env, kind, num_envs, num_steps)
     state = jax.eval_shape(start, jax.random.key(0), params)
     buffer = jax.ShapeDtypeStruct((0,), jnp.float32)
@@ -66,13 +67,14 @@ def memory(kind: Kind, num_envs: int, num_steps: int) -> tuple[Callable[[], dict
     return lambda: {"mb": mb, "mb_per_env": mb / num_envs}, {"num_envs": num_envs}
 
 
-def trading(sessions: int | None) -> tuple[TradingPhase1, Any]:
-    """Phase 1 and its parameters on the built-in market, or on a `regime` tape of as many sessions."""
+def trading(sessions: int | None = None, phase: int = 1) -> tuple[TradingPhase1, Any]:
+    """A phase and its parameters on the built-in market, or on a `regime` tape of as many sessions."""
     if sessions is None:
-        env = TradingPhase1(default_market())
+        market = default_market()
     else:
         tape = regime(sessions)
-        env = TradingPhase1(load_market_data(tape.frame, tape.spec))
+        market = load_market_data(tape.frame, tape.spec)
+    env = ENVIRONMENTS[phase](market)
     return env, env.default_params
 
 

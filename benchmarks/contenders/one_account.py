@@ -16,10 +16,10 @@ from trading_gymnax.synthetic import regime
 ENVIRONMENTS = {"reference": ReferenceEnv, "pandas": PandasEnv}
 
 
-def steps(kind: str, num_steps: int) -> tuple[Callable[[], dict[str, float]], dict[str, Any]]:
+def steps(kind: str, num_steps: int, phase: int = 1) -> tuple[Callable[[], dict[str, float]], dict[str, Any]]:
     """Steps per second over `num_steps` random legal actions, resets included; the observation is built each time."""
     tape = regime()
-    env = ENVIRONMENTS[kind](load_bars(tape.frame, tape.spec))
+    env = ENVIRONMENTS[kind](load_bars(tape.frame, tape.spec), phase=phase)
     rng = np.random.default_rng(0)
     _, first = env.reset(seed=0)
     carried = [first]

@@ -26,7 +26,7 @@ def ours(**settings: Any) -> Measured:
     from purejaxrl_ppo import make_train
 
     chosen = PPOSettings(**settings)
-    env, params = trading(None)
+    env, params = trading()
     train = make_train(env, our_config(chosen))
     return _timed(train, (params,), chosen, lambda result: result.metrics["reward"][-1])
 
@@ -36,7 +36,7 @@ def plain(**settings: Any) -> Measured:
     from benchmarks.peers import plain_ppo
 
     chosen = PPOSettings(**settings)
-    env, params = trading(None)
+    env, params = trading()
     train = plain_ppo.make_train(FiveValueStep(env), plain_ppo.Settings(**dataclasses.asdict(chosen)))
     return _timed(train, (params,), chosen, lambda result: result[1][-1])
 
@@ -46,7 +46,7 @@ def rejax(**settings: Any) -> Measured:
     import rejax
 
     chosen = PPOSettings(**settings)
-    env, params = trading(None)
+    env, params = trading()
     algo = rejax.PPO.create(
         env=FiveValueStep(env),
         env_params=params,
@@ -75,7 +75,7 @@ def our_memory(**settings: Any) -> Measured:
     from purejaxrl_ppo import make_trainer
 
     chosen = PPOSettings(**settings)
-    env, params = trading(None)
+    env, params = trading()
     config = our_config(chosen)
     trainer = make_trainer(env, config)
     state = jax.eval_shape(trainer.init, jax.random.key(0), params)
@@ -97,7 +97,7 @@ def plain_memory(**settings: Any) -> Measured:
     from benchmarks.peers import plain_ppo
 
     chosen = PPOSettings(**settings)
-    env, params = trading(None)
+    env, params = trading()
     train = jax.jit(plain_ppo.make_train(FiveValueStep(env), plain_ppo.Settings(**dataclasses.asdict(chosen))))
     program = train.lower(jax.random.key(0), params).compile()
     return lambda: {"mb": working_bytes(program, params.market) / 1e6}, dataclasses.asdict(chosen)
