@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import os
 import pathlib
 import sys
 import time
@@ -25,14 +24,14 @@ import tyro
 from benchmarks import report
 from benchmarks.comparison import Group
 from benchmarks.harness import measure_group
-from benchmarks.machine import RESULTS, machine, versions
+from benchmarks.machine import RESULTS, busy_share, machine, versions
 from benchmarks.rows import FULL, QUICK, groups
 
 PACKAGES = (
     *("jax", "jaxlib", "gymnax", "flax", "optax", "distrax", "numpy", "pandas"),
     *("rejax", "torchtrade", "torchrl", "torch", "sb3-contrib", "stable-baselines3"),
 )
-DOUBT = 0.5  # runnable processes before the start, above which the page says that the machine was not idle
+DOUBT = 0.1  # share of the cores that other work took before the start, above which the page says so
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,24 +48,25 @@ class Options:
     """Tiny sizes and one round: whether the rows work, not how fast anything is."""
 
 
-def main(options: Options) -> int:
-    """Measure, print and write; returns the number of rows that missed their target or were not measured."""
+def main(options: Options) -> None:
+    """Measure, print and write."""
     if options.rounds < 1:
         raise ValueError(f"--rounds is how often everything is measured, 1 or more; got {options.rounds}")
     scale, rounds = (QUICK, 1) if options.quick else (FULL, options.rounds)
     chosen = choose(groups(scale), options.rows)
-    about = {**machine(), "load before": f"{os.getloadavg()[0]:.1f}"}
+    about, busy = machine(), busy_share()
     began, found = time.perf_counter(), []
     for group in chosen:
         print(f"{', '.join(row.name for row in group.rows)}:", flush=True)
         found.append(measure_group(list(group.contenders), group.rounds or rounds, _say))
     rows = [report.compare(row, one) for group, one in zip(chosen, found, strict=True) for row in group.rows]
     minutes = (time.perf_counter() - began) / 60
-    page = _page(options, about, chosen, found, rows, minutes)
+    page = _page(options, about, busy, chosen, found, rows, minutes)
     print("\n".join(page))
     name = f"bench_cpu_{about['cores']}cores" + "_quick" * options.quick
-    report.write(options.out, name, page, _content(options, about, chosen, found, rows, minutes))
-    return sum(row["verdict"] != "met" for row in rows)
+    content = {"command": _command(options), "minutes": minutes, "machine": about, "busy before": busy}
+    content |= {"versions": versions(PACKAGES), "rows": rows, "contenders": _contenders(chosen, found)}
+    report.write(options.out, name, page, content)
 
 
 def choose(everything: list[Group], names: tuple[str, ...]) -> list[Group]:
@@ -88,6 +88,7 @@ def _say(line: str) -> None:
 def _page(
     options: Options,
     about: dict[str, Any],
+    busy: float,
     chosen: list[Group],
     found: list[report.Found],
     rows: list[dict[str, Any]],
@@ -100,8 +101,8 @@ def _page(
     lines += [", ".join(f"{name} {value}" for name, value in versions(PACKAGES).items()), ""]
     if options.quick:
         lines += ["**A smoke run: the sizes are too small for these numbers to mean anything.**", ""]
-    elif float(about["load before"]) > DOUBT:
-        lines += ["Other work was running on this machine; ratios are less affected than speeds.", ""]
+    if busy > DOUBT:
+        lines += [f"Other work took {busy:.0%} of the cores before the start: trust the ratios, not the speeds.", ""]
     lines += [f"{len(rows)} rows: {len(rows) - missed - absent} met, {missed} missed, {absent} not measured.", ""]
     lines += [*report.comparison_table(rows), ""]
     lines += ["Same bars, same observation, random legal actions or the same PPO settings. A ratio is the median over"]
@@ -109,21 +110,13 @@ def _page(
     return [*lines, *report.contender_table(chosen, found)]
 
 
-def _content(
-    options: Options,
-    about: dict[str, Any],
-    chosen: list[Group],
-    found: list[report.Found],
-    rows: list[dict[str, Any]],
-    minutes: float,
-) -> dict[str, Any]:
-    contenders = {
+def _contenders(chosen: list[Group], found: list[report.Found]) -> dict[str, Any]:
+    """Settings, facts and every number of each, by name."""
+    return {
         one.name: {"settings": one.settings, "about": one.about, **dataclasses.asdict(numbers[one.name])}
         for group, numbers in zip(chosen, found, strict=True)
         for one in group.contenders
     }
-    content = {"command": _command(options), "minutes": minutes, "machine": about, "versions": versions(PACKAGES)}
-    return {**content, "rows": rows, "contenders": contenders}
 
 
 def _command(options: Options) -> str:

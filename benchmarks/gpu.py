@@ -36,8 +36,8 @@ PATIENCE_S = 150.0  # for one answer of one row
 class Options:
     """What to measure."""
 
-    minutes: float = 8.0
-    """Of the whole call; rows that are not done by then say so."""
+    minutes: float = 7.0
+    """After which nothing more is waited for; rows that are not done by then say so."""
     rounds: int = 3
     """Measurements of every row."""
     out: pathlib.Path = RESULTS
@@ -52,7 +52,7 @@ class Scale:
 
     stepping: tuple[int, ...] = (100, 1_000, 5_000, 10_000, 100_000, 1_000_000)  # environments
     stepping_steps: int = 200
-    updates: tuple[tuple[int, int], ...] = ((100, 128), (1_000, 128), (5_000, 128), (10_000, 128), (100_000, 32))
+    updates: tuple[tuple[int, int], ...] = ((100, 128), (1_000, 128), (5_000, 128), (10_000, 128), (100_000, 64))
     wide: tuple[tuple[int, int], ...] = ((10_000, 128),)  # environments x steps with 256 units a layer
     total_timesteps: int = 2_000_000
     training: tuple[int, int] = (1_024, 128)

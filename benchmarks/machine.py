@@ -7,6 +7,7 @@ import os
 import pathlib
 import platform
 import subprocess
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,15 @@ def machine() -> dict[str, Any]:
 def usable_cores() -> int:
     """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def busy_share(seconds: float = 2.0) -> float:
+    """Share of the usable cores' time that other work takes while this process sleeps, 0 to 1; Linux only."""
+    before = _core_times()
+    time.sleep(seconds)
+    spent = [[b - a for a, b in zip(*pair, strict=True)] for pair in zip(before, _core_times(), strict=True)]
+    total = sum(map(sum, spent))
+    return 1.0 - sum(row[3] + row[4] for row in spent) / total if total else 0.0
 
 
 def versions(packages: tuple[str, ...]) -> dict[str, str]:
@@ -52,6 +62,13 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list
     """Lines of a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def _core_times() -> list[list[int]]:
+    """Ticks of each usable core by kind; the fourth and fifth are idle."""
+    names = {f"cpu{core}" for core in (os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ())}
+    rows = [line.split() for line in _lines("/proc/stat")]
+    return [[int(cell) for cell in row[1:]] for row in rows if row and row[0] in names]
 
 
 def _lines(path: str) -> list[str]:

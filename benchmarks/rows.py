@@ -165,10 +165,10 @@ def _ppo(scale: Scale) -> Group:
             Row("plain", what, ours, plain, 2.0),
             Row(
                 "learning",
-                f"reward a step in the last of {scale.ppo_updates} updates, beside the plain loop's",
+                f"reward a step in the last of {scale.ppo_updates} updates of the same training, a new seed a round",
                 Quantity("purejaxrl_ppo, stops/step", ("ours",), "reward"),
                 Quantity("plain loop", ("plain loop",), "reward"),
-                1.0,
+                0.95,  # seeds differ by about as much
             ),
             Row(
                 "peak",

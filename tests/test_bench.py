@@ -9,19 +9,25 @@ import subprocess
 import sys
 import textwrap
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from benchmarks import gpu, report
 from benchmarks.bench import Options, choose, main
 from benchmarks.comparison import Quantity, Row
+from benchmarks.contenders import environments
 from benchmarks.harness import Contender, Measured, measure_group
 from benchmarks.peers.pandas_env import PandasEnv
 from benchmarks.rows import FULL, QUICK, groups
 from benchmarks.settings import PPOSettings
+from trading_gymnax import TradingPhase1
 from trading_gymnax.data import load_bars
 from trading_gymnax.reference import ReferenceEnv
 from trading_gymnax.synthetic import regime
+
+from .test_phase1 import three_days
 
 ROOT = pathlib.Path(__file__).parents[1]
 COMPILE_FAST = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"  # the programs hardly run
@@ -140,6 +146,35 @@ def test_nominal_operations_are_counted_by_hand():
     # two towers of 225 x 64 + 64 x 64 products, 3 logits and a value of 64 each; 2 operations a product
     forward = 2 * (2 * (14_400 + 4_096) + 64 * 3 + 64)
     assert PPOSettings().nominal_flops(225, 3) == 13 * forward == 968_448
+
+
+def test_memory_counts_arguments_results_and_donations_once_and_leaves_the_market_out():
+    market, x = jnp.zeros(5_000), jax.ShapeDtypeStruct((1_000,), jnp.float32)
+
+    def add(x, market):
+        return x + 1.0
+
+    apart = environments.counted(add).lower(x, market).compile()
+    assert environments.working_bytes(apart, market) == 4_000 + 4_000
+    in_place = environments.counted(add, donate=(0,)).lower(x, market).compile()
+    assert environments.working_bytes(in_place, market) == 4_000
+
+
+@pytest.mark.parametrize("kind", ["stored", "stock"])
+def test_a_rollout_draws_from_the_mask_and_stores_what_is_seen(kind):
+    env = TradingPhase1(three_days(), window=3, min_bars_left=10, max_steps_in_episode=30)
+    env.action_mask = lambda state, params: jnp.array([False, False, True])
+    params, num_envs, num_steps = env.default_params, 4, 3
+    start, roll = environments.programs(env, kind, num_envs, num_steps)
+    before = jax.jit(start)(jax.random.key(0), params)
+    buffer = jnp.full((num_steps, num_envs, *env.obs_shape) if kind == "stored" else (0,), jnp.nan)
+    after, buffer, total = jax.jit(roll)(jax.random.key(1), before, buffer, params)
+    np.testing.assert_array_equal(after.time - before.time, num_steps)
+    assert ((after.position == -1) | (after.num_trades > 0)).all()  # only SELL was there to be drawn
+    assert jnp.isfinite(total)
+    if kind == "stored":
+        np.testing.assert_allclose(buffer[-1], jax.vmap(env.get_obs, (0, None))(after, params), rtol=1e-6)
+        assert jnp.isfinite(buffer).all()
 
 
 def test_rows_bring_only_the_contenders_that_they_need():

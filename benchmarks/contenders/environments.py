@@ -62,7 +62,7 @@ def memory(kind: Kind, num_envs: int, num_steps: int) -> tuple[Callable[[], dict
     start, roll = programs(env, kind, num_envs, num_steps)
     state = jax.eval_shape(start, jax.random.key(0), params)
     buffer = jax.ShapeDtypeStruct((0,), jnp.float32)
-    program = jax.jit(roll, donate_argnums=(1, 2)).lower(jax.random.key(0), state, buffer, params).compile()
+    program = counted(roll, donate=(1, 2)).lower(jax.random.key(0), state, buffer, params).compile()
     mb = working_bytes(program, params.market) / 1e6
     return lambda: {"mb": mb, "mb_per_env": mb / num_envs}, {"num_envs": num_envs}
 
@@ -103,8 +103,13 @@ def programs(env: Any, kind: Kind, num_envs: int, num_steps: int) -> tuple[Calla
     return start, roll
 
 
+def counted(program: Callable[..., Any], donate: tuple[int, ...] = ()) -> Any:
+    """`program` jitted with every argument kept, read or not, so that `working_bytes` can take the market off."""
+    return jax.jit(program, donate_argnums=donate, keep_unused=True)
+
+
 def working_bytes(program: Any, market: Any) -> int:
-    """Arguments, results and temporary memory of a compiled program as XLA counts them, without the market's arrays.
+    """Arguments, results and temporary memory of a `counted` program by XLA's account, without the market's arrays.
 
     Results that take the place of a donated argument count once.
     """

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from benchmarks.contenders.environments import trading, working_bytes
+from benchmarks.contenders.environments import counted, trading, working_bytes
 from benchmarks.machine import resident_mb, versions
 from benchmarks.settings import PPOSettings
 from trading_gymnax.interop import FiveValueStep
@@ -79,8 +79,7 @@ def our_memory(**settings: Any) -> Measured:
     config = our_config(chosen)
     trainer = make_trainer(env, config)
     state = jax.eval_shape(trainer.init, jax.random.key(0), params)
-    update = jax.jit(trainer.update, donate_argnums=0)
-    program = update.lower(state, params, config.hyperparameters).compile()
+    program = counted(trainer.update, donate=(0,)).lower(state, params, config.hyperparameters).compile()
     before = resident_mb()
 
     def measure() -> dict[str, float]:
@@ -98,8 +97,8 @@ def plain_memory(**settings: Any) -> Measured:
 
     chosen = PPOSettings(**settings)
     env, params = trading()
-    train = jax.jit(plain_ppo.make_train(FiveValueStep(env), plain_ppo.Settings(**dataclasses.asdict(chosen))))
-    program = train.lower(jax.random.key(0), params).compile()
+    train = plain_ppo.make_train(FiveValueStep(env), plain_ppo.Settings(**dataclasses.asdict(chosen)))
+    program = counted(train).lower(jax.random.key(0), params).compile()
     return lambda: {"mb": working_bytes(program, params.market) / 1e6}, dataclasses.asdict(chosen)
 
 
