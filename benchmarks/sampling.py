@@ -9,26 +9,22 @@ import time
 from collections.abc import Callable
 
 FIELDS = {"utilization.gpu": "busy_percent", "utilization.memory": "memory_busy_percent", "memory.used": "used_mib"}
-_EVERY_MS = 100
+_QUERY = ["nvidia-smi", "--id=0", f"--query-gpu={','.join(FIELDS)}", "--format=csv,noheader,nounits"]
+_EVERY_S = 0.2
 
 
 class Sampler:
-    """`nvidia-smi` in the background; `watch(go)` adds medians of what it said during `go()` to the numbers of `go`.
+    """Asks `nvidia-smi` again and again; `watch(go)` adds medians of what it said during `go()` to the numbers of `go`.
 
-    Without `nvidia-smi` nothing is added, and `reason` says so.
+    Where it is missing or says something else than numbers nothing is added, and `reason` says why.
     """
 
     def __init__(self) -> None:
         self.reason: str | None = None
         self._rows: list[tuple[float, list[float]]] = []
-        self._process: subprocess.Popen[str] | None = None
-        query = ["nvidia-smi", "--id=0", f"--query-gpu={','.join(FIELDS)}", "--format=csv,noheader,nounits"]
-        try:
-            self._process = subprocess.Popen([*query, f"-lms={_EVERY_MS}"], stdout=subprocess.PIPE, text=True)
-        except FileNotFoundError:
-            self.reason = "nvidia-smi is not here, so utilisation was not sampled"
-            return
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
 
     def watch(self, go: Callable[[], dict[str, float]]) -> dict[str, float]:
         """Numbers of `go()`, with those of `FIELDS` where samples fell into its time."""
@@ -41,16 +37,17 @@ class Sampler:
         return {**numbers, **{name: statistics.median(column) for name, column in columns}}
 
     def stop(self) -> None:
-        """End the background process."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait()
+        """No more samples."""
+        self._over.set()
+        self._thread.join()
 
-    def _listen(self) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+    def _sample(self) -> None:
+        # a fresh process each time: what one in a loop writes may lie in a buffer while the work is long over
+        while not self._over.wait(_EVERY_S) and self.reason is None:
             try:
-                self._rows.append((time.monotonic(), [float(cell) for cell in line.split(",")]))
-            except ValueError:
-                self.reason = self.reason or f"nvidia-smi said {line.strip()!r}"  # a column that this card has not
+                said = subprocess.run(_QUERY, capture_output=True, text=True, check=True, timeout=10).stdout
+                self._rows.append((time.monotonic(), [float(cell) for cell in said.split(",")]))
+            except FileNotFoundError:
+                self.reason = "nvidia-smi is not here, so utilisation was not sampled"
+            except (subprocess.SubprocessError, ValueError) as error:
+                self.reason = f"utilisation was not sampled: {error}"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 import subprocess
 import sys
 import textwrap
+import time
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +23,7 @@ from benchmarks.contenders import environments
 from benchmarks.harness import Contender, Measured, measure_group
 from benchmarks.peers.pandas_env import PandasEnv
 from benchmarks.rows import FULL, QUICK, groups
+from benchmarks.sampling import Sampler
 from benchmarks.settings import PPOSettings
 from trading_gymnax import TradingPhase1
 from trading_gymnax.data import load_bars
@@ -257,6 +260,31 @@ def test_a_run_out_of_time_says_so_in_every_row(tmp_path, monkeypatch):
     verdicts = [row["verdict"] for row in json.loads(file.read_text())["rows"]]
     assert len(verdicts) == 3
     assert all("the time of the whole run was used up" in verdict for verdict in verdicts)
+
+
+@pytest.mark.parametrize(
+    ("says", "added", "reason"),
+    [
+        ("echo 87, 45, 1234", {"busy_percent": 87.0, "memory_busy_percent": 45.0, "used_mib": 1234.0}, None),
+        ("echo [N/A], 45, 1234", {}, "utilisation was not sampled: could not convert string to float: '[N/A]'"),
+    ],
+)
+def test_what_nvidia_smi_says_is_added_or_the_reason_kept(tmp_path, monkeypatch, says, added, reason):
+    script = tmp_path / "nvidia-smi"
+    script.write_text(f"#!/bin/sh\n{says}\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    sampler = Sampler()
+
+    def go() -> dict[str, float]:
+        enough = len(sampler._rows) + 2
+        while len(sampler._rows) < enough and sampler.reason is None:
+            time.sleep(0.02)
+        return {"steps_per_s": 1.0}
+
+    assert sampler.watch(go) == {"steps_per_s": 1.0, **added}
+    sampler.stop()
+    assert sampler.reason == reason
 
 
 def test_impossible_options_are_refused_in_a_sentence(tmp_path):
