@@ -152,8 +152,8 @@ def _ppo(scale: Scale) -> Group:
                 "MaskablePPO",
                 f"{HERE}.masked_sb3:train",
                 sb3,
-                f"on the reference, {scale.sb3_envs} processes x {scale.sb3_steps} steps by SubprocVecEnv, fastest of "
-                f"2, 8, 16 and 32; minibatches of {scale.sb3_envs * scale.sb3_steps // 4} rows, which favours us",
+                f"on the reference, {scale.sb3_envs} processes x {scale.sb3_steps} steps by SubprocVecEnv; minibatches "
+                f"of {scale.sb3_envs * scale.sb3_steps // 4} rows, which favours us",
             ),
             Contender(
                 "matrix peak",
