@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: train test test-slow test-lowest fuzz mutants lint types check clean
+.PHONY: train test test-slow test-lowest bench fuzz mutants lint types check clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -28,6 +28,14 @@ test-lowest:  ## the fast suite with the lowest versions that pyproject.toml all
 		--resolution lowest-direct --editable ".[dev]"
 	.venv-lowest/bin/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
 
+.venv-bench/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	touch .venv-bench/.installed
+
+bench: .venv-bench/.installed  ## beside every peer, about ten minutes on two idle cores: benchmarks/results/bench_*.md
+	.venv-bench/bin/python -W ignore -m benchmarks.bench
+
 fuzz: $(STAMP)  ## the loader under a coverage-guided fuzzer, ten minutes: benchmarks/fuzz_loader.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,fuzz]"
 	JAX_PLATFORMS=cpu $(BIN)/python benchmarks/fuzz_loader.py --seconds 600 --out fuzz
@@ -47,4 +55,4 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv .venv-lowest fuzz build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants
+	rm -rf .venv .venv-lowest .venv-bench fuzz build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants

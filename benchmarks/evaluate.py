@@ -1,7 +1,7 @@
 """Seconds that `evaluate_policy` takes for 1,000 sessions, after compilation and for it.
 
-    python benchmarks/evaluate.py                        # both phases, 1,000 sessions, median of five
-    python benchmarks/evaluate.py --sessions 100 --repeats 9
+    python -m benchmarks.evaluate                        # both phases, 1,000 sessions, median of five
+    python -m benchmarks.evaluate --sessions 100 --repeats 9
 
 A call walks every session to its end and makes the frames of trades, bars, sessions and actions, with the check of the
 books. Rows: `network` takes the most probable action of two layers of 64 units, `random` draws among the legal ones.
@@ -11,16 +11,16 @@ Results go to benchmarks/results/evaluate_<machine>.json and .md.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from env_steps import RESULTS, machine
 from flax import struct
 
+from benchmarks import report
+from benchmarks.machine import RESULTS, machine, markdown_table, versions
 from trading_gymnax import TradingPhase1, TradingPhase2
 from trading_gymnax.baselines import RandomLegal
 from trading_gymnax.evaluate import evaluate_policy
@@ -78,17 +78,18 @@ def measure(market: MarketData, phase: int, kind: str, repeats: int) -> dict[str
     }
 
 
-def as_markdown(rows: list[dict[str, Any]], about: dict[str, Any], command: str) -> str:
-    """The table as printed."""
-    lines = [f"`{command}`", "", ", ".join(f"{name} {value}" for name, value in about.items()), ""]
-    lines += ["| environment | policy | sessions | steps | trades | seconds | fastest to slowest | compile s |"]
-    lines += ["|---|---|---|---|---|---|---|---|"]
-    for row in rows:
-        lines.append(
-            f"| {row['environment']} | {row['row']} | {row['sessions']:,} | {row['steps']:,} | {row['trades']:,} "
-            f"| {row['seconds']:.2f} | {row['fastest']:.2f} to {row['slowest']:.2f} | {row['compile_s']:.1f} |"
+def as_page(rows: list[dict[str, Any]], about: dict[str, Any], command: str) -> list[str]:
+    """Lines of the page as printed."""
+    header = ("environment", "policy", "sessions", "steps", "trades", "seconds", "fastest to slowest", "compile s")
+    cells = [
+        (
+            *(row["environment"], row["row"], f"{row['sessions']:,}", f"{row['steps']:,}", f"{row['trades']:,}"),
+            *(f"{row['seconds']:.2f}", f"{row['fastest']:.2f} to {row['slowest']:.2f}", f"{row['compile_s']:.1f}"),
         )
-    return "\n".join(lines) + "\n"
+        for row in rows
+    ]
+    said = ", ".join(f"{name} {value}" for name, value in about.items())
+    return [f"`{command}`", "", said, "", *markdown_table(header, cells)]
 
 
 def main() -> None:
@@ -105,15 +106,13 @@ def main() -> None:
         for kind in ("network", "random"):
             rows.append(measure(market, phase, kind, args.repeats))
             print(f"{rows[-1]['environment']} {kind}: {rows[-1]['seconds']:.2f} s", flush=True)
-    about = machine()
+    about = {"device": jax.devices()[0].device_kind, **machine(), **versions(("jax", "gymnax"))}
     phases = " ".join(map(str, args.phases))
-    command = f"python benchmarks/evaluate.py --phases {phases} --sessions {args.sessions} --repeats {args.repeats}"
-    text = as_markdown(rows, about, command)
-    print(text)
-    RESULTS.mkdir(exist_ok=True)
+    command = f"python -m benchmarks.evaluate --phases {phases} --sessions {args.sessions} --repeats {args.repeats}"
+    page = as_page(rows, about, command)
+    print("\n".join(page))
     name = f"evaluate_{about['device']}_{about['cores']}cores".replace(" ", "_").lower()
-    (RESULTS / f"{name}.json").write_text(json.dumps({"command": command, "machine": about, "rows": rows}, indent=1))
-    (RESULTS / f"{name}.md").write_text(text)
+    report.write(RESULTS, name, page, {"command": command, "machine": about, "rows": rows})
 
 
 if __name__ == "__main__":

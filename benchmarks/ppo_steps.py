@@ -1,11 +1,10 @@
 """End-to-end PPO speed: environment steps per second and peak temporary memory of one iteration.
 
-Run `python benchmarks/ppo_steps.py` on an idle machine. Every line is one compiled iteration (rollout, advantages,
+Run `python -m benchmarks.ppo_steps` on an idle machine. Every line is one compiled iteration (rollout, advantages,
 all gradient steps), the best of several; the temporary memory is what XLA reports for the program.
 """
 
 import dataclasses
-import os
 import time
 from typing import Any
 
@@ -14,6 +13,7 @@ import jax
 import tyro
 
 import trading_gymnax  # noqa: F401  registers its environments
+from benchmarks.machine import markdown_table, usable_cores
 from purejaxrl_ppo import PPOConfig, make_trainer
 from purejaxrl_ppo.presets import PRESETS
 
@@ -34,7 +34,10 @@ class Options:
     """Time spent on each."""
 
 
-def measure(name: str, config: PPOConfig, seconds: float) -> str:
+HEADER = ("environment", "network", "environments x steps, epochs x minibatches", "steps/s", "temporary", "compile")
+
+
+def measure(name: str, config: PPOConfig, seconds: float) -> tuple[str, ...]:
     """One table row."""
     env, params = gymnax.make(name)
     trainer = make_trainer(env, config)
@@ -59,18 +62,16 @@ def measure(name: str, config: PPOConfig, seconds: float) -> str:
     network = "x".join(map(str, config.hidden_sizes)) + f" {torso} {config.activation}"
     batch = f"{config.num_envs} x {config.num_steps}, {config.num_epochs} x {config.num_minibatches}"
     speed = repeat * config.batch_size / best
-    return f"| {name} | {network} | {batch} | {speed:,.0f} | {memory:.0f} MB | {compile_seconds:.1f} s |"
+    return (name, network, batch, f"{speed:,.0f}", f"{memory:.0f} MB", f"{compile_seconds:.1f} s")
 
 
 def main() -> None:
     """Print a table."""
     options = tyro.cli(Options)
     device = jax.devices()[0]
-    print(f"{device.platform} ({device.device_kind}), {os.cpu_count()} cores, jax {jax.__version__}\n")
-    print("| environment | network | environments x steps, epochs x minibatches | steps/s | temporary | compile |")
-    print("|---|---|---|---|---|---|")
-    for name in options.envs:
-        print(measure(name, CASES[name], options.seconds), flush=True)
+    print(f"{device.platform} ({device.device_kind}), {usable_cores()} cores, jax {jax.__version__}\n")
+    rows = [measure(name, CASES[name], options.seconds) for name in options.envs]
+    print("\n".join(markdown_table(HEADER, rows)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,119 @@
+"""Random legal actions in our environments, observations consumed or stored, and the same by gymnax's own step."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from gymnax.environments import environment
+
+from trading_gymnax import TradingPhase1, TradingPhase2, load_market_data
+from trading_gymnax.synthetic import default_market, regime
+
+ENVIRONMENTS = {1: TradingPhase1, 2: TradingPhase2}
+Kind = Literal["consumed", "stored", "stock"]
+
+
+def rollout(
+    kind: Kind, num_envs: int, num_steps: int, calls: int = 1, sessions: int | None = None, phase: int = 1
+) -> tuple[Callable[[], dict[str, float]], dict[str, Any]]:
+    """Steps per second of `calls` rollouts of `num_envs` x `num_steps`; each goes on where the last one stopped.
+
+    kind: "consumed" adds up every number of every observation, "stored" writes the observations into one array that is
+    there before, "stock" is "consumed" with gymnax's own `Environment.step`. sessions: of the tape, the built-in market
+    without. phase: 1 or 2.
+    """
+    env, params = trading(sessions, phase)
+    start, roll = programs(env, kind, num_envs, num_steps)
+    began = time.perf_counter()
+    buffer = jnp.zeros((num_steps, num_envs, *env.obs_shape) if kind == "stored" else (0,))
+    state = jax.block_until_ready(jax.jit(start)(jax.random.key(0), params))
+    program = jax.jit(roll, donate_argnums=(1, 2)).lower(jax.random.key(0), state, buffer, params).compile()
+    compile_s = time.perf_counter() - began
+    carried = [jax.block_until_ready(program(jax.random.key(0), state, buffer, params)), 0]
+
+    def measure() -> dict[str, float]:
+        (state, buffer, _), count = carried
+        began = time.perf_counter()
+        for call in range(calls):
+            state, buffer, total = program(jax.random.key(count + call), state, buffer, params)
+        jax.block_until_ready((state, buffer, total))
+        seconds = time.perf_counter() - began
+        carried[:] = (state, buffer, total), count + calls
+        return {"steps_per_s": calls * num_envs * num_steps / seconds}
+
+    facts = {
+        "num_envs": num_envs,
+        "num_steps": num_steps,
+        "calls": calls,
+        "bars": int(params.market.num_bars[0]),
+        "compile_s": compile_s,
+    }
+    return measure, facts
+
+
+def memory(kind: Kind, num_envs: int, num_steps: int) -> tuple[Callable[[], dict[str, float]], dict[str, Any]]:
+    """Megabytes of a compiled rollout by XLA's account, a step's observations included and the market left out."""
+    env, params = trading()
+    start, roll = programs(env, kind, num_envs, num_steps)
+    state = jax.eval_shape(start, jax.random.key(0), params)
+    buffer = jax.ShapeDtypeStruct((0,), jnp.float32)
+    program = counted(roll, donate=(1, 2)).lower(jax.random.key(0), state, buffer, params).compile()
+    mb = working_bytes(program, params.market) / 1e6
+    return lambda: {"mb": mb, "mb_per_env": mb / num_envs}, {"num_envs": num_envs}
+
+
+def trading(sessions: int | None = None, phase: int = 1) -> tuple[TradingPhase1, Any]:
+    """A phase and its parameters on the built-in market, or on a `regime` tape of as many sessions."""
+    if sessions is None:
+        market = default_market()
+    else:
+        tape = regime(sessions)
+        market = load_market_data(tape.frame, tape.spec)
+    env = ENVIRONMENTS[phase](market)
+    return env, env.default_params
+
+
+def programs(env: Any, kind: Kind, num_envs: int, num_steps: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """`start(key, params) -> state` and `roll(key, state, buffer, params) -> (state, buffer, total)`."""
+    step = functools.partial(environment.Environment.step, env) if kind == "stock" else env.step
+
+    def start(key: jax.Array, params: Any) -> Any:
+        return jax.vmap(env.reset, (0, None))(jax.random.split(key, num_envs), params)[1]
+
+    def one(params: Any, carry: Any, xs: Any) -> Any:
+        (state, buffer, total), (at, key) = carry, xs
+        key_action, key_step = jax.random.split(key)
+        mask = jax.vmap(env.action_mask, (0, None))(state, params)
+        action = jnp.argmax(jnp.where(mask, jax.random.uniform(key_action, mask.shape), -1.0), axis=1)
+        keys = jax.random.split(key_step, num_envs)
+        obs, state, reward, _, _, _ = jax.vmap(step, (0, 0, 0, None))(keys, state, action, params)
+        if kind == "stored":
+            return (state, buffer.at[at].set(obs), total + reward.sum()), None
+        return (state, buffer, total + reward.sum() + obs.sum()), None
+
+    def roll(key: jax.Array, state: Any, buffer: jax.Array, params: Any) -> Any:
+        xs = jnp.arange(num_steps), jax.random.split(key, num_steps)
+        return jax.lax.scan(functools.partial(one, params), (state, buffer, jnp.float32(0)), xs)[0]
+
+    return start, roll
+
+
+def counted(program: Callable[..., Any], donate: tuple[int, ...] = ()) -> Any:
+    """`program` jitted with every argument kept, read or not, so that `working_bytes` can take the market off."""
+    return jax.jit(program, donate_argnums=donate, keep_unused=True)
+
+
+def working_bytes(program: Any, market: Any) -> int:
+    """Arguments, results and temporary memory of a `counted` program by XLA's account, without the market's arrays.
+
+    Results that take the place of a donated argument count once.
+    """
+    memory = program.memory_analysis()
+    shared = sum(leaf.nbytes for leaf in jax.tree.leaves(market))
+    sizes = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+    return sizes - memory.alias_size_in_bytes - shared
