@@ -44,11 +44,13 @@ MODULES = {
 MODULES |= {"requests", "subprocess", "ftplib", "smtplib", "xmlrpc", "socketserver", "asyncio"}
 CALLS = {"eval", "exec", "compile", "__import__"}
 METHODS = {"system", "popen", "read_pickle", "to_pickle", "urlopen", "import_module", "exec_module"}
-# where what a user named is imported, and where the program asks git for its own commit
+# where what a user named is imported, where the program asks git for its own commit, and where Python itself is started
+# to outlive a process and say why it ended
 NAMED_BY_THE_USER = {
     ("environments.py", "import_module"),
     ("audit.py", "exec_module"),
     ("report_sections.py", "subprocess"),
+    ("processes.py", "subprocess"),
 }
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from jax.sharding import AbstractMesh
 
-from purejaxrl_ppo import PPOConfig, make_mesh, make_train
+from benchmarks.scale import messages
+from purejaxrl_ppo import PPOConfig, make_mesh, make_train, make_trainer
 from purejaxrl_ppo.checkpoint import blank_arrays, to_arrays
 from purejaxrl_ppo.networks import ActionSpec
 from purejaxrl_ppo.rollout import draw_steps
@@ -183,3 +184,21 @@ def test_blank_arrays_are_shaped_as_what_is_saved():
     for name in saved:
         assert (blank[name].shape, blank[name].dtype) == (saved[name].shape, saved[name].dtype)
         assert not blank[name].any()
+
+
+def test_a_minibatch_sends_its_gradient_once():
+    config = PPOConfig(
+        num_envs=64, num_steps=64, num_epochs=3, num_minibatches=4, hidden_sizes=(8,), microbatch_rows=64
+    )
+    assert config.microbatches("cpu") > 1
+    trainer = make_trainer(Table(), config, mesh=make_mesh(1))
+    params = Table().default_params
+    state = jax.eval_shape(trainer.init, jax.random.key(0), params)
+    traced = jax.jit(trainer.update).trace(state, params, config.hyperparameters)
+    sent = messages(traced.jaxpr.jaxpr)
+    size = 4 * (sum(x.size for x in jax.tree.leaves(state.params)) + 7)  # the terms of the loss travel with it
+    assert sent[size] == 12
+    assert max(sent) == size
+    assert sum(sent.values()) == 12 * 4 + 13
+    alone = make_trainer(Table(), config)
+    assert not messages(jax.jit(alone.update).trace(state, params, config.hyperparameters).jaxpr.jaxpr)
