@@ -16,13 +16,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-with warnings.catch_warnings():  # its dependencies warn while they are imported
-    warnings.simplefilter("ignore")
-    import orbax.checkpoint as ocp
-
 Arrays = dict[str, Any]  # NumPy arrays by path
 log = logging.getLogger("purejaxrl_ppo")
 _MEGABYTE = 1 << 20
+
+
+def _orbax() -> Any:
+    """The library, imported where something is saved or read: it takes a quarter of a second, and `make_train` none."""
+    with warnings.catch_warnings():  # its dependencies warn while they are imported
+        warnings.simplefilter("ignore")
+        import orbax.checkpoint as ocp
+    return ocp
 
 
 class CheckpointError(RuntimeError):
@@ -78,6 +82,7 @@ class Checkpoints:
         self._folder = folder.absolute()
         if not read_only:
             self._folder.mkdir(parents=True, exist_ok=True)
+        ocp = _orbax()
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
             enable_async_checkpointing=False,
@@ -107,6 +112,7 @@ class Checkpoints:
         if iteration in self._manager.all_steps():
             self._manager.delete(iteration)
         record = {**record, "iteration": iteration, "digests": {k: digest(v) for k, v in groups.items()}}
+        ocp = _orbax()
         items = {name: ocp.args.StandardSave(arrays) for name, arrays in groups.items()}
         args = ocp.args.Composite(**items, record=ocp.args.JsonSave(record))
         self._manager.save(iteration, args=args, force=True)
@@ -148,6 +154,7 @@ class Checkpoints:
         self._manager.close()
 
     def _read(self, step: int, groups: tuple[str, ...]) -> tuple[dict[str, Arrays], dict[str, Any]]:
+        ocp = _orbax()
         record = self._manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
         read: dict[str, Arrays] = {}
         for name in groups:
@@ -162,7 +169,7 @@ class Checkpoints:
 
 def _this_process() -> Any:
     """Orbax's options for a process that reads and writes alone, whatever the others do."""
-    number = jax.process_index()
+    number, ocp = jax.process_index(), _orbax()
     if jax.process_count() == 1:
         return ocp.options.MultiprocessingOptions()
     return ocp.options.MultiprocessingOptions(

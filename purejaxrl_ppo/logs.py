@@ -13,12 +13,6 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-with warnings.catch_warnings():  # its protobuf code warns while it is imported
-    warnings.simplefilter("ignore")
-    from tensorboardX.event_file_writer import EventsWriter
-    from tensorboardX.proto import event_pb2
-    from tensorboardX.summary import scalar
-
 # TensorBoard's folder of a metric; what is not listed lies under "train"
 _FOLDERS = {"episode_return": "episode", "episode_length": "episode", "episodes": "episode"}
 
@@ -89,11 +83,20 @@ class EventLog:
     """
 
     def __init__(self, folder: pathlib.Path, resume_at_steps: int) -> None:
+        # here and not above: it brings PyTorch along where that is installed, and its protobuf code warns
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from tensorboardX.event_file_writer import EventsWriter
+            from tensorboardX.proto import event_pb2
+            from tensorboardX.summary import scalar
+
+        self._messages, self._scalar = event_pb2, scalar
         self._path = folder.absolute()  # a relative one like s3:x would be taken for an address
         with _named(self._path):
             self._writer = EventsWriter(str(self._path / "events"), f".{os.getpid()}")
         if resume_at_steps:  # what a killed process wrote beyond its checkpoint is not shown
-            started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            log = self._messages.SessionLog
+            started = log(status=log.START)
             self._add(resume_at_steps + 1, session_log=started)
 
     def write(self, rows: list[dict[str, float]], prefix: str = "") -> None:
@@ -102,7 +105,7 @@ class EventLog:
             for name, value in row.items():
                 if name not in ("iteration", "steps"):
                     tag = name if "/" in name else f"{prefix or _FOLDERS.get(name, 'train')}/{name}"
-                    self._add(int(row["steps"]), summary=scalar(tag, value))
+                    self._add(int(row["steps"]), summary=self._scalar(tag, value))
         with _named(self._path):
             self._writer.flush()
 
@@ -113,7 +116,7 @@ class EventLog:
 
     def _add(self, step: int, **what: Any) -> None:
         with _named(self._path):
-            self._writer.write_event(event_pb2.Event(wall_time=time.time(), step=step, **what))
+            self._writer.write_event(self._messages.Event(wall_time=time.time(), step=step, **what))
 
 
 class Terminal:
