@@ -108,7 +108,8 @@ class Parallel:
     """Over which devices and processes a training runs, as the command line says it."""
 
     devices: int | None = None
-    """Devices that share the environments; None takes one, or all where several processes train together."""
+    """Devices that share the environments; None takes one, or all where several processes train together. A CPU is as
+    many devices as are asked for: one a core is the fastest."""
     coordinator: str | None = None
     """host:port of process 0, the same for all processes of a run; SLURM says these three by itself."""
     num_processes: int | None = None
@@ -123,10 +124,19 @@ class Parallel:
             ValueError: as `start_processes` and `make_mesh` do.
         """
         named = (self.coordinator, self.num_processes, self.process_id)
+        if self.devices is not None and named == (None, None, None):
+            _split_cpu(self.devices)
         several = named != (None, None, None) or int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
         if several:
             start_processes(*named)
         return make_mesh(self.devices) if several or self.devices is not None else None
+
+
+def _split_cpu(devices: int) -> None:
+    """Let a CPU be as many devices, where JAX has not begun and nobody else has said how many."""
+    if devices > 1 and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        with contextlib.suppress(RuntimeError):  # it has begun: `make_mesh` counts what there is
+            jax.config.update("jax_num_cpu_devices", devices)
 
 
 class Team:
