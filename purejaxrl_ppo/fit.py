@@ -24,6 +24,7 @@ from purejaxrl_ppo.host import (
     refuse_tracers,
 )
 from purejaxrl_ppo.logs import CsvLog, EventLog, Terminal, rows_of
+from purejaxrl_ppo.memory import check_memory, memory_in_words, training_bytes
 from purejaxrl_ppo.policy import Policy
 from purejaxrl_ppo.rundir import (
     BEST,
@@ -53,6 +54,7 @@ class FitResult:
     compile_seconds: float  # of the first chunk, its run included
 
 
+@memory_in_words("training", "num_envs, num_steps, hidden_sizes or eval_episodes")
 def fit(
     env: Any,
     env_params: Any,
@@ -93,6 +95,8 @@ def fit(
         CheckpointError: when all checkpoints of the run are damaged, or one cannot be written (a full disk, say).
         OSError: when a log cannot be written.
         FloatingPointError: when a metric or a parameter is NaN or infinite; the checkpoint before it stays.
+        MemoryError: saying how much memory is wanted and which setting to lower, before anything is written where the
+            sizes alone tell it.
     """
     loop = _Loop(
         env,
@@ -136,6 +140,10 @@ class _Loop:
         self.hyper = config.hyperparameters if hyperparameters is None else one_run(hyperparameters)
         self.spec: EnvSpec = concrete_spec(prepare(self.env, self.env_params)[1])
         self.init, self.chunk = _programs(self.env, config, params_schedule)
+        self.key = jax.random.key(config.seed)
+        self.shapes: TrainState = jax.eval_shape(self.init, self.key, self.env_params)
+        episodes = self.options.eval_episodes if self._eval_every() else 0
+        check_memory("training", training_bytes(config, self.spec, self.shapes, episodes))
         self.best_score, self.compile_seconds, self.speed = float("-inf"), 0.0, 0.0
         self.last_saved, self.saved_at = -1, time.monotonic()
         self.to_close: list[Any] = []
@@ -161,16 +169,14 @@ class _Loop:
         self.checkpoints = Checkpoints(self.run_dir / LAST, self.options.keep_checkpoints)
         self.best = Checkpoints(self.run_dir / BEST, keep=2)  # a resumed run may have to step back by one
         self.to_close += [self.checkpoints, self.best]
-        key = jax.random.key(self.config.seed)
-        shapes = jax.eval_shape(self.init, key, self.env_params)
         found = self.checkpoints.restore(("state",)) if exists else None
         if found is None:
             began = scheduled_params(self.config, self.params_schedule, jnp.int32(0), self.env_params)
-            fresh = self.init(key, self.env_params)
+            fresh = self.init(self.key, self.env_params)
             self.state, report = warm_started(fresh, warm_start, self.env, began, self.config)
         else:
             # copied: the chunk donates its input, which must not be memory that NumPy owns
-            self.state = jax.tree.map(jnp.copy, from_arrays(shapes, found[0]["state"]))
+            self.state = jax.tree.map(jnp.copy, from_arrays(self.shapes, found[0]["state"]))
             self.best_score, report = found[1]["best_score"], []
         self.iteration = int(self.state.iteration)
         self.checkpoints.remove_newer(self.iteration)

@@ -30,7 +30,7 @@ class FitOptions:
     """How the host runs a training; none of it changes what is learned.
 
     Raises:
-        ValueError: for a number below its least.
+        ValueError: for a number below its least, or that int32 cannot count.
     """
 
     eval_every: int | None = None
@@ -62,6 +62,8 @@ class FitOptions:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name}={value} must be at least {least}")
+            if value is not None and value >= 2**31:
+                raise ValueError(f"{name}={value} must be below {2**31:,}")
 
 
 def refuse_tracers(tree: Any, caller: str = "fit") -> None:
