@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,8 +63,8 @@ def _dates(tables: Sequence[Bars], roll: Any) -> list[Any]:
             f"{tables[0].spec.symbol} is followed by {changes} more: say when the next contract is traded, "
             "roll='volume' or the date of its first session"
         )
-    given = [roll] if changes == 1 and (isinstance(roll, str) or not isinstance(roll, Sequence)) else list(roll)
-    if len(given) != changes or (isinstance(roll, str) and changes > 1):
+    given = [roll] if isinstance(roll, str | bytes) or not isinstance(roll, Iterable) else list(roll)
+    if len(given) != changes:
         raise ValueError(f"roll needs 'volume' or {changes} dates for {len(tables)} contracts; got {roll!r}")
     try:
         days = [np.datetime64(dt.date.fromisoformat(str(day)[:10]), "D") for day in given]

@@ -125,9 +125,7 @@ def test_a_training_that_cannot_fit_writes_nothing(monkeypatch, tmp_path):
 def test_a_search_that_cannot_fit_names_the_runs_at_once(monkeypatch):
     little(monkeypatch, 1_000_000)
     config = PPOConfig(**TINY)
-    with pytest.raises(
-        MemoryError, match=r"^training 2,000 runs side by side wants .* lower runs_at_once or eval_epi"
-    ):
+    with pytest.raises(MemoryError, match=r"^training 2,000 runs side by side wants .* lower runs_at_once or eval_epi"):
         sweep(Table(), PARAMS, config, {"gamma": (0.9, 0.99)}, configurations=1000, seeds=2, rungs=())
 
 
