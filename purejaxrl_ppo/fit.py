@@ -16,6 +16,7 @@ from purejaxrl_ppo.config import Hyperparameters, PPOConfig
 from purejaxrl_ppo.evaluate import evaluate
 from purejaxrl_ppo.host import (
     FitOptions,
+    check_arguments,
     check_numbers,
     interruptible,
     jax_settings,
@@ -30,6 +31,7 @@ from purejaxrl_ppo.rundir import (
     BEST,
     LAST,
     describe_run,
+    folder_of,
     policy_arrays,
     read_run,
     refuse_other_run,
@@ -98,11 +100,19 @@ def fit(
         MemoryError: saying how much memory is wanted and which setting to lower, before anything is written where the
             sizes alone tell it.
     """
+    check_arguments(
+        env,
+        config,
+        options=options,
+        params_schedule=params_schedule,
+        hyperparameters=hyperparameters,
+        warm_start=warm_start,
+    )
     loop = _Loop(
         env,
         env_params,
         config,
-        pathlib.Path(run_dir),
+        folder_of(run_dir),
         options or FitOptions(),
         params_schedule,
         hyperparameters,

@@ -14,7 +14,7 @@ from purejaxrl_ppo.checkpoint import Arrays, from_arrays, to_arrays
 from purejaxrl_ppo.config import Hyperparameters, PPOConfig
 from purejaxrl_ppo.evaluate import evaluate
 from purejaxrl_ppo.halving import NAMES, Range, check_ranges, draw, rung_iterations, survivors
-from purejaxrl_ppo.host import refuse_tracers
+from purejaxrl_ppo.host import check_arguments, refuse_tracers
 from purejaxrl_ppo.learn import Metrics
 from purejaxrl_ppo.memory import check_memory, memory_in_words, training_bytes
 from purejaxrl_ppo.policy import Policy
@@ -137,6 +137,7 @@ def sweep(
         MemoryError: saying how much memory is wanted and which setting to lower.
     """
     refuse_tracers((env_params, validation_params), "sweep")
+    check_arguments(env, config, params_schedule=params_schedule)
     _check_counts(configurations, seeds, eta, runs_at_once, eval_episodes, eval_max_steps)
     checked, stops = check_ranges(ranges, config), rung_iterations(rungs, config)
     key_draw, key_eval = jax.random.split(jax.random.key(config.seed) if key is None else key)

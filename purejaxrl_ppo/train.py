@@ -10,7 +10,7 @@ import optax
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
-from purejaxrl_ppo.config import Hyperparameters, PPOConfig
+from purejaxrl_ppo.config import Hyperparameters, PPOConfig, check_config
 from purejaxrl_ppo.learn import Batch, Learner, Metrics, Rates, choice_rows, learn
 from purejaxrl_ppo.losses import explained_variance, gae
 from purejaxrl_ppo.networks import make_network
@@ -96,6 +96,7 @@ def make_train(
 
 def make_trainer(env: Any, config: PPOConfig, params_schedule: ParamsSchedule | None = None) -> Trainer:
     """The named parts of training; `make_train` scans them, `fit` drives them from the host."""
+    check_config(config)
     optimiser = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=config.adam_eps))
 
     def init(key: jax.Array, env_params: Any) -> TrainState:

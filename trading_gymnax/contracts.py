@@ -77,6 +77,12 @@ class ContractSpec:
         return 1 if self.session_start_minute >= _MINUTES_PER_DAY // 2 else 0
 
 
+def check_switch(name: str, value: object) -> None:
+    """Raise ValueError for a switch that is neither True nor False: "no" would count as True."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
+
+
 _FULL, _MICRO = 2.50, 0.75
 
 CONTRACTS: dict[str, ContractSpec] = {

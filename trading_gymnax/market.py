@@ -294,7 +294,7 @@ def load_market_data(
     elif market is None:
         raise ValueError("say which contract the bars are of, for example market='NQ'")
     else:
-        markets = {market: source}
+        markets = {contract(market): source}
     several = [isinstance(one, list | tuple | Mapping) for one in markets.values()]
     if roll is not None and not any(several):
         raise ValueError(f"roll={roll!r} needs two or more contracts of a market, data={{'NQ': [first, second]}} say")
