@@ -193,7 +193,8 @@ class Target:
             answer = self._load(data)
         except Exception as error:  # that is what is looked for
             answer = "found"
-            frames = [f for f in traceback.extract_tb(error.__traceback__) if "trading_gymnax" in f.filename]
+            ours = ("trading_gymnax", "market_inputs")
+            frames = [f for f in traceback.extract_tb(error.__traceback__) if any(x in f.filename for x in ours)]
             place = (
                 f"{type(error).__name__}-{pathlib.Path(frames[-1].filename).stem}-{frames[-1].lineno}"
                 if frames

@@ -7,6 +7,8 @@ import difflib
 import math
 import re
 
+import numpy as np
+
 EQUITY_CALENDAR = "CME Globex Equity"
 CRUDE_CALENDAR = "CMEGlobex_CrudeAndRefined"
 METALS_CALENDAR = "CMEGlobex_PreciousMetals"
@@ -79,7 +81,7 @@ class ContractSpec:
 
 def check_switch(name: str, value: object) -> None:
     """Raise ValueError for a switch that is neither True nor False: "no" would count as True."""
-    if not isinstance(value, bool):
+    if not isinstance(value, bool | int | np.bool_) or value not in (0, 1):
         raise ValueError(f"{name} must be True or False, got {value!r}")
 
 

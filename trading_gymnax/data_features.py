@@ -87,11 +87,11 @@ def _from_columns(
 
 def _from_function(frame: pd.DataFrame, feature_fn: FeatureFn, findings: Findings) -> pd.DataFrame | None:
     """The user's features, computed once more on a shorter table to catch what looks ahead."""
-    values = _call(frame, feature_fn, findings)
+    values = call_feature_fn(frame, feature_fn, findings)
     cut = len(frame) * 2 // 3
     if values is None or cut == 0:
         return values
-    again = _call(frame.iloc[:cut], feature_fn, findings)
+    again = call_feature_fn(frame.iloc[:cut], feature_fn, findings)
     if again is None:
         return None
     if list(again.columns) != list(values.columns):
@@ -107,14 +107,6 @@ def _from_function(frame: pd.DataFrame, feature_fn: FeatureFn, findings: Finding
         )
         findings.repairable("look_ahead", text, count, "kept; results will be too good")
     return values
-
-
-def _call(frame: pd.DataFrame, feature_fn: FeatureFn, findings: Findings) -> pd.DataFrame | None:
-    try:
-        return call_feature_fn(frame, feature_fn, findings)
-    except Exception as error:  # the user's own code may raise anything
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ValueError(f"feature_fn fails on {count_text(len(frame), 'bar')}: {what}") from error
 
 
 def call_feature_fn(frame: pd.DataFrame, feature_fn: FeatureFn, findings: Findings) -> pd.DataFrame | None:

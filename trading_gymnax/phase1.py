@@ -145,7 +145,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         if reward_fn is not None and not callable(reward_fn):
             raise ValueError(f"reward_fn must be a function such as those of trading_gymnax.rewards, got {reward_fn!r}")
         self.window = window
-        self.account_features = account_features
+        self.account_features = bool(account_features)
         self.reward_fn = reward_fn
         fields = {name: options.pop(name) for name in list(options) if name in self.Params.__dataclass_fields__}
         check_names(options, [*LOADER_OPTIONS, *self.Params.__dataclass_fields__], f"{self.name} has no option")
