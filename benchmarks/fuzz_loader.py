@@ -3,11 +3,13 @@
     pip install ".[fuzz]"
     python benchmarks/fuzz_loader.py --seconds 600 --out fuzz
 
-Every input is a file's bytes (text, gzip, parquet) or a DataFrame built from them, with some of the loader's options.
-The answer must be bars, `ValueError` or `FileNotFoundError`. Bars must keep their promises, and the rows of a plain
-table, read once more by Python's own `csv`, must hold each of them: nothing may be dropped or altered unsaid. Anything
-else is written to the folder `out/found`, one file for each place that it came from; `out/corpus` keeps the inputs that
-reached new code. Exit status 1 when something was found. What it said last stands in benchmarks/results/fuzz_loader.md.
+Every input is a file's bytes (text, gzip, parquet), a DataFrame built from them, with some of the loader's options, or
+several markets and contracts that roll, loaded together and split by dates (`market_inputs.py`). The answer must be
+bars or a market, `ValueError` or `FileNotFoundError`. Both must keep their promises: the rows of a plain table, read
+once more by Python's own `csv`, must hold each bar, and a market must hold each table as it is read alone. Nothing may
+be dropped or altered unsaid. Anything else is written to the folder `out/found`, one file for each place that it came
+from; `out/corpus` keeps the inputs that reached new code. Exit status 1 when something was found. What it said last
+stands in benchmarks/results/fuzz_loader.md.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ except ImportError:
     sys.exit('fuzz_loader: atheris is not installed: pip install "trading-gymnax[fuzz]"')
 
 with atheris.instrument_imports(include=["trading_gymnax"]):
+    from market_inputs import play  # the file beside this one
+
     from trading_gymnax.contracts import ContractSpec
     from trading_gymnax.data import REPAIRS, Bars, load_bars
 
@@ -40,7 +44,7 @@ PLAIN = ContractSpec("PLAIN", 0.25, 20.0, 2.5, calendar=None)
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
 HEADER = ["timestamp", "open", "high", "low", "close", "volume"]
 SEED_ROWS = 120
-KINDS = ("text", "gzip", "bytes", "frame", "plain")
+KINDS = ("text", "gzip", "bytes", "frame", "plain", "markets", "markets")
 DROPS = ("nan", "inconsistent", "clock_change", "off_grid", "repeated", "stray_prints")
 ZONES = (None, "UTC", "America/New_York", "Asia/Kolkata")
 FORMATS = (None, None, None, "%Y-%m-%d %H:%M:%S", "%d/%m/%Y %H:%M", "%Y%m%d %H%M%S%z", "%j")
@@ -67,6 +71,8 @@ def seeds() -> dict[str, bytes]:
         rows = [",".join(map(str, [stamps[i], *prices[i], i])) for i in range(30)]
         found[name] = bytes([4]) + options + "\n".join([",".join(HEADER), *rows]).encode()
     found["frame"] = bytes([3]) + options + bytes(range(200))
+    rng = np.random.default_rng(0)
+    found |= {f"markets-{i}": bytes([5, *(rng.integers(0, 256, 80) * (rng.random(80) < 0.6))]) for i in range(40)}
     return found
 
 
@@ -187,7 +193,8 @@ class Target:
             answer = self._load(data)
         except Exception as error:  # that is what is looked for
             answer = "found"
-            frames = [f for f in traceback.extract_tb(error.__traceback__) if "trading_gymnax" in f.filename]
+            ours = ("trading_gymnax", "market_inputs")
+            frames = [f for f in traceback.extract_tb(error.__traceback__) if any(x in f.filename for x in ours)]
             place = (
                 f"{type(error).__name__}-{pathlib.Path(frames[-1].filename).stem}-{frames[-1].lineno}"
                 if frames
@@ -206,9 +213,11 @@ class Target:
         source: Any = self.file
         if kind == "frame":
             source = frame_of(content)
-        else:
+        elif kind != "markets":
             self.file.write_bytes(gzip.compress(content, 0) if kind == "gzip" else content)
         try:
+            if kind == "markets":
+                return play(data[1:], self.file.parent)
             bars = load_bars(source, PLAIN, **options)
         except (ValueError, FileNotFoundError) as error:
             ours = type(error).__module__.startswith(("builtins", "trading_gymnax"))

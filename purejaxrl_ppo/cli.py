@@ -18,6 +18,7 @@ from purejaxrl_ppo.environments import make_environment, parse_pairs
 from purejaxrl_ppo.evaluate import evaluate
 from purejaxrl_ppo.fit import fit
 from purejaxrl_ppo.host import FitOptions
+from purejaxrl_ppo.memory import memory_in_words
 from purejaxrl_ppo.presets import preset
 from purejaxrl_ppo.processes import Parallel, ProcessLost
 from purejaxrl_ppo.rundir import load_policy, read_run
@@ -82,15 +83,9 @@ def main(args: list[str] | None = None) -> None:
         sys.path.append(os.getcwd())  # `train my_module:MyEnv` beside my_module.py
     try:
         command = parse(_commands(args), prog="purejaxrl-ppo", args=args, description=_ABOUT)
-        if isinstance(command, Train):
-            _train(command)
-        elif isinstance(command, Resume):
-            _resume(command)
-        elif isinstance(command, Sweep):
-            run_sweep(command)
-        else:
-            _evaluate(command)
-    except (ValueError, OSError, FloatingPointError, CheckpointError, TypeError) as error:
+        with memory_in_words(args[0], "num_envs, num_steps, hidden_sizes or the number of episodes"):
+            _run(command)
+    except (ValueError, OSError, FloatingPointError, CheckpointError, TypeError, MemoryError) as error:
         if "--debug-nans" in args and isinstance(error, FloatingPointError):
             raise  # the trace is what was asked for
         _end(str(error), 2)
@@ -145,6 +140,17 @@ def _named_environment(args: list[str]) -> str:
     return ""
 
 
+def _run(command: Any) -> None:
+    if isinstance(command, Train):
+        _train(command)
+    elif isinstance(command, Resume):
+        _resume(command)
+    elif isinstance(command, Sweep):
+        run_sweep(command)
+    else:
+        _evaluate(command)
+
+
 def _train(command: Train) -> None:
     config, mesh = command.config, command.parallel.start()
     source: dict[str, Any] = {
@@ -178,6 +184,8 @@ def _resume(command: Resume) -> None:
 
 
 def _evaluate(command: Evaluate) -> None:
+    if not 0 <= command.seed < 2**32:
+        raise ValueError(f"--seed {command.seed} must not be negative, and below {2**32:,}")
     env, params, _ = _environment_of(command.run_dir)
     for kind, sampled in (("sampled", True), ("argmax", False)):
         policy = load_policy(command.run_dir, sampled=sampled, checkpoint=command.checkpoint)

@@ -78,7 +78,7 @@ class _Sentences:
         if kind == "InstantiationFailure":
             if event.argument is None:
                 return str(event.message)
-            return f"{_name(event.argument)} {_rejected(event.message)}: {_wanted(event.argument)} is expected"
+            return f"{_name(event.argument)} {_rejected(event.message)}: {_expected(event.argument)}"
         return f"the command line cannot be understood ({kind}): `{self._help()}` says what can be typed"
 
     def _about_command(self, token: str | None) -> str:
@@ -106,7 +106,7 @@ class _Sentences:
         if event.offending_value is not None:
             return f"{name} takes no value, but {event.offending_value!r} was given"
         if name.startswith("-"):
-            return f"{name} lacks its value: {_wanted(event.argument)} is expected"
+            return f"{name} lacks its value: {_expected(event.argument)}"
         # an unknown option in front is taken for the end of the places, so that it is what has to be named
         if any(flag and flag not in self._flags() for flag in map(_flag, self._args)):
             return self._about_unknown(self._args)
@@ -148,12 +148,15 @@ def _name(argument: Any) -> str:
     return name.rpartition(".")[2].replace("-", "_").upper() if place in _KINDS else place
 
 
-def _wanted(argument: Any) -> str:
-    """What the argument takes, from a pattern like `{None}|FLOAT` or `[INT [INT ...]]`."""
+def _expected(argument: Any) -> str:
+    """What the argument takes, from a pattern like `{None}|FLOAT`, `[INT [INT ...]]` or `FLOAT FLOAT`."""
     pattern = str(argument.lowered.metavar)
-    several = "..." in pattern
+    several = ", or several of them," if "..." in pattern else ""
+    kinds = pattern.split()
+    if not several and len(kinds) > 1 and len(set(kinds)) == 1 and kinds[0] in _KINDS:
+        return f"{len(kinds)} {_KINDS[kinds[0]].removeprefix('a ')}s are expected"
     words = [_KINDS.get(part.strip("{}[] ."), part.strip("{}")) for part in pattern.partition(" [")[0].split("|")]
-    return " or ".join(words) + (", or several of them," if several else "")
+    return f"{' or '.join(words)}{several} is expected"
 
 
 def _rejected(message: str) -> str:

@@ -211,6 +211,12 @@ class PPOConfig:
         return cls(**fields)
 
 
+def check_config(config: Any) -> None:
+    """Raises ValueError for anything but a `PPOConfig`."""
+    if not isinstance(config, PPOConfig):
+        raise ValueError(f"config must be a PPOConfig, PPOConfig(num_envs=64) say; got {config!r:.60}")
+
+
 def nearest(name: str, names: list[str]) -> str:
     """The end of an error message: the nearest right name, or all of them."""
     close = difflib.get_close_matches(name, names, n=1)

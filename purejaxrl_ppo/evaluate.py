@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from purejaxrl_ppo.memory import check_memory, memory_in_words, tree_bytes
 from purejaxrl_ppo.policy import Policy
 from purejaxrl_ppo.wrappers import action_mask, hashable, prepare
 
@@ -31,6 +32,7 @@ class Episodes(struct.PyTreeNode):
         }
 
 
+@memory_in_words("the evaluation", "the number of episodes")
 def evaluate(
     env: Any, env_params: Any, policy: Policy, key: jax.Array, num_episodes: int = 64, max_steps: int = 10_000
 ) -> Episodes:
@@ -39,11 +41,12 @@ def evaluate(
     One episode each: counting whatever finishes first in a running batch would favour short episodes.
 
     Raises:
-        ValueError: for fewer than one episode or step.
+        ValueError: for fewer than one episode or step, and for more than int32 counts.
+        MemoryError: saying how much memory so many episodes want.
     """
     for name, value in (("num_episodes", num_episodes), ("max_steps", max_steps)):
-        if value < 1:
-            raise ValueError(f"{name}={value} must be at least 1")
+        if not 1 <= value < 2**31:
+            raise ValueError(f"{name}={value} must be at least 1 and below {2**31:,}")
     return _evaluate(hashable(env), env_params, policy, key, num_episodes, max_steps)
 
 
@@ -51,6 +54,9 @@ def evaluate(
 def _evaluate(env: Any, env_params: Any, policy: Policy, key: jax.Array, num_episodes: int, max_steps: int) -> Episodes:
     env, spec = prepare(env, env_params)
     key, key_reset = jax.random.split(key)
+    # sizes are known while the program is traced: looked at once, and before anything is allocated
+    one = jax.eval_shape(env.reset, key_reset, env_params)
+    check_memory("the evaluation", {"the number of episodes": num_episodes * tree_bytes(one)})
     obs, state = jax.vmap(env.reset, (0, None))(jax.random.split(key_reset, num_episodes), env_params)
     start = Episodes(jnp.zeros(num_episodes), jnp.zeros(num_episodes, jnp.int32), jnp.zeros(num_episodes, bool))
 

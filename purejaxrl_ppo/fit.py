@@ -19,6 +19,7 @@ from purejaxrl_ppo.config import Hyperparameters, PPOConfig
 from purejaxrl_ppo.evaluate import evaluate
 from purejaxrl_ppo.host import (
     FitOptions,
+    check_arguments,
     check_numbers,
     interruptible,
     jax_settings,
@@ -27,12 +28,15 @@ from purejaxrl_ppo.host import (
     refuse_tracers,
 )
 from purejaxrl_ppo.logs import CsvLog, EventLog, Terminal, rows_of
+from purejaxrl_ppo.memory import check_memory, memory_in_words, training_bytes
 from purejaxrl_ppo.policy import Policy
 from purejaxrl_ppo.processes import Team
+from purejaxrl_ppo.rollout import keeps_states
 from purejaxrl_ppo.rundir import (
     BEST,
     LAST,
     describe_run,
+    folder_of,
     policy_arrays,
     read_run,
     refuse_other_run,
@@ -58,6 +62,7 @@ class FitResult:
     compile_seconds: float  # of the first chunk, its run included
 
 
+@memory_in_words("training", "num_envs, num_steps, hidden_sizes or eval_episodes")
 def fit(
     env: Any,
     env_params: Any,
@@ -106,12 +111,22 @@ def fit(
         OSError: when a log cannot be written.
         FloatingPointError: when a metric or a parameter is NaN or infinite; the checkpoint before it stays.
         ProcessLost: when another process of the run ended or failed.
+        MemoryError: saying how much memory is wanted and which setting to lower, before anything is written where the
+            sizes alone tell it.
     """
+    check_arguments(
+        env,
+        config,
+        options=options,
+        params_schedule=params_schedule,
+        hyperparameters=hyperparameters,
+        warm_start=warm_start,
+    )
     loop = _Loop(
         env,
         env_params,
         config,
-        pathlib.Path(run_dir),
+        folder_of(run_dir),
         options or FitOptions(),
         params_schedule,
         hyperparameters,
@@ -158,9 +173,20 @@ class _Loop:
         self.mesh, self.team = mesh, Team(mesh)
         self.init, self.chunk = _programs(self.env, config, params_schedule, mesh)
         self.arguments = place((self.env_params, self.hyper), mesh, P())
+        self._check_memory()
         self.best_score, self.compile_seconds, self.speed = float("-inf"), 0.0, 0.0
         self.last_saved, self.saved_at = -1, time.monotonic()
         self.to_close: list[Any] = []
+
+    def _check_memory(self) -> None:
+        """Refuse what cannot fit; on a mesh the environments lie in several memories, the devices' or the machines'."""
+        key, parts = jax.random.key(self.config.seed), 1
+        if self.mesh is not None:
+            parts = self.team.size if jax.default_backend() == "cpu" else self.mesh.size
+        shapes = jax.eval_shape(self.init, place(key, self.mesh, P()), self.arguments[0])
+        episodes = self.options.eval_episodes if self._eval_every() else 0
+        states = keeps_states(prepare(self.env, self.env_params)[0], self.config)
+        check_memory("training", training_bytes(self.config, self.spec, shapes, states, episodes, parts))
 
     # -- opening and closing ------------------------------------------------------------------------------
 

@@ -27,6 +27,8 @@ def check_ranges(ranges: Mapping[str, Range], config: PPOConfig) -> dict[str, tu
     Raises:
         ValueError: for an unknown name, an empty or impossible range, and when every one of them is held.
     """
+    if not isinstance(ranges, Mapping):
+        raise ValueError(f"ranges are a dict by name, {{'learning_rate': (1e-4, 1e-2)}} say; got {ranges!r:.60}")
     for name in ranges:
         if name not in NAMES:
             raise ValueError(f"no hyperparameter {name!r} can be searched{nearest(name, list(NAMES))}")
@@ -81,6 +83,8 @@ def rung_iterations(rungs: Sequence[float], config: PPOConfig) -> tuple[int, ...
     Raises:
         ValueError: for fractions out of range or order, and for rungs that fall on one iteration.
     """
+    if not isinstance(rungs, Sequence) or isinstance(rungs, str):
+        raise ValueError(f"rungs are fractions of the budget in a tuple, (0.25, 0.5) say; got {rungs!r:.60}")
     fractions = [float(x) for x in rungs]
     if any(not 0 < x < 1 for x in fractions) or fractions != sorted(set(fractions)):
         raise ValueError(f"rungs are fractions of the budget that rise between 0 and 1, 0.25 0.5 say; got {fractions}")

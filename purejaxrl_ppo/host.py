@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl_ppo.config import Hyperparameters, check_types
+from purejaxrl_ppo.config import Hyperparameters, check_config, check_types
+from purejaxrl_ppo.policy import Policy
 
 try:
     import fcntl
@@ -30,7 +31,7 @@ class FitOptions:
     """How the host runs a training; none of it changes what is learned.
 
     Raises:
-        ValueError: for a number below its least.
+        ValueError: for a number below its least, or that int32 cannot count.
     """
 
     eval_every: int | None = None
@@ -62,6 +63,33 @@ class FitOptions:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name}={value} must be at least {least}")
+            if value is not None and value >= 2**31:
+                raise ValueError(f"{name}={value} must be below {2**31:,}")
+
+
+def check_arguments(env: Any, config: Any, **others: Any) -> None:
+    """Refuse what stands in the wrong place. Raises ValueError saying what is expected there.
+
+    Args:
+        env, config: of `fit` or `sweep`.
+        others: options, params_schedule, hyperparameters and warm_start, as far as there are.
+    """
+    for name in ("reset", "step", "action_space"):  # of a gymnasium environment, action_space is no method
+        if isinstance(env, type) or not callable(getattr(env, name, None)):
+            raise ValueError(
+                f"env must be a gymnax environment, as in env, env_params = gymnax.make('CartPole-v1'); got {env!r:.60}"
+            )
+    check_config(config)
+    fits: dict[str, tuple[Callable[[Any], bool], str]] = {
+        "options": (lambda x: isinstance(x, FitOptions), "FitOptions"),
+        "params_schedule": (callable, "a function of progress and env_params"),
+        "hyperparameters": (lambda x: isinstance(x, Hyperparameters), "Hyperparameters"),
+        "warm_start": (lambda x: isinstance(x, Policy), "a Policy, as load_policy(folder) returns"),
+    }
+    for name, value in others.items():
+        fit, words = fits[name]
+        if value is not None and not fit(value):
+            raise ValueError(f"{name} must be {words}, or None; got {value!r:.60}")
 
 
 def refuse_tracers(tree: Any, caller: str = "fit") -> None:

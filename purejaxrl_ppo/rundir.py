@@ -1,6 +1,7 @@
 """A run's folder: what it was started with, where its files lie, and the policies in it."""
 
 import json
+import os
 import pathlib
 from typing import Any, Literal
 
@@ -86,11 +87,18 @@ def load_policy(
         FileNotFoundError: when the folder holds no run or no checkpoint.
         CheckpointError: when all its checkpoints are damaged.
     """
-    folder = pathlib.Path(run_dir)
+    folder = folder_of(run_dir)
     run = read_run(folder)
     config, spec = PPOConfig.from_dict(run["config"]), spec_from_json(run["spec"])
     arrays = _policy_arrays(folder, checkpoint)
     return build_policy(config, spec, arrays, sampled)
+
+
+def folder_of(run_dir: Any) -> pathlib.Path:
+    """The path of a run's folder; ValueError for what is none."""
+    if not isinstance(run_dir, str | os.PathLike) or not str(run_dir).strip() or "\0" in str(run_dir):
+        raise ValueError(f"run_dir must be the path of a folder, 'runs/nq' say; got {run_dir!r:.60}")
+    return pathlib.Path(run_dir)
 
 
 def build_policy(config: PPOConfig, spec: EnvSpec, arrays: dict[str, np.ndarray], sampled: bool) -> Policy:

@@ -14,9 +14,11 @@ from purejaxrl_ppo.checkpoint import Arrays, from_arrays, to_arrays
 from purejaxrl_ppo.config import Hyperparameters, PPOConfig
 from purejaxrl_ppo.evaluate import evaluate
 from purejaxrl_ppo.halving import NAMES, Range, check_ranges, draw, rung_iterations, survivors
-from purejaxrl_ppo.host import refuse_tracers
+from purejaxrl_ppo.host import check_arguments, refuse_tracers
 from purejaxrl_ppo.learn import Metrics
+from purejaxrl_ppo.memory import check_memory, memory_in_words, training_bytes
 from purejaxrl_ppo.policy import Policy
+from purejaxrl_ppo.rollout import keeps_states
 from purejaxrl_ppo.train import ParamsSchedule, TrainState, make_trainer, strong
 from purejaxrl_ppo.wrappers import hashable, prepare
 
@@ -79,6 +81,7 @@ class SweepResult:
         return dataclasses.replace(self.config, **values)
 
 
+@memory_in_words("the search", "runs_at_once, num_envs, num_steps, hidden_sizes or eval_episodes")
 def sweep(
     env: Any,
     env_params: Any,
@@ -132,8 +135,10 @@ def sweep(
     Raises:
         ValueError: for ranges, rungs or numbers that cannot be, validation parameters that make another kind of
             environment, and inside `jit` or `vmap`.
+        MemoryError: saying how much memory is wanted and which setting to lower.
     """
     refuse_tracers((env_params, validation_params), "sweep")
+    check_arguments(env, config, params_schedule=params_schedule)
     _check_counts(configurations, seeds, eta, runs_at_once, eval_episodes, eval_max_steps)
     checked, stops = check_ranges(ranges, config), rung_iterations(rungs, config)
     key_draw, key_eval = jax.random.split(jax.random.key(config.seed) if key is None else key)
@@ -144,7 +149,15 @@ def sweep(
     hyper = draw(checked, configurations, key_draw)
     say = report or (lambda line: None)
     say(f"{configurations} configurations x {seeds} seeds = {configurations * seeds} runs of {config.budget_note}")
-    runs = _Runs(programs, params, judged, hyper, config.seed, seeds, runs_at_once or configurations * seeds, key_eval)
+    together = min(runs_at_once or configurations * seeds, configurations * seeds)
+    shapes = jax.eval_shape(make_trainer(env, config, params_schedule).init, jax.random.key(0), params)
+    prepared, spec = prepare(env, params)
+    one = training_bytes(config, spec, shapes, keeps_states(prepared, config), eval_episodes)
+    check_memory(
+        f"training {together:,} runs side by side",
+        {f"runs_at_once or {name}": size * together for name, size in one.items()},
+    )
+    runs = _Runs(programs, params, judged, hyper, config.seed, seeds, together, key_eval)
     scores, returns = (np.full((configurations, len(stops), seeds), np.nan) for _ in range(2))
     alive, began = np.arange(configurations), 0
     for rung, stop in enumerate(stops):
@@ -168,6 +181,8 @@ def _check_counts(configurations: int, seeds: int, eta: int, runs_at_once: int |
     for name, (value, least) in counts.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ValueError(f"{name}={value!r} must be a whole number, {least} or more")
+        if value >= 2**31:
+            raise ValueError(f"{name}={value} must be below {2**31:,}")
 
 
 def _same_kind(env: Any, params: Any, judged: Any) -> None:

@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from purejaxrl_ppo.config import Hyperparameters, PPOConfig
+from purejaxrl_ppo.config import Hyperparameters, PPOConfig, check_config
 from purejaxrl_ppo.learn import Batch, Learner, Metrics, Rates, choice_rows, learn
 from purejaxrl_ppo.losses import explained_variance, gae
 from purejaxrl_ppo.networks import make_network
@@ -105,6 +105,7 @@ def make_trainer(
     env: Any, config: PPOConfig, params_schedule: ParamsSchedule | None = None, *, mesh: Mesh | None = None
 ) -> Trainer:
     """The named parts of training; `make_train` scans them, `fit` drives them from the host."""
+    check_config(config)
     axis, share = axis_of(mesh), share_of(config, mesh)
     optimiser = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=config.adam_eps))
 

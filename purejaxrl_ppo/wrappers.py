@@ -258,6 +258,11 @@ def _trace(env: Any, method: str, *args: Any) -> tuple[Any, ...]:
             if sign in str(error):
                 raise ValueError(f"{name} {meaning}") from error
         raise
+    except AttributeError as error:
+        params = type(args[-1]).__name__
+        if f"'{params}' object has no attribute" not in str(error):
+            raise
+        raise ValueError(f"{name} finds no {error.name!r} in env_params: use those of this environment") from error
     if not isinstance(values, tuple) or (method == "reset" and len(values) != 2):
         raise ValueError(
             f"{name} returns a {type(values).__name__}, not gymnax's "

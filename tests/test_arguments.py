@@ -1,8 +1,6 @@
 """Every setting with a wrong type, sign, size or name: one sentence that names it. Generated from the fields."""
 
-import contextlib
 import dataclasses
-import io
 import typing
 from typing import Any
 
@@ -10,11 +8,8 @@ import numpy as np
 import pytest
 
 from purejaxrl_ppo import FitOptions, PPOConfig
-from purejaxrl_ppo import cli as trainer_cli
 from tests.handmade import LEVEL, make_bars
 from trading_gymnax import EnvParams, EnvParamsPhase2
-from trading_gymnax import cli as trading_cli
-from trading_gymnax.commands import Loader
 from trading_gymnax.market import MarketData, pack
 
 WRONG: tuple[Any, ...] = (
@@ -104,49 +99,3 @@ def test_a_misspelt_parameter_names_the_right_one(cls, name, made, market):
     for make in (made[cls].replace, lambda **fields: cls.create(market, **fields)):
         with pytest.raises(ValueError, match=rf"has no field '{wrong}': did you mean '{name}'\?"):
             make(**{wrong: 1})
-
-
-def said(main: Any, program: str, *args: str) -> str:
-    """What a wrong command line prints: one line on stderr that starts with the program's name, and status 2."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
-        main(list(args))
-    assert ended.value.code == 2
-    assert out.getvalue() == ""
-    assert err.getvalue().startswith(f"{program}: ")
-    assert err.getvalue().count("\n") == 1
-    return err.getvalue()
-
-
-def flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def options() -> list[tuple[Any, str, tuple[str, ...], str, Any]]:
-    """Program, its name, the command in front of an option, the option's field, and its type."""
-    found: list[tuple[Any, str, tuple[str, ...], str, Any]] = []
-    for cls in (PPOConfig, FitOptions):
-        for name, hint in typing.get_type_hints(cls).items():
-            found.append((trainer_cli.main, "purejaxrl-ppo", ("train", "CartPole-v1"), name, hint))
-    for name, hint in typing.get_type_hints(Loader).items():
-        found.append((trading_cli.main, "trading-gymnax", ("check", "nowhere.csv", "--market", "NQ"), name, hint))
-    return found
-
-
-@pytest.mark.parametrize(("main", "program", "command", "name", "hint"), options(), ids=[x[3] for x in options()])
-def test_a_wrong_option_is_one_sentence(main, program, command, name, hint, tmp_path, monkeypatch):
-    def reached(*args: Any, **kwargs: Any) -> None:
-        raise ValueError("the training was reached")
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(trainer_cli, "fit", reached)
-    close = flag(name)[:-1] + "x"
-    assert f"has no option {close}: did you mean {flag(name)}?" in said(main, program, *command, close, "1")
-    if hint is bool:
-        assert "'maybe'" in said(main, program, *command, f"{flag(name)}=maybe")
-    elif not fits("x", hint) and "tuple[str" not in str(hint):
-        without = said(main, program, *command, flag(name))
-        assert flag(name) in without or name in without
-        assert flag(name) in said(main, program, *command, flag(name), "x")
-        for number in ("-1", "nan", "1e300", "9" * 30):
-            said(main, program, *command, flag(name), number)

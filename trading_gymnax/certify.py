@@ -39,6 +39,7 @@ from trading_gymnax.tape_check import wrong_round_trips
 
 MEAN_REGIME_BARS = 60.0
 SESSIONS = 500  # of each tape
+_SEEDS_APART = 100  # a market's number is added to its seed times this
 PARAMETERS: dict[str, Any] = {"sl_atr_mult": 3.0, "tp_sl_ratio": 3.0, "trailing_dd_limit": math.inf}
 MARTINGALE = "martingale"
 
@@ -157,6 +158,8 @@ def certify(
     """
     if seeds < 1 or first_seed < 0:
         raise ValueError(f"certify needs one seed or more, none below 0; got {seeds} from {first_seed} on")
+    if _SEEDS_APART * (first_seed + seeds) > 2**32:
+        raise ValueError(f"seeds must stay below {2**32 // _SEEDS_APART:,}; got {seeds:,} from {first_seed:,} on")
     if sessions < 2:
         raise ValueError(f"a tape must have two sessions or more to be judged on, got {sessions}")
     markets: list[Edge | None] = [*edges, None]
@@ -166,11 +169,11 @@ def certify(
         for seed in range(first_seed, first_seed + seeds):
             if progress:
                 progress(len(runs), seeds * len(markets), f"{edge.name if edge else MARTINGALE}, seed {seed}")
-            seen, unseen = (_tape(edge, 10_000 + 100 * seed + 2 * number + part, sessions) for part in (0, 1))
+            seen, unseen = (_tape(edge, 10_000 + _SEEDS_APART * seed + 2 * number + part, sessions) for part in (0, 1))
             market = load_market_data(seen.frame, seen.spec)
             env = env or TradingPhase1(market, **PARAMETERS)
             params = env.default_params.replace(market=market)
-            runs.append(_run(edge, seed, learn(env, params, 100 * seed + number), env, params, unseen))
+            runs.append(_run(edge, seed, learn(env, params, _SEEDS_APART * seed + number), env, params, unseen))
     if progress:
         progress(len(runs), len(runs), "done")
     return Certificate(tuple(runs), tuple(edges), tuple(refusals(runs, edges)), sessions)

@@ -45,6 +45,7 @@ from trading_gymnax.runs import (
     write_settings,
 )
 from trading_gymnax.schedules import Schedule
+from trading_gymnax.synthetic import SYNTH
 from trading_gymnax.walkforward import walk_forward
 from trading_gymnax.walkforward_run import FoldLearner, run_walk_forward, shared_and_stacked
 
@@ -52,8 +53,8 @@ with warnings.catch_warnings():  # distrax and its own dependencies warn while t
     warnings.simplefilter("ignore")
     from purejaxrl_ppo import CheckpointError, FitOptions, Policy, PPOConfig, fit, load_policy, make_train
     from purejaxrl_ppo.cli_errors import parse
-    from purejaxrl_ppo.networks import make_network
-    from purejaxrl_ppo.rollout import collect
+    from purejaxrl_ppo.memory import check_memory, memory_in_words, training_bytes
+    from purejaxrl_ppo.rollout import keeps_states
     from purejaxrl_ppo.train import make_trainer
     from purejaxrl_ppo.wrappers import concrete_spec, prepare
 
@@ -62,6 +63,7 @@ TRADER = PPOConfig(num_envs=256, learning_rate=1e-3, ent_coef=0.003, gae_lambda=
 large ones, and long advantages: one entry decides about twenty bars, and one step in fifteen is a choice."""
 
 _JUDGE_SEED = 1
+_TAPE_BYTES = 137  # of a bar of a synthetic market: 57 in its table, 80 in `MarketData`
 _DEVICE_GB = 8.0  # that runs side by side may take where nothing else is said
 
 
@@ -122,8 +124,9 @@ def main(args: list[str] | None = None) -> None:
         command = parse(_commands(), prog="trading-gymnax", args=args, description=about)
         if getattr(command, "configurations_tried", 1) < 1:
             raise ValueError("--configurations-tried counts the present settings as well: give 1 or more")
-        _RUN[type(command)](command)
-    except (ValueError, OSError, FloatingPointError, CheckpointError, MissingExtra) as error:
+        with memory_in_words(args[0], _LOWER.get(type(command), "the number of bars")):
+            _RUN[type(command)](command)
+    except (ValueError, OSError, FloatingPointError, CheckpointError, MissingExtra, MemoryError) as error:
         if "--debug-nans" in args:
             raise  # the trace is what was asked for
         print(f"trading-gymnax: {error}", file=sys.stderr)
@@ -259,6 +262,8 @@ def _certify(command: Certify) -> None:
     if command.out and (command.out.is_dir() or not command.out.parent.is_dir()):
         raise ValueError(f"--out {command.out} is no file in a folder that exists: name one before the work begins")
     config = dataclasses.replace(TRADER, total_timesteps=command.total_timesteps)
+    tapes = {"the number of sessions": command.sessions * SYNTH.session_minutes * _TAPE_BYTES}
+    check_memory("certify", tapes)
     learn = ppo_learner(config)
     with _told("certify") as tell:
         certificate = certify(
@@ -354,6 +359,8 @@ def ppo_fold_learner(config: PPOConfig, schedule: Schedule | None, memory_limit_
         spec = concrete_spec(prepare(env, params[0])[1])
         together = min(len(seeds), _runs_at_once(env, config, params[0], memory_limit_gb))
         train = make_train(env, config, schedule)
+        sizes = {name: size * together for name, size in _run_sizes(env, config, params[0]).items()}
+        check_memory(f"training {count_text(together, 'run')} at once", sizes)
 
         def one(key: jax.Array, leaves: Any) -> Any:
             state = train(key, jax.tree.unflatten(structure, leaves)).state
@@ -379,23 +386,15 @@ def ppo_fold_learner(config: PPOConfig, schedule: Schedule | None, memory_limit_
 def _runs_at_once(env: TradingPhase1, config: PPOConfig, params: Any, limit_gb: float | None) -> int:
     if limit_gb is None and jax.default_backend() == "cpu":
         return 1
-    return max(1, int((limit_gb or _DEVICE_GB) * 1e9 // run_bytes(env, config, params)))
+    sizes = _run_sizes(env, config, params)
+    estimate = sum(sizes.values()) + 2 * sizes["num_envs x num_steps"]  # the rollout three times
+    return max(1, int((limit_gb or _DEVICE_GB) * 1e9 // estimate))
 
 
-def run_bytes(env: TradingPhase1, config: PPOConfig, params: Any) -> int:
-    """Estimate of the memory that one run takes besides the bars: its state, and its rollout three times."""
-    trainer = make_trainer(env, config)
-    state = jax.eval_shape(trainer.init, jax.random.key(0), params)
-    spec = prepare(env, params)[1]
-    network = make_network(config, spec.action)
-
-    def rollout(state: Any, params: Any) -> Any:
-        return collect(env, spec, config, network, state.params, state.obs_moments, state.players, params)[1]
-
-    def size(tree: Any) -> int:
-        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-
-    return int(size(state) + 3 * size(jax.eval_shape(rollout, state, params)))
+def _run_sizes(env: TradingPhase1, config: PPOConfig, params: Any) -> dict[str, int]:
+    state = jax.eval_shape(make_trainer(env, config).init, jax.random.key(0), params)
+    prepared, spec = prepare(env, params)
+    return training_bytes(config, spec, state, keeps_states(prepared, config))
 
 
 def _judge_run(
@@ -430,6 +429,11 @@ def _command_line() -> str:
     return " ".join(["trading-gymnax", *sys.argv[1:]])
 
 
+_LOWER = {
+    Train: "num_envs, num_steps, hidden_sizes, window or the number of bars",
+    WalkForward: "num_envs, num_steps, hidden_sizes, window or the number of bars",
+    Certify: "the number of sessions",
+}
 _RUN: dict[type, Callable[[Any], None]] = {
     Check: _check,
     Audit: _audit,

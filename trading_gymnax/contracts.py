@@ -7,6 +7,8 @@ import difflib
 import math
 import re
 
+import numpy as np
+
 EQUITY_CALENDAR = "CME Globex Equity"
 CRUDE_CALENDAR = "CMEGlobex_CrudeAndRefined"
 METALS_CALENDAR = "CMEGlobex_PreciousMetals"
@@ -75,6 +77,12 @@ class ContractSpec:
     def date_shift_days(self) -> int:
         """Days from the date on which a session starts to the date that names it."""
         return 1 if self.session_start_minute >= _MINUTES_PER_DAY // 2 else 0
+
+
+def check_switch(name: str, value: object) -> None:
+    """Raise ValueError for a switch that is neither True nor False: "no" would count as True."""
+    if not isinstance(value, bool | int | np.bool_) or value not in (0, 1):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
 
 
 _FULL, _MICRO = 2.50, 0.75

@@ -22,7 +22,7 @@ import pandas as pd
 
 from trading_gymnax import sessions
 from trading_gymnax.columns import read_table
-from trading_gymnax.contracts import ContractSpec, contract
+from trading_gymnax.contracts import ContractSpec, check_switch, contract
 from trading_gymnax.data_checks import Rows, check_rows
 from trading_gymnax.data_features import FeatureFn, build_features
 from trading_gymnax.data_notes import SessionTable, note_sessions, note_table
@@ -110,6 +110,9 @@ def load_bars(
     """
     spec = contract(market)
     _check_options(spec, timestamps_mark, bar_minutes, rth, feature_columns, feature_fn)
+    if timestamp_format is not None and not isinstance(timestamp_format, str):
+        raise ValueError(f"timestamp_format must be a text such as '%Y-%m-%d %H:%M', got {timestamp_format!r}")
+    check_switch("snap_to_tick", snap_to_tick)
     findings = Findings(f"{title_of(source)} as {spec.symbol}", repair)
     if snap_to_tick:
         findings.repair |= {"off_tick"}
@@ -201,6 +204,8 @@ def _check_options(
         raise ValueError(f"rth must open before it closes, in a session from {start} on, got {rth!r}")
     if feature_columns is not None and feature_fn is not None:
         raise ValueError("give feature_columns or feature_fn, not both")
+    if feature_fn is not None and not callable(feature_fn):
+        raise ValueError(f"feature_fn must be a function of a frame of bars, got {feature_fn!r}")
     if isinstance(feature_columns, str):
         raise ValueError(f"feature_columns must be a list of names, got the text {feature_columns!r}")
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from trading_gymnax import rules
 from trading_gymnax.market import SESSION_AND_BREAK, MarketData
+from trading_gymnax.params import EnvParams
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.sessions import NEW_YORK
 from trading_gymnax.starts import session_plan
@@ -79,6 +80,9 @@ def evaluate_policy(
             without the switch.
         AssertionError: the books do not balance; then the rules are at fault and no figure can be trusted.
     """
+    if not isinstance(env, TradingPhase1) or not isinstance(params, EnvParams) or not callable(policy):
+        given = ", ".join(type(one).__name__ for one in (policy, env, params))
+        raise ValueError(f"evaluate_policy takes a policy, a trading environment and its parameters, got {given}")
     policy = _switched(policy, sampled)
     params = params.replace(max_steps_in_episode=_NO_LIMIT, terminate_at_session_end=True, forced_entry_fraction=0.0)
     market_id, first = _session_starts(env, params)

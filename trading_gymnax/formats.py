@@ -97,6 +97,10 @@ def _read_bytes(path: pathlib.Path) -> bytes:
 def _read_parquet(content: bytes) -> pd.DataFrame:
     try:
         return pd.read_parquet(io.BytesIO(content))
+    except MemoryError as error:  # a damaged file can claim any size, so this is a fault of the file as well
+        raise UnreadableError(
+            f"the parquet file wants more memory than there is ({error}): it is too long, or damaged"
+        ) from error
     except (pyarrow.ArrowException, ValueError, TypeError, KeyError, OSError) as error:
         raise UnreadableError(f"the parquet file cannot be read: {error}") from None
 

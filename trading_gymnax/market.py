@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import difflib
 import inspect
 import itertools
@@ -293,7 +294,7 @@ def load_market_data(
     elif market is None:
         raise ValueError("say which contract the bars are of, for example market='NQ'")
     else:
-        markets = {market: source}
+        markets = {contract(market): source}
     several = [isinstance(one, list | tuple | Mapping) for one in markets.values()]
     if roll is not None and not any(several):
         raise ValueError(f"roll={roll!r} needs two or more contracts of a market, data={{'NQ': [first, second]}} say")
@@ -304,8 +305,15 @@ def load_market_data(
         tables += contracts
         roots += [spec.symbol] * len(contracts)
         spans += front_sessions(contracts, roll if rolled else None)
+    _refuse_twice([table.spec.symbol for table in tables])
     packed = pack(tables, roots)
     return packed.with_view(spans) if any(several) else packed
+
+
+def _refuse_twice(symbols: list[str]) -> None:
+    for symbol in symbols:
+        if symbols.count(symbol) > 1:
+            raise ValueError(f"data names {symbol} twice: give each market once, with a list of its contracts in order")
 
 
 def _contracts(spec: ContractSpec, sources: Any, options: dict[str, Any]) -> list[Bars]:
@@ -374,8 +382,8 @@ def _int(values: Any) -> jax.Array:
 
 
 def _day(date: Any) -> int:
-    """A date in any form that pandas reads -> days since 1970."""
+    """A date, or a text that begins with one in ISO's form -> days since 1970."""
     try:
-        return int(np.datetime64(str(date)[:10], "D").astype(np.int64))
+        return int(np.datetime64(dt.date.fromisoformat(str(date)[:10]), "D").astype(np.int64))
     except ValueError as error:
         raise ValueError(f"{date!r} is not a date; write it like '2025-02-15'") from error

@@ -12,7 +12,7 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment
 
-from trading_gymnax.market import MarketData, check_names
+from trading_gymnax.market import MarketData, check_names, session_hours
 from trading_gymnax.rules import HIGH_WATER_MODES, MAX_DISTANCE_TICKS
 
 MAX_USD = 10_000_000  # dollars; larger finite amounts would not fit int32 cents
@@ -254,7 +254,18 @@ def _check_values(params: EnvParams) -> None:
             f"market_weights must have a value above 0 and a sum from {_LEAST_WEIGHT:g} to {1 / _LEAST_WEIGHT:g}, "
             f"got {values['market_weights']}"
         )
+    _check_hours(params.market, values)
     _check_money(params.market, values)
+
+
+def _check_hours(market: MarketData, values: dict[str, np.ndarray]) -> None:
+    """Refuse hours under which no session could ever be entered."""
+    starts = np.asarray(market.session_start_minute)
+    opening, closing = session_hours(values["rth_open"][..., None], values["rth_close"][..., None], starts, np)
+    if np.any(opening >= closing):
+        raise ValueError(
+            f"rth_open must come before rth_close in the session, got {values['rth_open']} and {values['rth_close']}"
+        )
 
 
 def _check_money(market: MarketData, values: dict[str, np.ndarray]) -> None:

@@ -14,6 +14,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from trading_gymnax import observation, rules, starts
+from trading_gymnax.contracts import check_switch
 from trading_gymnax.market import (
     CLOCK_COLUMNS,
     LOADER_OPTIONS,
@@ -141,6 +142,10 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         """
         if isinstance(window, bool) or not isinstance(window, int) or not 1 <= window <= rules.MAX_WINDOW:
             raise ValueError(f"window is the number of bars seen, from 1 to {rules.MAX_WINDOW}; got {window!r}")
+        check_switch("account_features", account_features)
+        check_switch("market_one_hot", market_one_hot)
+        if reward_fn is not None and not callable(reward_fn):
+            raise ValueError(f"reward_fn must be a function such as those of trading_gymnax.rewards, got {reward_fn!r}")
         self.window = window
         self.account_features = bool(account_features)
         self.reward_fn = reward_fn

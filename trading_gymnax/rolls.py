@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,8 @@ def front_sessions(tables: Sequence[Bars], roll: Any) -> list[tuple[int, int]]:
             of the two, so that the evening before already knows it. A date, or one for each change of contract: it is
             traded from the session of that date on.
 
-    Raises ValueError for a roll that cannot be, and for a contract that would never be the front one.
+    Raises ValueError for a roll that cannot be, for a contract that would never be the front one, and for a date that
+    would leave sessions out between two of them.
     """
     if len(tables) == 1:
         if roll is not None:
@@ -40,7 +41,20 @@ def front_sessions(tables: Sequence[Bars], roll: Any) -> list[tuple[int, int]]:
                 f"{table.spec.symbol} has no session between its rolls: it goes from {table.session_date[0]} to "
                 f"{table.session_date[-1]}; give the contracts in the order in which they are traded, or other dates"
             )
+    for pair, (low, high) in zip(itertools.pairwise(tables), itertools.pairwise(spans), strict=True):
+        _refuse_gap(*pair, low[1], high[0])
     return spans
+
+
+def _refuse_gap(early: Bars, late: Bars, end: int, first: int) -> None:
+    """A date before the later contract's first session would leave sessions that neither is traded in."""
+    begins = late.session_date[first]
+    lost = early.session_date[end:][early.session_date[end:] < begins]
+    if len(lost):
+        raise ValueError(
+            f"{late.spec.symbol} begins on {begins}, after its roll, so that the sessions of {early.spec.symbol} from "
+            f"{lost[0]} to {lost[-1]} would not be traded: give the date {begins} or a later one"
+        )
 
 
 def labels(root: str, sources: Any) -> list[str]:
@@ -63,8 +77,8 @@ def _dates(tables: Sequence[Bars], roll: Any) -> list[Any]:
             f"{tables[0].spec.symbol} is followed by {changes} more: say when the next contract is traded, "
             "roll='volume' or the date of its first session"
         )
-    given = [roll] if changes == 1 and (isinstance(roll, str) or not isinstance(roll, Sequence)) else list(roll)
-    if len(given) != changes or (isinstance(roll, str) and changes > 1):
+    given = [roll] if isinstance(roll, str | bytes) or not isinstance(roll, Iterable) else list(roll)
+    if len(given) != changes:
         raise ValueError(f"roll needs 'volume' or {changes} dates for {len(tables)} contracts; got {roll!r}")
     try:
         days = [np.datetime64(dt.date.fromisoformat(str(day)[:10]), "D") for day in given]

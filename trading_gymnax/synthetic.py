@@ -185,6 +185,8 @@ def _check(
     _require(some, f"num_sessions must be an integer, 1 or more, got {num_sessions!r}")
     _require(_is_count(seed) and seed >= 0, f"seed must be an integer, 0 or more, got {seed!r}")
     _require(isinstance(spec, ContractSpec), f"spec must be a ContractSpec, got {spec!r}")
+    most = (2**31 - 1) // spec.session_minutes
+    _require(num_sessions <= most, f"num_sessions must be at most {most:,}: int32 numbers the bars; got {num_sessions}")
     _require(
         spec.calendar is None,
         f"the calendar of {spec.symbol} must be None, since a synthetic market trades every weekday; "

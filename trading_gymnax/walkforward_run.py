@@ -55,6 +55,11 @@ def run_walk_forward(
             f"walk-forward needs a fold, a seed and a configuration at least; got {len(folds)} folds, {seeds} seeds, "
             f"{configurations_tried} configurations"
         )
+    if _SEEDS_APART * seeds > 2**31 or max(fold.number for fold in folds) >= _SEEDS_APART:
+        raise ValueError(
+            f"walk-forward takes at most {2**31 // _SEEDS_APART:,} seeds and {_SEEDS_APART:,} folds, so that every run "
+            f"has a seed of its own; got {seeds:,} and {len(folds):,}"
+        )
     jobs = [(fold, seed) for fold in folds for seed in range(seeds)]
     params = {fold.number: env.default_params.replace(market=fold.train) for fold in folds}
     learnt = learn(

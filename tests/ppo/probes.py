@@ -64,6 +64,12 @@ class Table(environment.Environment[TableState, TableParams]):
         return spaces.Box(0.0, 1.0, (STATES,), jnp.float32)
 
 
+class StateTable(Table):
+    """The probe, whose observations may be rebuilt from its states."""
+
+    observation_from_state = True
+
+
 def table(
     reward: Any = 0.0,
     start: Any = (1, 0, 0, 0),

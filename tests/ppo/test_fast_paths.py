@@ -15,7 +15,7 @@ import trading_gymnax  # noqa: F401  registers its environments
 from purejaxrl_ppo import PPOConfig, make_train, make_trainer
 from purejaxrl_ppo.blocks import over_wanted
 from purejaxrl_ppo.networks import ActionSpec, make_network, run_tower, sample, tower_params
-from tests.ppo.probes import Table, table
+from tests.ppo.probes import StateTable, Table, table
 
 CONFIG = PPOConfig(
     num_envs=8,
@@ -27,12 +27,6 @@ CONFIG = PPOConfig(
     skip_forced_rows=False,
     rollout_storage="observations",
 )
-
-
-class StateTable(Table):
-    """The probe, whose observations may be rebuilt from its states."""
-
-    observation_from_state = True
 
 
 def branching() -> Any:
