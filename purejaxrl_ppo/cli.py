@@ -90,7 +90,7 @@ def main(args: list[str] | None = None) -> None:
             raise  # the trace is what was asked for
         _end(str(error), 2)
     except ProcessLost as error:
-        _end(str(error), LOST)
+        _end(str(error), 2 if error.wrong_input else LOST)
     except KeyboardInterrupt:
         rest = "a search starts anew" if args[:1] == ["sweep"] else "`resume` goes on from the last checkpoint"
         print(f"purejaxrl-ppo: stopped at once; {rest}", file=sys.stderr)

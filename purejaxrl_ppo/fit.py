@@ -192,7 +192,9 @@ class _Loop:
 
     def open(self, warm_start: Policy | None, env_source: dict[str, Any] | None) -> None:
         """Start a run or go on with the one in the folder."""
-        found, exists = self._open_folder(warm_start, env_source) if self.team.leads else (None, False)
+        run = self._describe(warm_start, env_source) if self.team.leads or self.team.size > 1 else {}
+        self.team.refuse_difference({key: run[key] for key in run if key not in ("source", "warm_start")})
+        found, exists = self._open_folder(run) if self.team.leads else (None, False)
         report = self._start(found, warm_start)
         self.iteration = int(self.state.iteration)
         if self.team.leads:
@@ -204,9 +206,9 @@ class _Loop:
         for line in report:
             self.terminal.say(f"warm start: {line}")
 
-    def _open_folder(self, warm_start: Policy | None, env_source: dict[str, Any] | None) -> tuple[Any, bool]:
-        """What was saved last, if anything, and whether the folder holds the run already."""
-        run = describe_run(
+    def _describe(self, warm_start: Policy | None, env_source: dict[str, Any] | None) -> dict[str, Any]:
+        """What `run.json` holds."""
+        return describe_run(
             self.config,
             self.hyper,
             self.spec,
@@ -217,6 +219,9 @@ class _Loop:
             params_schedule=self.params_schedule,
             warm_start=warm_start,
         )
+
+    def _open_folder(self, run: dict[str, Any]) -> tuple[Any, bool]:
+        """What was saved last, if anything, and whether the folder holds the run already."""
         exists = (self.run_dir / "run.json").is_file()
         if exists:
             refuse_other_run(self.run_dir, read_run(self.run_dir), run)
@@ -304,9 +309,14 @@ class _Loop:
                 if self.team.leads:
                     done = f"stopped after iteration {self.iteration:,} and saved"
                     self.terminal.say(f"{done}; to go on: {self._command()}")
+                self._wait_for_all()
                 raise SystemExit(0)
         self.save()
-        self.team.share(None)  # a process that ended while process 0 still wrote would be taken for dead
+        self._wait_for_all()
+
+    def _wait_for_all(self) -> None:
+        """Until process 0 has written: one that ended before would be taken for dead, and take the others with it."""
+        self.team.share(None)
 
     def _one_chunk(self, count: int, first: bool) -> None:
         began = time.monotonic()

@@ -25,6 +25,7 @@ from purejaxrl_ppo.sharding import make_mesh
 
 T = TypeVar("T")
 HEARTBEAT_SECONDS = 20  # without a sign of life for this long, a process counts as dead and JAX ends the others
+SHUTDOWN_SECONDS = 600  # how long processes that are done wait for one that still writes; heartbeats find the dead
 _LOOK_MS = 1000  # a waiting process looks up this often, so that signals and failures reach it
 _KEPT = 8  # notes of process 0 that stay: more than two chunks' worth, and every chunk brings all processes together
 _TEAMS = itertools.count()
@@ -32,7 +33,14 @@ _WITNESS = "import sys; sys.stdin.read() or print(sys.argv[1], file=sys.stderr, 
 
 
 class ProcessLost(RuntimeError):
-    """Another process of the run ended or failed; all of them, started again, go on from the last checkpoint."""
+    """Another process of the run ended or failed; all of them, started again, go on from the last checkpoint.
+
+    `wrong_input`: it failed over what it was given, and would again.
+    """
+
+    def __init__(self, message: str, wrong_input: bool = False) -> None:
+        super().__init__(message)
+        self.wrong_input = wrong_input
 
 
 def start_processes(
@@ -73,7 +81,7 @@ def start_processes(
             process_id,
             initialization_timeout=wait_seconds,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-            shutdown_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=SHUTDOWN_SECONDS,
         )
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0][:200]
@@ -171,6 +179,26 @@ class Team:
             self._client.key_value_delete(f"{self._prefix}/{self._told - _KEPT}")
         return value
 
+    def refuse_difference(self, run: dict[str, Any]) -> None:
+        """Raises ValueError where this process was started with something else than process 0.
+
+        run: a description of nested JSON values, the same in all processes.
+        """
+        if self.size == 1:
+            return
+        first = self.share(run)
+        here = json.loads(json.dumps(run))
+        for name in first:
+            if first[name] != here[name]:
+                there, mine = first[name], here[name]
+                if isinstance(there, dict) and isinstance(mine, dict):
+                    name += ": " + ", ".join(k for k in sorted({*there, *mine}) if there.get(k) != mine.get(k))
+                raise ValueError(
+                    f"process {self.number} was started with something else than process 0 ({name}): all processes of "
+                    "a run need the same command and the same data; runs of their own need no --coordinator, and under "
+                    "SLURM a step each"
+                )
+
     def any(self, flag: bool) -> bool:
         """Whether any process has ever raised the flag; the same answer in all of them."""
         if self.size > 1 and flag:
@@ -216,12 +244,13 @@ class Team:
         try:
             yield
         except ProcessLost as error:
-            raise ProcessLost(f"{error}; {advice}") from error
+            raise ProcessLost(str(error) if error.wrong_input else f"{error}; {advice}", error.wrong_input) from error
         except Exception as error:
             if _means_lost(error):
                 raise ProcessLost(f"another process of this run has ended; {advice}") from error
             with contextlib.suppress(RuntimeError):
-                self._client.key_value_set(f"{self._prefix}/failed", f"process {self.number} failed ({error})")
+                why = {"why": f"process {self.number} failed ({error})", "wrong_input": isinstance(error, ValueError)}
+                self._client.key_value_set(f"{self._prefix}/failed", json.dumps(why))
                 time.sleep(3 * _LOOK_MS / 1000)  # until the others have looked: with process 0, what it said is gone
             raise
         finally:
@@ -243,7 +272,7 @@ class Team:
     def _look_for_failure(self) -> None:
         failure = self._note("failed")
         if failure is not None:
-            raise ProcessLost(failure)
+            raise ProcessLost(*json.loads(failure).values())
 
     def _note(self, name: str) -> str | None:
         if self.size == 1:

@@ -145,23 +145,51 @@ def collect(
     return players, transitions, log, last_value
 
 
+def rebuilds_observations(env: Any) -> bool:
+    """Whether `env.observe` gives what `reset` and `step` do: the environment's class says `observation_from_state`.
+
+    A wrapper may change the observations, and so may a subclass that makes `reset` or `step` anew: each has to say it
+    for itself.
+    """
+    for kind in type(env).__mro__:
+        if "observation_from_state" in vars(kind):
+            return bool(vars(kind)["observation_from_state"])
+        if any(name in vars(kind) for name in ("reset", "step", "reset_env", "step_env", "observe")):
+            return False
+    return False
+
+
 def keeps_states(env: Any, config: PPOConfig) -> bool:
     """Whether a rollout keeps the environment's states and not its observations.
 
     Raises:
         ValueError: where `config` asks for it and the environment does not allow it.
     """
-    allowed = bool(getattr(type(env), "observation_from_state", False))  # a wrapper may change the observations
+    allowed = rebuilds_observations(env)
     if config.rollout_storage == "states" and not allowed:
         raise ValueError(
             f"rollout_storage='states' needs an environment whose class says observation_from_state = True, as "
-            f"{type(env).__name__} does not: use 'observations' or 'auto'"
+            f"{getattr(env, 'name', type(env).__name__)} does not: use 'observations' or 'auto'"
         )
     return allowed and config.rollout_storage != "observations"
 
 
+def refreshed(env: Any, env_params: Any, players: Players) -> Players:
+    """Players whose present observation is the one under these parameters, where it can be rebuilt.
+
+    It was made by the last step of the iteration before, under that iteration's parameters.
+    """
+    if not rebuilds_observations(env):
+        return players
+    observe = jax.vmap(lambda state: flatten(env.observe(None, state, None, env_params)))
+    return players.replace(obs=observe(players.env_state))
+
+
 def sight(env: Any, env_params: Any, config: PPOConfig, moments: RunningMoments) -> Callable[[Any], jax.Array]:
-    """Function from rows [n, ...] of `Transition.seen` to the network's input [n, D], the same as in the rollout."""
+    """Function from rows [n, ...] of `Transition.seen` to the network's input [n, D], the same as in the rollout.
+
+    That is so where the rollout was played under these parameters from its first observation on: see `refreshed`.
+    """
     if not keeps_states(env, config):
         return lambda seen: seen
     observe = jax.vmap(lambda state: flatten(env.observe(None, state, None, env_params)))

@@ -218,6 +218,8 @@ def refuse_other_run(folder: pathlib.Path, old: dict[str, Any], new: dict[str, A
         found += _difference("warm_start", old["warm_start"], new["warm_start"])
     for group in ("config", "hyperparameters", "spec", "env_params", "eval_params", "params_schedule"):
         there, asked = old[group], new[group]
+        if group == "config":  # settings that are newer than the run had the values that are now their defaults
+            there = PPOConfig.from_dict(there).to_dict()
         for key in sorted({*there, *asked}):
             repeated = group == "hyperparameters" and old["config"].get(key) != new["config"].get(key)
             if not repeated:

@@ -25,7 +25,7 @@ from purejaxrl_ppo.normalise import (
     merge,
     scale_rewards,
 )
-from purejaxrl_ppo.rollout import Players, StepLog, Transition, collect, sight, start_players
+from purejaxrl_ppo.rollout import Players, StepLog, Transition, collect, refreshed, sight, start_players
 from purejaxrl_ppo.sharding import Axis, axis_of, mean, over_devices, pooled, share_of, total
 from purejaxrl_ppo.wrappers import prepare
 
@@ -178,8 +178,9 @@ def _update(
     env, spec = prepare(env, env_params)
     network = make_network(config, spec.action)
     rates = _rates(config, hyper, state.iteration)
+    before = state.players if params_schedule is None else refreshed(env, env_params, state.players)
     players, rollout, steps, last_value = collect(
-        env, spec, share, network, state.params, state.obs_moments, state.players, env_params, axis
+        env, spec, share, network, state.params, state.obs_moments, before, env_params, axis
     )
     rewards, return_moments, discounted_return = _rewards(config, axis, state, rollout, hyper.gamma)
     advantages, targets = gae(

@@ -215,7 +215,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         after, reward, terminated, info = self._transition(state, action, params)
         truncated = self.is_truncated(after, params)
         state = restart(self._fresh_state, key_reset, terminated | truncated, after, params)
-        # Without the barrier XLA may fuse the rules into the observation and play them anew for each of its numbers.
+        # Without the barrier a GPU's compiler may play the rules anew for each of the observation's numbers.
         state = jax.lax.optimization_barrier(state)
         final = self._observation(after, params)
         info = {**info, "terminated": terminated, "truncated": truncated, "final_observation": final}

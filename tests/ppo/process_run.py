@@ -1,4 +1,4 @@
-"""Two processes that train together: `python -m tests.ppo.process_run FOLDER PORT NUMBER [wait]` is one of them."""
+"""Two processes that train together: `python -m tests.ppo.process_run FOLDER PORT NUMBER [wait | seeds]` is one."""
 
 import os
 import pathlib
@@ -20,9 +20,10 @@ TRAIN = (
 
 
 def main() -> None:
-    """Train; with `wait`, linger after every checkpoint so that a signal finds the run alive."""
-    folder, port, number, *wait = sys.argv[1:]
-    if wait:
+    """Train; with `wait`, linger after every checkpoint so that a signal finds the run alive,
+    with `seeds`, with another seed in each process."""
+    folder, port, number, *how = sys.argv[1:]
+    if how == ["wait"]:
         save = Checkpoints.save
 
         def slow_save(self: Checkpoints, iteration: int, *args: object) -> None:
@@ -31,7 +32,8 @@ def main() -> None:
 
         Checkpoints.save = slow_save  # type: ignore[method-assign]
     team = ("--coordinator", f"127.0.0.1:{port}", "--num-processes", "2", "--process-id", number)
-    command_line([*TRAIN, "--run-dir", folder, *team])
+    seed = number if how == ["seeds"] else "0"
+    command_line([*TRAIN, "--run-dir", folder, *team, "--seed", seed])
 
 
 def start(folder: pathlib.Path, *args: str) -> "list[subprocess.Popen[str]]":

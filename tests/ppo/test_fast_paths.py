@@ -15,6 +15,8 @@ import trading_gymnax  # noqa: F401  registers its environments
 from purejaxrl_ppo import PPOConfig, make_train, make_trainer
 from purejaxrl_ppo.blocks import over_wanted
 from purejaxrl_ppo.networks import ActionSpec, make_network, run_tower, sample, tower_params
+from purejaxrl_ppo.rollout import rebuilds_observations, refreshed
+from purejaxrl_ppo.wrappers import FlattenObservation
 from tests.ppo.probes import StateTable, Table, table
 
 CONFIG = PPOConfig(
@@ -88,6 +90,43 @@ def test_the_market_learns_the_same_by_all_paths():
         np.testing.assert_allclose(here, there, atol=2e-5, rtol=0)
     np.testing.assert_array_equal(slow.state.players.env_state.balance, result.state.players.env_state.balance)
     assert float(result.metrics["first_ratio_error"].max()) < 1e-5
+
+
+@pytest.mark.parametrize("storage", ["observations", "states"])
+def test_parameters_that_change_between_iterations_are_seen_from_the_first_step_on(storage):
+    env, params = gymnax.make("TradingPhase1-v0", account_features=True, profit_target=9_000.0)
+
+    def schedule(progress, params):
+        return params.replace(profit_target=1_000.0 + 8_000.0 * progress)
+
+    config = dataclasses.replace(CONFIG, minibatch_by="time", num_envs=16, num_steps=16, total_timesteps=16 * 16 * 3)
+    config = dataclasses.replace(config, rollout_storage=storage)
+    result = jax.jit(make_train(env, config, schedule))(jax.random.key(0), params)
+    assert float(result.metrics["first_ratio_error"].max()) < 1e-5
+    last = params.replace(profit_target=1_000.0 + 8_000.0 * 2 / 3)
+    players = result.state.players
+    seen = jax.vmap(lambda state: env.observe(None, state, None, last))(players.env_state)
+    np.testing.assert_allclose(players.obs, seen, atol=1e-6)
+    # the distance to the target, which the schedule moved
+    anew = jax.jit(refreshed, static_argnums=0)(env, params, players).obs
+    assert float(jnp.abs(anew[:, 226] - players.obs[:, 226]).max()) > 1e-3
+    np.testing.assert_allclose(np.delete(anew, 226, axis=1), np.delete(players.obs, 226, axis=1), atol=1e-6)
+
+
+class Doubled(StateTable):
+    """A subclass that shows something else, and does not say that it can be rebuilt."""
+
+    def step_env(self, key: Any, state: Any, action: Any, params: Any) -> Any:
+        obs, *rest = super().step_env(key, state, action, params)
+        return 2 * obs, *rest
+
+
+def test_who_may_be_rebuilt():
+    assert rebuilds_observations(StateTable())
+    assert rebuilds_observations(gymnax.make("TradingPhase2-v0")[0])
+    assert not rebuilds_observations(Table())
+    assert not rebuilds_observations(Doubled())
+    assert not rebuilds_observations(FlattenObservation(StateTable()))
 
 
 def test_states_are_refused_where_observations_cannot_be_rebuilt():

@@ -99,8 +99,18 @@ def test_a_process_that_fails_tells_the_other(tmp_path):
     (status, _, err), (other_status, _, other_err) = process_run.finish(process_run.start(folder))
     assert status == 2
     assert "config.seed: 1 there, 0 asked for" in err
-    assert other_status == 3
+    assert other_status == 2  # as wrong for all of them: a launcher need not try again
     assert f"process 0 failed ({folder} holds a run of another configuration" in other_err
+
+
+@pytest.mark.slow
+def test_processes_that_were_started_differently_do_not_train(tmp_path):
+    folder = tmp_path / "run"
+    (_, _, err), (status, _, other_err) = process_run.finish(process_run.start(folder, "seeds"))
+    assert status == 2
+    assert "process 1 was started with something else than process 0 (config: seed): all processes" in other_err
+    assert "process 1 failed (process 1 was started with something else" in err
+    assert not (folder / "checkpoints" / "2").exists()
 
 
 def wait_for_checkpoint(folder: pathlib.Path, number: int, processes: "list[subprocess.Popen[str]]") -> None:
