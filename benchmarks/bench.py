@@ -105,8 +105,9 @@ def _page(
         lines += [f"Other work took {busy:.0%} of the cores before the start: trust the ratios, not the speeds.", ""]
     lines += [f"{len(rows)} rows: {len(rows) - missed - absent} met, {missed} missed, {absent} not measured.", ""]
     lines += [*report.comparison_table(rows), ""]
-    lines += ["Same bars, same observation, random legal actions or the same PPO settings. A ratio is the median over"]
-    lines += ["the rounds; in a round the contenders run one after the other, each alone.", ""]
+    lines += ["Same bars, same observation, random legal actions or the same PPO settings, but for what the last table"]
+    lines += ["says of a contender. A ratio is the median over the rounds; in a round the contenders run one after the"]
+    lines += ["other, each alone.", ""]
     return [*lines, *report.contender_table(chosen, found)]
 
 

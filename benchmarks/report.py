@@ -31,7 +31,8 @@ def compare(row: Row, found: Found) -> dict[str, Any]:
         return {**base, "verdict": f"not measured: {why}"}
     rounds = _by_round([name for name in needed if name not in reasons], found)
     ours, peer = [row.ours.of(one) for one in rounds], [row.peer.of(one) for one in rounds]
-    ratios = [a / b if b else math.inf for a, b in zip(ours, peer, strict=True)]
+    hopeless = math.inf if row.at_most else 0.0  # a reward that is not above 0 cannot be compared by its ratio
+    ratios = [a / b if b > 0 else hopeless for a, b in zip(ours, peer, strict=True)]
     ratio = statistics.median(ratios)
     return {
         **base,

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-FIELDS = {"utilization.gpu": "busy_percent", "utilization.memory": "memory_busy_percent", "memory.used": "used_mib"}
+FIELDS = {"utilization.gpu": "busy_percent", "utilization.memory": "memory_busy_percent"}
 _QUERY = ["nvidia-smi", "--id=0", f"--query-gpu={','.join(FIELDS)}", "--format=csv,noheader,nounits"]
 _EVERY_S = 0.2
 

@@ -265,7 +265,7 @@ def test_a_run_out_of_time_says_so_in_every_row(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("says", "added", "reason"),
     [
-        ("echo 87, 45, 1234", {"busy_percent": 87.0, "memory_busy_percent": 45.0, "used_mib": 1234.0}, None),
+        ("echo 87, 45", {"busy_percent": 87.0, "memory_busy_percent": 45.0}, None),
         ("echo [N/A], 45, 1234", {}, "utilisation was not sampled: could not convert string to float: '[N/A]'"),
     ],
 )

@@ -1,7 +1,7 @@
 """What a GPU is measured by: stepping, PPO updates, one whole training, and the machine's own peaks.
 
 A measurement repeats its program for about `seconds`, so that utilisation can be sampled meanwhile. Each gives, beside
-steps per second, the device's memory and nominal bytes and operations per second: what the task needs at least, not
+steps per second, the device's memory and nominal bytes and operations per second: what a plain loop needs at least, not
 what the compiler's program does.
 """
 

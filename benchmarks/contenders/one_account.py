@@ -20,7 +20,7 @@ def steps(kind: str, num_steps: int, phase: int = 1) -> tuple[Callable[[], dict[
     """Steps per second over `num_steps` random legal actions, resets included; the observation is built each time."""
     tape = regime()
     env = ENVIRONMENTS[kind](load_bars(tape.frame, tape.spec), phase=phase)
-    rng = np.random.default_rng(0)
+    draw = np.random.default_rng(0).random
     _, first = env.reset(seed=0)
     carried = [first]
 
@@ -28,7 +28,8 @@ def steps(kind: str, num_steps: int, phase: int = 1) -> tuple[Callable[[], dict[
         info = carried[0]
         began = time.perf_counter()
         for _ in range(num_steps):
-            action = rng.choice(np.flatnonzero(info["action_mask"]))
+            legal = np.flatnonzero(info["action_mask"])
+            action = legal[int(draw() * len(legal))]
             _, _, terminated, truncated, info = env.step(int(action))
             if terminated or truncated:
                 _, info = env.reset()
