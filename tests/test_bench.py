@@ -130,6 +130,12 @@ def test_a_ratio_is_the_median_of_the_rounds_ratios():
     assert report.compare(dataclasses.replace(row, target=1.9, at_most=True), found)["verdict"] == "missed"
 
 
+def test_a_reward_below_zero_is_met_by_nothing():
+    row = Row("r", "what", Quantity("ours", ("a",)), Quantity("peer", ("b",)), 0.95)
+    found = {name: Measured([{"steps_per_s": x}], {}) for name, x in {"a": -2.0, "b": -1.0}.items()}
+    assert report.compare(row, found)["verdict"] == "missed"
+
+
 def test_a_row_whose_peer_is_missing_says_why_and_is_bold_in_the_table():
     row = Row("r", "what", Quantity("ours", ("a",)), Quantity("peer", ("b",)), 2.0)
     found = {"a": Measured([{"steps_per_s": 1.0}], {}), "b": Measured([], {}, "not installed (x)")}
