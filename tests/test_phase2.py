@@ -17,7 +17,7 @@ from trading_gymnax import EnvState, TradingPhase1, TradingPhase2, rules
 from trading_gymnax.market import MarketData, pack, pair_of_bars
 
 from .handmade import make_bars
-from .parity import random_params
+from .parity import random_params as any_params
 from .test_phase1 import OPENING, assert_trees_equal, wavy
 from .test_rules_fast import QUICK, stack
 
@@ -25,6 +25,12 @@ NUM_ENVS, NUM_STEPS = 64, 80
 BY_SEED = settings(max_examples=12, phases=(Phase.reuse, Phase.generate))  # a smaller seed is no simpler
 ACTIONS = np.array([*range(6), -1, 6, 2**31 - 1], np.int32)  # the six, and integers that are no action
 MANAGEMENT = slice(3, 6)
+
+
+def random_params(rng: np.random.Generator) -> dict[str, Any]:
+    """Random parameters of phase 2; hours that the factory refuses begin at 9:30 instead."""
+    drawn = any_params(rng, 2)
+    return drawn if accepts(**drawn) else drawn | {"rth_open": 9.5}
 
 
 @functools.cache
@@ -94,7 +100,7 @@ def test_without_management_phase_2_is_phase_1(seed):
     """States, observations, rewards, ends and infos of 64 episodes under random parameters, bit for bit."""
     play, env = side_by_side()
     rng = np.random.default_rng(seed)
-    draws = [env.default_params.replace(**random_params(rng, 2), market=market()) for _ in range(NUM_ENVS)]
+    draws = [env.default_params.replace(**random_params(rng), market=market()) for _ in range(NUM_ENVS)]
     masks, ones, others = play(batch(draws), jax.random.split(jax.random.key(seed), NUM_ENVS))
     np.testing.assert_array_equal(masks[0], masks[1][..., :3])
     (obs1, state1, *rest1, info1), (obs2, state2, *rest2, info2) = ones, others
@@ -199,7 +205,7 @@ def check_legality(seen: Explored) -> None:
 @given(seed=st.integers(0, 2**32 - 1))
 def test_invariants_under_sensible_parameters(seed):
     rng = np.random.default_rng(seed)
-    draws = [random_params(rng, 2) for _ in range(NUM_ENVS)]
+    draws = [random_params(rng) for _ in range(NUM_ENVS)]
     forced = {"forced_entry_fraction": 0.3, "random_start_fraction": 1.0}
     check_invariants(explore([draw | forced for draw in draws], seed % 2**31))
 
@@ -207,7 +213,7 @@ def test_invariants_under_sensible_parameters(seed):
 def test_explored_states_hold_every_kind_of_decision():
     """The invariants above are not empty: each action is legal and illegal somewhere, each end and exit occurs."""
     rng = np.random.default_rng(0)
-    draws = [random_params(rng, 2) | {"forced_entry_fraction": 0.3} for _ in range(NUM_ENVS)]
+    draws = [random_params(rng) | {"forced_entry_fraction": 0.3} for _ in range(NUM_ENVS)]
     tight = {
         "trailing_dd_limit": 35.0,
         "high_water_mode": rules.INTRABAR,
@@ -237,7 +243,7 @@ def accepts(**fields: float) -> bool:
 
 def extreme_params(rng: np.random.Generator) -> dict[str, Any]:
     """Sensible parameters of which some are driven to the ends of their type, as far as the factory allows."""
-    sensible, extreme = random_params(rng, 2), {}
+    sensible, extreme = random_params(rng), {}
     for field in dataclasses.fields(environment().default_params):
         if field.name != "market" and rng.random() < 0.2:
             values = EXTREMES[str(np.dtype(field.metadata["dtype"]))]
