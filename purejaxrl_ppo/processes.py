@@ -244,6 +244,10 @@ class Team:
         try:
             yield
         except ProcessLost as error:
+            if (
+                self.leads
+            ):  # the notes go with process 0, and JAX ends the others: the one that failed has to speak first
+                time.sleep(4 * _LOOK_MS / 1000)
             raise ProcessLost(str(error) if error.wrong_input else f"{error}; {advice}", error.wrong_input) from error
         except Exception as error:
             if _means_lost(error):
