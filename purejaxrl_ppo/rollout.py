@@ -181,8 +181,7 @@ def refreshed(env: Any, env_params: Any, players: Players) -> Players:
     """
     if not rebuilds_observations(env):
         return players
-    observe = jax.vmap(lambda state: flatten(env.observe(None, state, None, env_params)))
-    return players.replace(obs=observe(players.env_state))
+    return players.replace(obs=_observed(env, env_params, players.env_state))
 
 
 def sight(env: Any, env_params: Any, config: PPOConfig, moments: RunningMoments) -> Callable[[Any], jax.Array]:
@@ -192,8 +191,12 @@ def sight(env: Any, env_params: Any, config: PPOConfig, moments: RunningMoments)
     """
     if not keeps_states(env, config):
         return lambda seen: seen
-    observe = jax.vmap(lambda state: flatten(env.observe(None, state, None, env_params)))
-    return lambda states: _normalised(config, moments, observe(states))
+    return lambda states: _normalised(config, moments, _observed(env, env_params, states))
+
+
+def _observed(env: Any, env_params: Any, states: Any) -> jax.Array:
+    """Flat observations [n, D] of states [n, ...] of an environment that `rebuilds_observations`."""
+    return jax.vmap(lambda state: flatten(env.observe(None, state, None, env_params)))(states)
 
 
 def _normalised(config: PPOConfig, moments: RunningMoments, obs: jax.Array) -> jax.Array:
