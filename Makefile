@@ -36,9 +36,9 @@ test-lowest:  ## the fast suite with the lowest versions that pyproject.toml all
 bench: .venv-bench/.installed  ## beside every peer, about ten minutes on two idle cores: benchmarks/results/bench_*.md
 	.venv-bench/bin/python -W ignore -m benchmarks.bench
 
-fuzz: $(STAMP)  ## the loader under a coverage-guided fuzzer, ten minutes: benchmarks/fuzz_loader.py
+fuzz: $(STAMP)  ## the loader under a coverage-guided fuzzer, ten minutes: tests/fuzz/fuzz_loader.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,fuzz]"
-	JAX_PLATFORMS=cpu $(BIN)/python benchmarks/fuzz_loader.py --seconds 600 --out fuzz
+	JAX_PLATFORMS=cpu $(BIN)/python tests/fuzz/fuzz_loader.py --seconds 600 --out fuzz
 
 # A mutant's programs run once: they are to compile fast, not to run fast.
 mutants: export XLA_FLAGS := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false

@@ -22,8 +22,8 @@ from flax import struct
 from benchmarks import report
 from benchmarks.machine import RESULTS, machine, markdown_table, versions
 from trading_gymnax import TradingPhase1, TradingPhase2
-from trading_gymnax.baselines import RandomLegal
-from trading_gymnax.evaluate import evaluate_policy
+from trading_gymnax.evaluation.baselines import RandomLegal
+from trading_gymnax.evaluation.evaluate import evaluate_policy
 from trading_gymnax.market import MarketData, load_market_data
 from trading_gymnax.synthetic import regime
 

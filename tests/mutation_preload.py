@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Make the inputs of that test before the forks, for all of them."""
-    from . import test_rules_fast
+    from tests.rules import test_rules_fast
 
     for shape in test_rules_fast.SHAPES:
         test_rules_fast.inputs(shape)

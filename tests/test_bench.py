@@ -25,12 +25,11 @@ from benchmarks.peers.pandas_env import PandasEnv
 from benchmarks.rows import FULL, QUICK, groups
 from benchmarks.sampling import Sampler
 from benchmarks.settings import PPOSettings
+from tests.rules.test_phase1 import three_days
 from trading_gymnax import TradingPhase1
-from trading_gymnax.data import load_bars
+from trading_gymnax.data.loader import load_bars
 from trading_gymnax.reference import ReferenceEnv
 from trading_gymnax.synthetic import regime
-
-from .test_phase1 import three_days
 
 ROOT = pathlib.Path(__file__).parents[1]
 COMPILE_FAST = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"  # the programs hardly run

@@ -26,13 +26,88 @@ def test_there_is_something_to_read():
     assert len(SOURCES) > 20
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
+# Folders and modules of `trading_gymnax` from the ground up: a file imports those of earlier lines, and of its own.
+LAYERS = (
+    ("text",),
+    ("data",),
+    ("market",),
+    ("rules", "params", "starts", "restarts", "observation"),
+    ("rewards", "render", "phase1", "phase2", "state", "synthetic"),
+    ("accounts", "curriculum", "interop", "runs"),
+    ("evaluation",),
+    ("survival", "walkforward"),
+    ("report",),
+    ("cli", "__main__"),
+)
+MAY_IMPORT_THE_TRAINER = ("cli", "__main__")
+REFERENCE_MAY_IMPORT = ("data", "text")  # a second reading of the rules shares nothing with the first
+
+
+def place(name: str) -> str | None:
+    """First folder or module below `trading_gymnax` in a full name; None for other packages and the package itself."""
+    parts = name.split(".")
+    return parts[1] if parts[0] == "trading_gymnax" and len(parts) > 1 else None
+
+
+def layer(where: str) -> int:
+    return next(number for number, layer in enumerate(LAYERS) if where in layer)
+
+
+def homes(path: pathlib.Path) -> set[str]:
+    """Folders and modules of `trading_gymnax` that a file imports from; names of the package itself are no module."""
+    found = {place(name) for name in imported(path)} - {None}
+    return {
+        one for one in found if (ROOT / "trading_gymnax" / one).is_dir() or (ROOT / f"trading_gymnax/{one}.py").exists()
+    }
+
+
+TRADING = [
+    path for path in SOURCES if path.is_relative_to(ROOT / "trading_gymnax") and path.parent.name != "__pycache__"
+]
+
+
+def whereabouts(path: pathlib.Path) -> str:
+    return path.relative_to(ROOT / "trading_gymnax").with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_no_import_crosses_the_border(path):
     packages = {name.split(".")[0] for name in imported(path)}
-    if path.parent.name == "purejaxrl_ppo":
+    if path.is_relative_to(ROOT / "purejaxrl_ppo"):
         assert "trading_gymnax" not in packages
-    elif path.name != "cli.py":
+    elif whereabouts(path) not in MAY_IMPORT_THE_TRAINER:
         assert "purejaxrl_ppo" not in packages
+
+
+@pytest.mark.parametrize("path", TRADING, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_go_one_way(path):
+    where = whereabouts(path)
+    if where == "__init__":
+        return  # the package's face imports what it shows
+    if where == "reference":
+        assert homes(path) <= set(REFERENCE_MAY_IMPORT)
+        return
+    later = {one for one in homes(path) if one == "reference" or layer(one) > layer(where)}
+    assert not later, f"{path.name} of {where} imports {sorted(later)}, which stand above it"
+
+
+def test_every_module_has_a_layer():
+    named = {name for layer in LAYERS for name in layer} | {"reference", "__init__"}
+    assert {whereabouts(path) for path in TRADING} <= named
+
+
+def test_no_circle_of_imports():
+    """Of modules, imports for type checkers and inside functions included."""
+    modules = {path.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."): path for path in SOURCES}
+    graph = {
+        name: {other for other in imported(path) if other in modules and other != name}
+        for name, path in modules.items()
+    }
+    while graph:
+        ground = [name for name, needs in graph.items() if not needs & set(graph)]
+        assert ground, f"these import one another: {sorted(graph)}"
+        for name in ground:
+            del graph[name]
 
 
 @pytest.mark.parametrize(
@@ -40,12 +115,12 @@ def test_no_import_crosses_the_border(path):
     [
         ("rules", ("gymnax", "gymnasium", "pandas", "trading_gymnax.data", "trading_gymnax.phase1")),
         ("reference", ("jax", "gymnax", "trading_gymnax.rules", "trading_gymnax.phase1", "trading_gymnax.market")),
-        ("contracts", ("trading_gymnax",)),
-        ("features", ("trading_gymnax", "jax")),
+        ("data/contracts", ("jax", "trading_gymnax.market")),
+        ("data/indicators", ("trading_gymnax", "jax")),
+        ("text", ("trading_gymnax", "jax", "numpy", "pandas")),
     ],
 )
-def test_the_picture_of_the_architecture(name, forbidden):
+def test_what_a_module_does_without(name, forbidden):
     names = imported(ROOT / "trading_gymnax" / f"{name}.py")
-    typing_only = {"trading_gymnax.market", "trading_gymnax.market.Bar"} if name == "rules" else set()
     for module in forbidden:
-        assert not [x for x in names - typing_only if x == module or x.startswith(f"{module}.")]
+        assert not [x for x in names if x == module or x.startswith(f"{module}.")]

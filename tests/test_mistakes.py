@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks.market_inputs import SPECS, whole_table
+from tests.fuzz.market_inputs import SPECS, whole_table
 from trading_gymnax import TradingPhase1, evaluate_policy, load_market_data
 
 SPEC, TABLE = SPECS[0], whole_table(0.25)

@@ -38,8 +38,8 @@ def test_the_others_run(program):
 
 
 def test_every_command_in_readme_exists():
-    from purejaxrl_ppo import cli as trainer
-    from trading_gymnax import cli as trader
+    from purejaxrl_ppo.cli import main as trainer
+    from trading_gymnax.cli import main as trader
 
     found = set(re.findall(r"^(trading-gymnax|purejaxrl-ppo)\s+([\w-]+)", README, re.MULTILINE))
     assert len(found) > 6

@@ -18,9 +18,9 @@ import pytest
 
 from purejaxrl_ppo import CheckpointError, FitOptions, PPOConfig, fit, load_policy
 from purejaxrl_ppo.environments import make_environment, parse_pairs
+from tests.data.tables import PLAIN
 from tests.ppo.probes import Table, table
-from tests.tables import PLAIN
-from trading_gymnax.data import load_bars
+from trading_gymnax.data.loader import load_bars
 from trading_gymnax.runs import SETTINGS_FILE, read_settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -195,7 +195,7 @@ class Refused(real):
 socket.socket = Refused
 socket.create_connection = socket.getaddrinfo = lambda *args, **kwargs: sys.exit(f"the network was asked for {args}")
 sys.argv[0] = "trading-gymnax"
-from trading_gymnax.cli import main
+from trading_gymnax.cli.main import main
 main()
 """
 

@@ -5,8 +5,8 @@ Importing this package registers `TradingPhase1-v0` and `TradingPhase2-v0` with 
 
 import gymnax
 
-from trading_gymnax.contracts import CONTRACTS, ContractSpec
-from trading_gymnax.evaluate import Evaluation, evaluate_policy
+from trading_gymnax.data.contracts import CONTRACTS, ContractSpec
+from trading_gymnax.evaluation.evaluate import Evaluation, evaluate_policy
 from trading_gymnax.market import MarketData, load_market_data
 from trading_gymnax.params import EnvParams
 from trading_gymnax.phase1 import EnvState, TradingPhase1

@@ -1,24 +1,30 @@
-"""Parameters that change while training goes on, and presets of accounts to train for.
+"""Parameters that change while training goes on, and parameters that differ between environments.
 
 schedule = linear(trailing_dd_limit=(15_000, 2_500), commission_per_side=times(0.25, 1.0))
 train = jax.jit(make_train(env, config, params_schedule=schedule))
 
-account = evaluation_account(50_000)
-env, params = gymnax.make("TradingPhase2-v0", data="nq.parquet", market="NQ", **account.arguments())
-params = params.replace(**account.params())          # or on an environment that exists
+The accounts to train for are those of `accounts`; they can be had from here as well.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
+import math
+from collections.abc import Sequence
 from typing import Any
 
-from trading_gymnax.rules import HIGH_WATER_MODES
-from trading_gymnax.schedules import Schedule, linear, original_plan, piecewise, times, vary
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from trading_gymnax.accounts import AccountPreset, evaluation_account, original
+from trading_gymnax.params import check_value
+from trading_gymnax.phase2 import EnvParamsPhase2
+from trading_gymnax.text import check_names
 
 __all__ = [
     "AccountPreset",
+    "Factors",
     "Schedule",
     "evaluation_account",
     "linear",
@@ -29,149 +35,173 @@ __all__ = [
     "vary",
 ]
 
-SESSIONS = 30  # an evaluation's episode is long enough for so many
-BARS_PER_SESSION = 450  # decision bars of 9:30 to 16:59 in bars of a minute
+
+@dataclasses.dataclass(frozen=True)
+class Factors:
+    """Values that multiply what the parameters say; made by `times`."""
+
+    values: tuple[float, ...]
+
+
+def times(*factors: float) -> Factors:
+    """Values of a schedule as multiples of the parameters' own: `commission_per_side=times(0.25, 1.0)`."""
+    return Factors(tuple(factors))
 
 
 @dataclasses.dataclass(frozen=True)
-class AccountPreset:
-    """An account. `params()`, `options()` and `arguments()` give it out as fresh dicts."""
+class Schedule:
+    """Parameters by progress: `schedule(progress, params) -> params`, for `params_schedule` of `make_train` and `fit`.
 
-    name: str
-    fields: tuple[tuple[str, Any], ...]  # of EnvParams, dollars
-    constructor: tuple[tuple[str, Any], ...]  # arguments of the environment and its loader
-    minimum_days: int = 0  # sessions with a trade before a pass counts; the environment does not enforce it
-    fee_usd: float | None = None  # price of the evaluation, dollars; None: unknown
-    contract_limit: int | None = None  # full-size contracts that may be held at once; None: no such rule
-
-    def params(self) -> dict[str, Any]:
-        """Fields of `EnvParams`, for `params.replace(**account.params())`."""
-        return dict(self.fields)
-
-    def options(self) -> dict[str, Any]:
-        """Arguments of the constructor that are no parameters."""
-        return dict(self.constructor)
-
-    def arguments(self) -> dict[str, Any]:
-        """Both together, for `gymnax.make(id, data=..., **account.arguments())`."""
-        return dict(self.constructor + self.fields)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Terms:
-    """What an evaluation of one size asks; dollars."""
-
-    profit_target: float
-    trailing_limit: float
-    daily_limit: float  # of the end-of-day variety; inf where there is none
-    contracts: int
-    fee: float | None
-
-
-_OFF = float("inf")
-_SOLD: dict[str, dict[int, _Terms]] = {
-    "2026": {
-        25_000: _Terms(1_500, 1_000, 500, 4, None),
-        50_000: _Terms(3_000, 2_000, 1_000, 10, None),
-        100_000: _Terms(6_000, 3_000, 1_500, 14, None),
-        150_000: _Terms(9_000, 4_000, 2_000, 17, None),
-    },
-    "2025": {
-        25_000: _Terms(1_500, 1_500, _OFF, 4, 147),
-        50_000: _Terms(3_000, 2_500, _OFF, 10, 167),
-        100_000: _Terms(6_000, 3_000, _OFF, 14, None),
-        150_000: _Terms(9_000, 5_000, _OFF, 17, None),
-    },
-}
-_MINIMUM_DAYS = {"2026": 0, "2025": 7}
-
-
-def evaluation_account(
-    size: int, *, high_water_mode: str = "INTRABAR", terms: str = "2026", sessions: int = SESSIONS
-) -> AccountPreset:
-    """Trailing-drawdown evaluation of a futures account of 25, 50, 100 or 150 thousand dollars.
-
-    size: dollars. high_water_mode: "INTRABAR" (the floor follows open profit in real time) or "END_OF_DAY" (it follows
-    the equity at the close of the day). terms: which year's, see below. sessions: length of the episode in sessions of
-    9:30 to 16:59 in one-minute bars; longer hours need more steps.
-
-    Balance = size; profit target, trailing limit and, where there is one, daily limit as below; a reached daily limit
-    ends the day, not the account; the floor locks at the start balance plus 100 dollars; the episode goes on over the
-    night until target, drawdown or time limit. `account_features=True`: the observation shows the distance to each
-    rule. `max_contracts` is the contract limit in full-size contracts (ten micros count as one), which binds sizes
-    chosen by `risk_per_trade`. The environment ends an episode at the target even before `minimum_days`.
-
-    Figures of Apex Trader Funding, whose four sizes are the common ones, in dollars per size of 25 / 50 / 100 / 150
-    thousand; firms change them without notice, so compare with the firm's own page before relying on them:
-
-    - terms="2026", sold since 2026-03-01: target 1,500 / 3,000 / 6,000 / 9,000; trailing limit 1,000 / 2,000 / 3,000 /
-      4,000, intraday or end of day; daily limit of the end-of-day variety 500 / 1,000 / 1,500 / 2,000, which pauses
-      the day; no minimum days. Source: "Prop Firm Rules Dataset" of FuturesEdge (github.com/powerFC/
-      propfirm-rules-dataset, state of 2026-09-04), which read them on the firm's pages on 2026-07-11. Lock at start +
-      100: "Prop Firm Rules" of Puravida Edge (huggingface.co/datasets/puravidaedge/prop-firm-rules, verified
-      2026-11-01), which states it for the funded account; the first source gives none for the evaluation, so that
-      it is an assumption here. The contract limits are those of 2025, an assumption; the fee was not to be found.
-      Passes must come within 30 calendar days, fewer than 30 sessions: an agent gets more time here.
-    - terms="2025", sold until 2026-02-28: the same targets; trailing limit 1,500 / 2,500 / 3,000 / 5,000, intraday, no
-      daily limit; 4 / 10 / 14 / 17 contracts; at least 7 trading days; 147 and 167 dollars a month for the two smaller
-      sizes. Sources: the Apex funded account agreement of 2024-06-16 (pastebin.com/Wqbz2pkG) for limits and contracts
-      of the two smaller sizes; nomadfuturestrader.com/apex-trader-funding (undated, about 2024) for all limits, as the
-      balance that a payout needs is start + limit + 100; zerosedge.com (undated, about 2025) for all contract limits;
-      bdnq-trader.com (undated, about 2024) for the days; propfirmapp.com/?p=249 (undated, about 2025) for the targets
-      of the three smaller sizes and the two prices. The target of 150 thousand is an assumption (6 % as for the
-      others); the other prices were not to be found. END_OF_DAY was not sold then.
-
-    Raises ValueError for another size, mode or year.
+    Made by `linear` and `piecewise`. Between two points a value moves in a straight line, or stays until the next point
+    where `hold` is set; whole-numbered fields are rounded half to even. A balance and a trailing limit are latched at
+    reset, so that an episode ends under those that it began with.
     """
-    asked = _asked(size, high_water_mode, str(terms), sessions)
-    fields = {
-        "initial_balance": float(size),
-        "profit_target": float(asked.profit_target),
-        "trailing_dd_limit": float(asked.trailing_limit),
-        "high_water_mode": HIGH_WATER_MODES.index(high_water_mode),
-        "floor_lock": 100.0,
-        "daily_loss_limit": float(asked.daily_limit) if high_water_mode == "END_OF_DAY" else _OFF,
-        "daily_loss_fails": False,
-        "terminate_at_session_end": False,
-        "max_contracts": asked.contracts,
-        "max_steps_in_episode": sessions * BARS_PER_SESSION,
-    }
-    return AccountPreset(
-        name=f"evaluation {size:,} ({terms}, {high_water_mode})",
-        fields=tuple(fields.items()),
-        constructor=(("account_features", True),),
-        minimum_days=_MINIMUM_DAYS[str(terms)],
-        fee_usd=asked.fee,
-        contract_limit=asked.contracts,
+
+    points: tuple[float, ...]  # progress, rising from 0 to 1
+    fields: tuple[tuple[str, tuple[float, ...], bool], ...]  # name, value at each point, whether it is a factor
+    hold: bool = False
+
+    def __call__(self, progress: Any, params: Any) -> Any:
+        """`params` with the fields' values at `progress` (scalar, 0 to 1).
+
+        Raises ValueError for values that `params.replace` refuses, where nothing is traced.
+        """
+        names = [name for name, _, _ in self.fields]
+        check_names(names, list(type(params).__dataclass_fields__), f"{type(params).__name__} has no field")
+        changes = {}
+        for name, values, is_factor in self.fields:
+            value = self._at(progress, values)
+            value = value * getattr(params, name) if is_factor else value
+            changes[name] = jnp.rint(value) if _dtype(params, name) == jnp.int32 else value
+        return params.replace(**changes)
+
+    def values(self, progress: Any) -> dict[str, jax.Array]:
+        """What the trainer logs: each field's value at `progress`, float32 (); `<field>_factor` for factors."""
+        return {name + "_factor" * is_factor: self._at(progress, values) for name, values, is_factor in self.fields}
+
+    def _at(self, progress: Any, values: tuple[float, ...]) -> jax.Array:
+        at, known = jnp.asarray(progress, jnp.float32), jnp.asarray(values, jnp.float32)
+        if not self.hold:
+            return jnp.interp(at, jnp.asarray(self.points, jnp.float32), known)
+        reached = jnp.sum(at >= jnp.asarray(self.points, jnp.float32)) - 1
+        return known[jnp.clip(reached, 0)]
+
+
+def _dtype(params: Any, name: str) -> Any:
+    return type(params).__dataclass_fields__[name].metadata["dtype"]
+
+
+def linear(**fields: Any) -> Schedule:
+    """A schedule from a first to a last value: `linear(sl_atr_mult=(2.0, 1.5), commission_per_side=times(0.25, 1))`.
+
+    Raises ValueError as `piecewise` does.
+    """
+    return piecewise((0.0, 1.0), **fields)
+
+
+def piecewise(points: Sequence[float], *, hold: bool = False, **fields: Any) -> Schedule:
+    """A schedule through a value at each of `points` of progress, the first 0 and the last 1.
+
+    Args:
+        points: progress of training, rising from 0 to 1.
+        hold: values stay until the next point instead of moving towards it in a straight line.
+        fields: of `EnvParams` or `EnvParamsPhase2`: as many numbers as points, or `times(...)` of them.
+
+    Raises ValueError for a field that does not exist, one that cannot be scheduled, points out of order, and numbers
+    that do not fit the points.
+    """
+    places = tuple(float(point) for point in points)
+    if len(places) < 2 or places[0] != 0 or places[-1] != 1 or list(places) != sorted(set(places)):
+        raise ValueError(f"points of progress rise from 0 to 1, (0, 0.5, 1) say; got {tuple(points)}")
+    if not fields:
+        raise ValueError("a schedule needs a field, sl_atr_mult=(2.0, 1.5) say")
+    known = {name: field.metadata.get("dtype") for name, field in EnvParamsPhase2.__dataclass_fields__.items()}
+    check_names(fields, [name for name in known if name != "market"], "a schedule knows no field")
+    rows = [_scheduled(name, given, known[name], len(places), hold) for name, given in fields.items()]
+    return Schedule(places, tuple(rows), bool(hold))
+
+
+def _scheduled(name: str, given: Any, dtype: Any, count: int, hold: bool) -> tuple[str, tuple[float, ...], bool]:
+    """One row of `Schedule.fields`, checked."""
+    is_factor = isinstance(given, Factors)
+    try:
+        values = np.asarray(given.values if is_factor else given, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} needs numbers, one for each point; got {given!r}") from None
+    if values.shape != (count,):
+        raise ValueError(f"{name} needs {count} numbers, one for each point; got {given!r}")
+    if not hold and dtype == jnp.bool_:
+        raise ValueError(f"{name} is a switch, which has nothing between False and True; use hold=True")
+    if np.isnan(values).any() or (not hold and np.isinf(values).any()):
+        raise ValueError(f"{name} must have finite numbers (inf only with hold=True); got {given!r}")
+    if is_factor and values.min() < 0:
+        raise ValueError(f"{name} is multiplied by {values.min():g}; factors are 0 or more")
+    if not is_factor:
+        check_value(name, values)
+    return name, tuple(float(value) for value in values), is_factor
+
+
+def original_plan() -> Schedule:
+    """The curriculum of the plan that this project began with: from an easy account to a strict one.
+
+    Trailing limit 15,000, 5,000 and 2,500 dollars at progress 0, 0.5 and 1; stop from 2.0 to 1.5 ATR; commission from a
+    quarter to the whole of the market's; forced starts from half of the episodes to none.
+    """
+    return piecewise(
+        (0.0, 0.5, 1.0),
+        trailing_dd_limit=(15_000.0, 5_000.0, 2_500.0),
+        sl_atr_mult=(2.0, 1.75, 1.5),
+        commission_per_side=times(0.25, 0.625, 1.0),
+        forced_entry_fraction=(0.5, 0.25, 0.0),
     )
 
 
-def _asked(size: int, high_water_mode: str, terms: str, sessions: int) -> _Terms:
-    """What the account asks; ValueError for an account that there is not."""
-    years = _SOLD.get(terms)
-    if years is None:
-        raise ValueError(f"terms are those of {' or '.join(map(repr, _SOLD))}; got {terms!r}")
-    if size not in years:
-        sizes = ", ".join(f"{known:,}" for known in years)
-        raise ValueError(f"evaluation accounts come in {sizes} dollars; got {size!r}")
-    if high_water_mode not in ("INTRABAR", "END_OF_DAY"):
-        near = difflib.get_close_matches(str(high_water_mode).upper(), ("INTRABAR", "END_OF_DAY"), n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else "the floor of an evaluation follows one of these"
-        raise ValueError(f"high_water_mode is 'INTRABAR' or 'END_OF_DAY', got {high_water_mode!r}: {hint}")
-    if isinstance(sessions, bool) or not isinstance(sessions, int) or sessions < 1:
-        raise ValueError(f"sessions is a whole number of trading days, 1 or more; got {sessions!r}")
-    return years[size]
+def vary(params: Any, *, key: jax.Array, num_envs: int, **ranges: Any) -> tuple[Any, Any]:
+    """Domain randomisation: parameters that differ between environments, drawn evenly from ranges.
 
+    params, axes = vary(params, key=key, num_envs=1024, slippage_ticks=(0, 3), sl_atr_mult=(1.0, 2.0))
+    obs, state = jax.vmap(env.reset, in_axes=(0, axes))(keys, params)
 
-def original() -> AccountPreset:
-    """The closest setting to the system that this one replaces, for comparison; its fills are kinder than a market's.
+    Args:
+        params: parameters of one environment; all fields that are not named stay as they are, and shared.
+        key: typed key.
+        num_envs: environments N.
+        ranges: lowest and highest value of a field; whole-numbered fields include both, switches are drawn evenly
+            from (False, True), per-market fields get one draw for all markets. `times(low, high)` multiplies.
 
-    Entries fill at the close of the decision bar, stops without slippage, targets at the touch; the observation shows
-    the raw columns close, volume, sma_5, sma_20, rsi, macd, momentum and atr instead of features free of price level,
-    which a normaliser must make usable. Everything else is the default, such as the trailing limit of 15,000 dollars in
-    Phase 1 and 2,500 in Phase 2. Source: the old system's own plan and the rule book's account of it (section 5).
-    The columns are the loader's: with data that is loaded already, or without data, use `params()` alone.
+    Returns:
+        The parameters with fields [N, ...] where they vary, and a tree of the same kind with their `in_axes`: 0 where
+        they vary, None elsewhere, so that the market's arrays are shared and not copied.
+
+    Raises ValueError for an unknown field, a range that is none, and values that `params.replace` refuses.
     """
-    fields = {"fill_at_close": True, "stop_slippage_ticks": 0, "target_through_ticks": 0}
-    columns = ("close", "volume", "sma_5", "sma_20", "rsi", "macd", "momentum", "atr")
-    return AccountPreset("original", tuple(fields.items()), (("feature_columns", columns),))
+    if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
+        raise ValueError(f"num_envs is a number of environments, 1 or more; got {num_envs!r}")
+    if not ranges:
+        raise ValueError("vary needs a field and its range, slippage_ticks=(0, 3) say")
+    known = [name for name in type(params).__dataclass_fields__ if name != "market"]
+    check_names(ranges, known, f"{type(params).__name__} has no field")
+    drawn = {}
+    for (name, given), one in zip(ranges.items(), jax.random.split(key, len(ranges)), strict=True):
+        drawn[name] = _draws(one, name, given, params, num_envs)
+    varied = params.replace(**drawn)  # a reward scale that was the median R follows a size that varies
+    shared = jax.tree.map(lambda _: None, params)
+    mapped = {name: 0 for name in known if jnp.ndim(getattr(varied, name)) > jnp.ndim(getattr(params, name))}
+    return varied, dataclasses.replace(shared, **mapped)
+
+
+def _draws(key: jax.Array, name: str, given: Any, params: Any, count: int) -> jax.Array:
+    """Values of one field, [N] or [N, M]; the ends are checked by `params.replace` on the field alone."""
+    dtype, field, is_factor = _dtype(params, name), getattr(params, name), isinstance(given, Factors)
+    _, (low, high), _ = _scheduled(name, given, dtype, 2, hold=True)
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise ValueError(f"{name} needs a finite range, the lower end first; got {given!r}")
+    for end in (low, high):
+        params.replace(**{name: end * field if is_factor else end})
+    shape = (count,) + (1,) * jnp.ndim(field)
+    if dtype in (jnp.int32, jnp.bool_) and not is_factor:
+        values = jax.random.randint(key, shape, int(low), int(high) + 1)
+    else:
+        values = jax.random.uniform(key, shape, minval=low, maxval=high)
+    values = values * field[None] if is_factor else values
+    return jnp.broadcast_to(jnp.rint(values) if dtype == jnp.int32 else values, (count, *jnp.shape(field)))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import difflib
 import inspect
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from trading_gymnax.contracts import ContractSpec, contract
-from trading_gymnax.data import Bars, load_bars
-from trading_gymnax.rolls import front_sessions, labels
+from trading_gymnax.data.contracts import ContractSpec, contract
+from trading_gymnax.data.loader import Bars, load_bars
+from trading_gymnax.data.rolls import front_sessions, labels
+from trading_gymnax.text import check_names
 
 # Columns of `MarketData.bars`.
 OPEN, HIGH, LOW, CLOSE, TIME, SCHEDULED_CLOSE, SESSION_AND_BREAK, ATR_BITS = range(8)
@@ -189,15 +189,6 @@ def session_hours(rth_open: Any, rth_close: Any, start_minute: Any, xp: Any = jn
     return (opening - start_minute) % 1440, (closing - start_minute - 1) % 1440 + 1
 
 
-def check_names(given: Iterable[str], known: Sequence[str], complaint: str) -> None:
-    """Raise ValueError for the first name that is not known, with the nearest that is."""
-    for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-            raise ValueError(f"{complaint} {name!r}: {hint}")
-
-
 def of_market(values: jax.Array, market_id: jax.Array) -> jax.Array:
     """The market's row of an [M, ...] array; without a gather where there is one market."""
     return values[0] if values.shape[0] == 1 else values[market_id]
@@ -280,7 +271,7 @@ def load_market_data(
             a jump: no episode and no window crosses a roll, and each session is traded in the contract of its day.
         market: symbol or `ContractSpec` of a single source; the keys of a dict are the symbols.
         roll: when the next contract is traded: "volume" or dates, see `rolls.front_sessions`.
-        options: those of `trading_gymnax.data.load_bars`, for every source.
+        options: those of `trading_gymnax.data.loader.load_bars`, for every source.
 
     Raises ValueError with all that is wrong.
     """

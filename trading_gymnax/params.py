@@ -12,8 +12,9 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment
 
-from trading_gymnax.market import MarketData, check_names, session_hours
+from trading_gymnax.market import MarketData, session_hours
 from trading_gymnax.rules import HIGH_WATER_MODES, MAX_DISTANCE_TICKS
+from trading_gymnax.text import check_names
 
 MAX_USD = 10_000_000  # dollars; larger finite amounts would not fit int32 cents
 _PER_MARKET = ("commission_per_side", "reward_scale", "market_weights")

@@ -14,13 +14,12 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from trading_gymnax import observation, rules, starts
-from trading_gymnax.contracts import check_switch
+from trading_gymnax.data.contracts import check_switch
 from trading_gymnax.market import (
     CLOCK_COLUMNS,
     LOADER_OPTIONS,
     Bar,
     MarketData,
-    check_names,
     load_market_data,
     of_market,
     pair_of_bars,
@@ -28,6 +27,7 @@ from trading_gymnax.market import (
 )
 from trading_gymnax.params import EnvParams
 from trading_gymnax.restarts import restart
+from trading_gymnax.text import check_names
 
 _BOUND = 1e30  # of the observation space: finite, so that it can be sampled
 

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-import difflib
 import enum
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-from trading_gymnax.data import Bars
+from trading_gymnax.data.loader import Bars
+from trading_gymnax.text import did_you_mean
 
 MINUTES_PER_DAY = 1440
 MAX_DISTANCE_TICKS = 2**20
@@ -189,12 +189,6 @@ def scaled_ticks(multiple: float, quantity: float | np.floating[Any], lowest: in
     return int(min(max(np.rint(np.float32(multiple) * np.float32(quantity)), lowest), MAX_DISTANCE_TICKS))
 
 
-def nearest_name(name: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt name, or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
-    return f", did you mean {close[0]!r}?" if close else ""
-
-
 class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
     """One trading account under the rule book.
 
@@ -236,7 +230,7 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         known = [f.name for f in dataclasses.fields(ReferenceParams)]
         for name in params:
             if name not in known:
-                raise ValueError(f"unknown parameter {name!r}{nearest_name(name, known)}")
+                raise ValueError(f"unknown parameter {name!r}, {did_you_mean(name, known)}")
         self.phase, self.window, self.account_features = phase, window, account_features
         self.reward_fn = reward_fn
         self.params = ReferenceParams(**({"trailing_dd_limit": 15_000.0 if phase == 1 else 2_500.0} | params))
@@ -372,7 +366,7 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         options = dict(options or {})
         for name in options:
             if name not in RESET_OPTIONS:
-                raise ValueError(f"unknown option {name!r}{nearest_name(name, RESET_OPTIONS)}")
+                raise ValueError(f"unknown option {name!r}, {did_you_mean(name, RESET_OPTIONS)}")
         if "bar" in options:
             market_id, forced = int(options.get("market_id", 0)), int(options.get("forced_side", 0))
             bar = self._checked_bar(market_id, int(options["bar"]))

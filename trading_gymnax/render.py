@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 
+from trading_gymnax.data.sessions import new_york_minutes
 from trading_gymnax.market import CLOSE, HIGH, LOW, OPEN
-from trading_gymnax.sessions import new_york_minutes
-
-if TYPE_CHECKING:
-    from trading_gymnax.params import EnvParams
-    from trading_gymnax.phase1 import EnvState
+from trading_gymnax.text import usd
 
 RISING, FALLING = "#2f7f79", "#b4533c"
 ENTRY, STOP, TARGET, INK, GRID = "#33518f", "#c0182b", "#1d8a34", "#2b2f36", "#e3e5e8"
@@ -48,7 +45,7 @@ class Snapshot:
     equity_usd: float
 
 
-def snapshot(state: EnvState, params: EnvParams, window: int) -> Snapshot:
+def snapshot(state: Any, params: Any, window: int) -> Snapshot:
     """The last `window` bars up to the state's decision bar, and the position.
 
     Raises ValueError for a batch of states: take one of them, `jax.tree.map(lambda x: x[0], state)` say.
@@ -77,15 +74,15 @@ def snapshot(state: EnvState, params: EnvParams, window: int) -> Snapshot:
     )
 
 
-def render(state: EnvState, params: EnvParams, window: int = 20) -> np.ndarray:
+def render(state: Any, params: Any, window: int = 20) -> np.ndarray:
     """The last `window` bars of a state as a picture: candles, and entry, stop and target of the open position.
 
     Returns an RGB array, uint8 [450, 800, 3]. Raises ValueError for a batch of states, `MissingExtra` where
     matplotlib is not installed. Works on concrete states only, not under jit.
     """
     shown = snapshot(state, params, window)
-    figure = new_figure(*_SIZE_INCHES)
-    axes = figure.subplots()
+    picture = new_picture(*_SIZE_INCHES)
+    axes = picture.subplots()
     draw_candles(axes, shown.bars)
     if shown.side:
         _draw_position(axes, shown)
@@ -94,20 +91,20 @@ def render(state: EnvState, params: EnvParams, window: int = 20) -> np.ndarray:
     axes.set_ylabel("price, points")
     axes.set_xlabel(f"New York time of the bar's close, {shown.time[-1].astype('datetime64[D]')}")
     axes.set_title(_title(shown), loc="left", fontsize=10, parse_math=False)
-    figure.canvas.draw()
-    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+    picture.canvas.draw()
+    return np.asarray(picture.canvas.buffer_rgba())[..., :3].copy()
 
 
-def new_figure(width: float, height: float) -> Any:
+def new_picture(width: float, height: float) -> Any:
     """A matplotlib figure on the Agg canvas, without pyplot's global state; size in inches."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise MissingExtra("matplotlib") from error
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
+    picture = Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(picture)
+    return picture
 
 
 def draw_candles(axes: Any, bars: np.ndarray) -> None:
@@ -172,12 +169,3 @@ def _title(shown: Snapshot) -> str:
 def price_decimals(tick_size: float) -> int:
     """Digits behind the point of a price: 2 for a tick of 0.25."""
     return max(0, -int(decimal.Decimal(str(float(tick_size))).normalize().as_tuple().exponent))
-
-
-def usd(value: float, *, sign: bool = True, cents: bool = False) -> str:
-    """Dollars with thousands separators: +$1,234, -$5.50; "-" for what is not a finite number."""
-    if not np.isfinite(value):
-        return "-"
-    digits = f"{abs(value):,.{2 if cents else 0}f}"
-    lead = "-" if value < 0 and digits.strip("0.,") else "+" if sign and digits.strip("0.,") else ""
-    return f"{lead}${digits}"

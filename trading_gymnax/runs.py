@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from trading_gymnax.data_report import count_text
-from trading_gymnax.market import MarketData, check_names, load_market_data
+from trading_gymnax.curriculum import Schedule, original_plan
+from trading_gymnax.market import MarketData, load_market_data
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.phase2 import TradingPhase2
-from trading_gymnax.schedules import Schedule, original_plan
 from trading_gymnax.synthetic import regime
+from trading_gymnax.text import check_names, count_text
 
 SETTINGS_FILE = "trading.json"
 BUILT_IN_SESSIONS = 300  # of the built-in market; a policy learns the pattern from these, and not the tape by heart

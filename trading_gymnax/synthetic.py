@@ -26,9 +26,9 @@ import math
 import numpy as np
 import pandas as pd
 
-from trading_gymnax.contracts import ContractSpec
+from trading_gymnax.data.contracts import ContractSpec
+from trading_gymnax.data.sessions import MINUTES_PER_DAY, NEW_YORK, is_weekday
 from trading_gymnax.market import MarketData, load_market_data
-from trading_gymnax.sessions import MINUTES_PER_DAY, NEW_YORK, is_weekday
 
 SYNTH = ContractSpec("SYNTH", tick_size=0.25, multiplier=20.0, commission_per_side=2.50, calendar=None)
 """The default contract: NQ's tick and dollars a point, and every weekday a full session."""

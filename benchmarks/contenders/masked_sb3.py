@@ -11,7 +11,7 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from benchmarks.machine import usable_cores, versions
-from trading_gymnax.data import load_bars
+from trading_gymnax.data.loader import load_bars
 from trading_gymnax.reference import ReferenceEnv
 from trading_gymnax.synthetic import regime
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.pandas_env import PandasEnv
-from trading_gymnax.data import load_bars
+from trading_gymnax.data.loader import load_bars
 from trading_gymnax.reference import ReferenceEnv
 from trading_gymnax.synthetic import regime
 

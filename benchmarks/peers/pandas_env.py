@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from trading_gymnax.data import Bars
+from trading_gymnax.data.loader import Bars
 from trading_gymnax.reference import ReferenceEnv
 
 COLUMNS = ("open", "high", "low", "close", "atr", "time", "hour", "session")

@@ -1,4 +1,4 @@
-"""A command line with little memory: `python -m tests.faults.limited MEGABYTES purejaxrl_ppo.cli train ...`."""
+"""A command line with little memory: `python -m tests.faults.limited MEGABYTES purejaxrl_ppo.cli.main train ...`."""
 
 import importlib
 import pathlib

@@ -11,11 +11,11 @@ import pytest
 import tyro
 
 from purejaxrl_ppo import PPOConfig, SweepResult
-from purejaxrl_ppo.cli import _commands, _named_environment, main
-from purejaxrl_ppo.cli_errors import _Sentences, parse
+from purejaxrl_ppo.cli.errors import _Sentences, parse
+from purejaxrl_ppo.cli.main import _commands, _named_environment, main
 from purejaxrl_ppo.environments import make_environment, parse_pairs
-from purejaxrl_ppo.halving import NAMES
 from purejaxrl_ppo.rundir import read_run
+from purejaxrl_ppo.sweep.halving import NAMES
 from tests.ppo.probes import Table
 
 TINY = "--num-envs 4 --num-steps 32 --total-timesteps 256 --hidden-sizes 8 --eval-episodes 2 --eval-max-steps 20"
@@ -85,7 +85,7 @@ def test_without_matplotlib_the_table_is_written(tmp_path, monkeypatch, capsys):
     values = {name: np.array([0.1, 0.2], np.float32) for name in NAMES}
     ranges = dict.fromkeys(NAMES, (0.1, 0.2))
     result = SweepResult(PPOConfig(), ranges, values, (512,), scores, scores, np.zeros(2, int), 1)
-    monkeypatch.setattr("purejaxrl_ppo.cli_sweep.sweep", lambda *args, **options: result)
+    monkeypatch.setattr("purejaxrl_ppo.cli.sweep.sweep", lambda *args, **options: result)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     main(["sweep", "CartPole-v1", "--output", str(tmp_path / "found")])
     sentence = 'the plot needs matplotlib, which is not installed: pip install "trading-gymnax[report]"'
@@ -99,7 +99,7 @@ def test_a_search_without_a_winner_says_so_and_leaves_its_table(tmp_path, monkey
     lost, values = np.full((2, 1, 1), -np.inf), {name: np.array([0.1, 0.2], np.float32) for name in NAMES}
     ranges = dict.fromkeys(NAMES, (0.1, 0.2))
     result = SweepResult(PPOConfig(), ranges, values, (512,), lost, lost, np.ones(2, int), 1)
-    monkeypatch.setattr("purejaxrl_ppo.cli_sweep.sweep", lambda *args, **options: result)
+    monkeypatch.setattr("purejaxrl_ppo.cli.sweep.sweep", lambda *args, **options: result)
     printed = fails(["sweep", "CartPole-v1", "--output", str(tmp_path / "found")], capsys)
     assert printed.startswith("purejaxrl-ppo: no configuration is left, all that were not dropped became NaN")
     assert (tmp_path / "found" / "sweep.csv").is_file()
@@ -199,12 +199,12 @@ def test_an_impatient_user_gets_a_sentence(monkeypatch, capsys):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("purejaxrl_ppo.cli.fit", interrupted)
+    monkeypatch.setattr("purejaxrl_ppo.cli.main.fit", interrupted)
     with pytest.raises(SystemExit) as end:
         main(["train", "CartPole-v1"])
     assert end.value.code == 130
     assert "`resume` goes on from the last checkpoint" in capsys.readouterr().err
-    monkeypatch.setattr("purejaxrl_ppo.cli.run_sweep", interrupted)
+    monkeypatch.setattr("purejaxrl_ppo.cli.main.run_sweep", interrupted)
     with pytest.raises(SystemExit):
         main(["sweep", "CartPole-v1"])
     assert "stopped at once; a search starts anew" in capsys.readouterr().err

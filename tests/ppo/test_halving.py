@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purejaxrl_ppo import PPOConfig
-from purejaxrl_ppo.halving import NAMES, check_ranges, draw, rung_iterations, survivors
+from purejaxrl_ppo.sweep.halving import NAMES, check_ranges, draw, rung_iterations, survivors
 
 CONFIG = PPOConfig(num_envs=8, num_steps=16, total_timesteps=8 * 16 * 10)
 INF = float("inf")

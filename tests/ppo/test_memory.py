@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from purejaxrl_ppo import FitOptions, PPOConfig, evaluate, fit, make_trainer, memory, sweep
-from purejaxrl_ppo import cli as trainer_cli
+from purejaxrl_ppo.cli import main as trainer_cli
 from purejaxrl_ppo.memory import OutOfMemory, check_memory, memory_in_words, size_text, training_bytes, tree_bytes
 from purejaxrl_ppo.networks import make_network
 from purejaxrl_ppo.policy import Policy
 from purejaxrl_ppo.rollout import collect, keeps_states
 from purejaxrl_ppo.wrappers import concrete_spec, prepare
 from tests.ppo.probes import StateTable, Table, table
-from trading_gymnax import cli as trading_cli
+from trading_gymnax.cli import main as trading_cli
 
 fitting = importlib.import_module("purejaxrl_ppo.fit")  # the package's `fit` is the function
 ROOT = pathlib.Path(__file__).parents[2]
@@ -170,7 +170,16 @@ def test_sizes_beyond_any_memory_are_one_sentence(main, args, sentence, monkeypa
 def test_memory_that_ends_in_the_middle_of_a_training_is_one_sentence(tmp_path):
     """The state fits; the program's temporary arrays, which nothing tells beforehand, do not."""
     size = ["--num-envs", "4000000", "--num-steps", "4", "--total-timesteps", "16000000", "--num-minibatches", "1"]
-    command = [sys.executable, "-m", "tests.faults.limited", "1500", "purejaxrl_ppo.cli", "train", "CartPole-v1", *size]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.faults.limited",
+        "1500",
+        "purejaxrl_ppo.cli.main",
+        "train",
+        "CartPole-v1",
+        *size,
+    ]
     ended = subprocess.run(
         [*command, "--run-dir", str(tmp_path / "run"), "--eval-every", "0"],
         cwd=ROOT,

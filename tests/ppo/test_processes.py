@@ -11,7 +11,7 @@ import pytest
 
 from purejaxrl_ppo import start_processes
 from purejaxrl_ppo.checkpoint import Checkpoints
-from purejaxrl_ppo.cli import main
+from purejaxrl_ppo.cli.main import main
 from tests.ppo import process_run
 
 

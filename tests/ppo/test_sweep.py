@@ -13,12 +13,12 @@ from flax import struct
 from gymnax.environments import environment
 
 from purejaxrl_ppo import PPOConfig, SweepResult, make_train, sweep
-from purejaxrl_ppo.cli import _commands
-from purejaxrl_ppo.cli_errors import parse
-from purejaxrl_ppo.halving import survivors
+from purejaxrl_ppo.cli.errors import parse
+from purejaxrl_ppo.cli.main import _commands
 from purejaxrl_ppo.presets import preset
-from purejaxrl_ppo.sweep import _programs
-from purejaxrl_ppo.sweep_report import draw_sweep, table_rows, table_text, train_command, write_table
+from purejaxrl_ppo.sweep.halving import survivors
+from purejaxrl_ppo.sweep.report import draw_sweep, table_rows, table_text, train_command, write_table
+from purejaxrl_ppo.sweep.run import _programs
 from tests.ppo.probes import BoxTarget, Table, table
 
 ENV = Table()

@@ -1,0 +1,1 @@
+"""The command line `purejaxrl-ppo`. `main.main` runs it."""

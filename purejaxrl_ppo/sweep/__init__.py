@@ -1,0 +1,5 @@
+"""Many runs in one program: seeds and settings side by side, losers dropped early, and what came of them."""
+
+from purejaxrl_ppo.sweep.run import SweepResult, sweep
+
+__all__ = ["SweepResult", "sweep"]

@@ -1,0 +1,13 @@
+"""All worked examples of the rule book, as data: see `scenario.Scenario`."""
+
+from __future__ import annotations
+
+from tests.rules.scenario import Scenario
+from tests.rules.scenarios_account import ACCOUNT
+from tests.rules.scenarios_bar import BAR
+from tests.rules.scenarios_entry import ENTRY
+from tests.rules.scenarios_episode import EPISODE
+from tests.rules.scenarios_management import MANAGEMENT
+from tests.rules.scenarios_observation import OBSERVATION
+
+SCENARIOS: list[Scenario] = [*ENTRY, *BAR, *ACCOUNT, *EPISODE, *MANAGEMENT, *OBSERVATION]

@@ -1,0 +1,220 @@
+"""A market's table -> checked bars: integer ticks, sessions, ATR, features (rule book, sections 1, 2 and 5).
+
+`load_bars` reads a file or a DataFrame, collects everything that is wrong with it and refuses it once with
+all of that in plain words; each thing can be allowed by name (`repair=`). What is odd but harmless is in
+`Bars.report`.
+
+Bars count where the market trades: in the sessions of the calendar, up to their scheduled close. A calendar
+can err; then `repair="holiday_trading"` trusts the bars, but the scheduled closes stay the calendar's, and
+a session whose bars stop before them is history and never ground for an episode. Nothing of this depends
+on later bars, so cutting a table changes nothing before the cut.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trading_gymnax.data import sessions
+from trading_gymnax.data.checks import Rows, check_rows
+from trading_gymnax.data.columns import read_table
+from trading_gymnax.data.contracts import ContractSpec, check_switch, contract
+from trading_gymnax.data.features import FeatureFn, build_features
+from trading_gymnax.data.findings import REPAIRS, DataError, Finding, Findings, Report
+from trading_gymnax.data.formats import PRICES, title_of
+from trading_gymnax.data.indicators import atr
+from trading_gymnax.data.notes import SessionTable, note_sessions, note_table
+from trading_gymnax.text import count_text
+
+__all__ = ["REPAIRS", "WARM_UP_BARS", "Bars", "DataError", "Finding", "Report", "load_bars"]
+
+WARM_UP_BARS = 390
+"""Bars at the start of a table that are never a decision bar (rule book, section 5)."""
+
+RTH = (9.5, 16 + 59 / 60)
+"""Default hours, New York clock: 09:30 to 16:59, a minute before the session ends."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Bars:
+    """One market's bars after checking: T bars, S sessions, F features. NumPy only."""
+
+    spec: ContractSpec
+    bar_minutes: int  # length of a bar
+    close_time: np.ndarray  # UTC moment of the bar's close, datetime64[m] [T], strictly rising
+    open: np.ndarray  # ticks, int32 [T]
+    high: np.ndarray  # ticks, int32 [T]
+    low: np.ndarray  # ticks, int32 [T]
+    close: np.ndarray  # ticks, int32 [T]
+    volume: np.ndarray  # float64 [T]; 0 where the source has none
+    atr: np.ndarray  # ATR(14) in ticks, Wilder's, computed in float64, float32 [T]
+    features: np.ndarray  # float32 [T, F]; finite from first_finite_bar on
+    feature_names: tuple[str, ...]
+    time: np.ndarray  # minutes from the session's start to the close of the bar, int32 [T], 1 to 1440
+    hour: np.ndarray  # New York clock hour of the close, float32 [T], [0, 24)
+    session: np.ndarray  # index of the bar's session, int32 [T]
+    session_date: np.ndarray  # date that names the session, datetime64[D] [S]
+    session_start: np.ndarray  # first bar of the session, int32 [S]
+    session_end: np.ndarray  # one past its last bar, int32 [S]
+    scheduled_close: np.ndarray  # calendar's close, minutes since the session's start, int32 [S]
+    first_decision_bar: int  # the warm-up: no bar before it is a decision bar
+    first_finite_bar: int  # from here on all features are finite
+    rth: tuple[float, float]  # hours of the loader, New York clock
+    report: Report  # what was found; `str(report)` is the page for a reader
+
+    def __len__(self) -> int:
+        return len(self.close)
+
+
+def load_bars(
+    source: Any,
+    market: str | ContractSpec,
+    *,
+    timezone: str | None = None,
+    timestamps_mark: str | None = None,
+    timestamp_format: str | None = None,
+    bar_minutes: int | None = None,
+    snap_to_tick: bool = False,
+    repair: str | Iterable[str] = (),
+    rth: tuple[float, float] = RTH,
+    feature_columns: Sequence[str] | None = None,
+    feature_fn: FeatureFn | None = None,
+) -> Bars:
+    """Read a table of bars, check it and build sessions, ATR and features.
+
+    Args:
+        source: path of a CSV (gzip too) or parquet file, or a DataFrame. Column names in any case; the stamps
+            are a column timestamp, datetime, time or date, or the index.
+        market: symbol of the contract table, or a ContractSpec.
+        timezone: of stamps without an offset, "America/New_York" say. An offset in the stamps comes first.
+        timestamps_mark: "start" or "end" of the bar. Default: "start"; "end" for NinjaTrader's text layout.
+        timestamp_format: of text stamps, as for `datetime.strptime`, where it cannot be told from them.
+        bar_minutes: length of a bar; default: the commonest step between two stamps.
+        snap_to_tick: rounds prices off the tick to the nearest tick instead of refusing them.
+        repair: names of `REPAIRS` that are allowed.
+        rth: opening and closing hour, New York clock; a session is usable when it reaches the closing one.
+        feature_columns: instead of the default features, columns of the source by name; close, volume, sma_5,
+            sma_20, rsi, macd, momentum and atr (points) are computed where the source has none of that name.
+        feature_fn: instead of the default features, a function of a frame with columns open, high, low, close
+            (points) and volume, indexed by the bar's close in New York time; it returns a frame of as many
+            rows. It is called a second time on a shorter frame, to see that it does not look ahead.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DataError: everything that is wrong with the table, at once (a ValueError).
+        ValueError: an argument that cannot be.
+    """
+    spec = contract(market)
+    _check_options(spec, timestamps_mark, bar_minutes, rth, feature_columns, feature_fn)
+    if timestamp_format is not None and not isinstance(timestamp_format, str):
+        raise ValueError(f"timestamp_format must be a text such as '%Y-%m-%d %H:%M', got {timestamp_format!r}")
+    check_switch("snap_to_tick", snap_to_tick)
+    findings = Findings(f"{title_of(source)} as {spec.symbol}", repair)
+    if snap_to_tick:
+        findings.repair |= {"off_tick"}
+    table = read_table(source, findings, timezone, timestamp_format)
+    if table is None:
+        raise DataError(findings.report())
+    mark_is_end = timestamps_mark == "end" or (timestamps_mark is None and table.ninjatrader)
+    rows, minutes = check_rows(table, spec, findings, bar_minutes, mark_is_end)
+    summary = [f"{count_text(len(table), 'row')}: {table.stamps.note}" if table.stamps else "no time stamps"]
+    if len(rows) == 0 and not findings.refused:
+        findings.refuse("source", "no bar is left")
+    if len(rows) == 0 or minutes is None or table.prices is None:
+        raise DataError(findings.report(summary))
+    summary.append(f"{minutes}-minute bars, stamped at their {'end' if mark_is_end else 'start'}")
+    day = SessionTable.of(rows, spec)
+    ticks = pd.DataFrame(rows.ticks.astype(np.float64), columns=list(PRICES)).assign(volume=rows.volume)
+    features = build_features(ticks, rows, table, spec, findings, feature_columns, feature_fn)
+    note_table(rows, day, spec, findings, minutes, mark_is_end)
+    first_decision_bar = max(WARM_UP_BARS, features[2])
+    unusable = note_sessions(rows, day, spec, findings, minutes, rth, first_decision_bar)
+    summary += _summary(rows, day, len(unusable))
+    report = findings.report(summary, unusable)
+    if report.refused:
+        raise DataError(report)
+    return _assemble(rows, day, ticks, features, spec, minutes, rth, report)
+
+
+def _assemble(
+    rows: Rows,
+    day: SessionTable,
+    ticks: pd.DataFrame,
+    features: tuple[np.ndarray, tuple[str, ...], int],
+    spec: ContractSpec,
+    bar_minutes: int,
+    rth: tuple[float, float],
+    report: Report,
+) -> Bars:
+    opening, high, low, close = (np.ascontiguousarray(column) for column in rows.ticks.T)
+    clock = (rows.time + spec.session_start_minute) % sessions.MINUTES_PER_DAY
+    values, names, first_finite_bar = features
+    return Bars(
+        spec=spec,
+        bar_minutes=bar_minutes,
+        close_time=rows.close_minute.astype("datetime64[m]"),
+        open=opening,
+        high=high,
+        low=low,
+        close=close,
+        volume=rows.volume,
+        atr=atr(ticks).to_numpy(np.float32),
+        features=values,
+        feature_names=names,
+        time=rows.time,
+        hour=(clock / 60.0).astype(np.float32),
+        session=day.session,
+        session_date=day.date,
+        session_start=day.start,
+        session_end=day.end,
+        scheduled_close=day.scheduled_close,
+        first_decision_bar=WARM_UP_BARS,
+        first_finite_bar=first_finite_bar,
+        rth=(float(rth[0]), float(rth[1])),
+        report=report,
+    )
+
+
+def _check_options(
+    spec: ContractSpec,
+    timestamps_mark: str | None,
+    bar_minutes: int | None,
+    rth: tuple[float, float],
+    feature_columns: Sequence[str] | None,
+    feature_fn: FeatureFn | None,
+) -> None:
+    if timestamps_mark not in (None, "start", "end"):
+        raise ValueError(f"timestamps_mark must be 'start' or 'end' of the bar, got {timestamps_mark!r}")
+    whole = isinstance(bar_minutes, (int, np.integer)) and not isinstance(bar_minutes, bool)
+    if bar_minutes is not None and (not whole or bar_minutes < 1):
+        raise ValueError(f"bar_minutes must be a whole number of minutes from 1 on, got {bar_minutes!r}")
+    try:
+        hours = [float(hour) for hour in rth]
+    except (TypeError, ValueError):
+        hours = []
+    if len(hours) != 2 or not all(math.isfinite(hour) and 0 <= hour <= 24 for hour in hours):
+        raise ValueError(f"rth must be two New York clock hours from 0 to 24, (9.5, 16) say, got {rth!r}")
+    opening, closing = sessions.rth_minutes((hours[0], hours[1]), spec)
+    if opening >= closing:
+        start = spec.session_start
+        raise ValueError(f"rth must open before it closes, in a session from {start} on, got {rth!r}")
+    if feature_columns is not None and feature_fn is not None:
+        raise ValueError("give feature_columns or feature_fn, not both")
+    if feature_fn is not None and not callable(feature_fn):
+        raise ValueError(f"feature_fn must be a function of a frame of bars, got {feature_fn!r}")
+    if isinstance(feature_columns, str):
+        raise ValueError(f"feature_columns must be a list of names, got the text {feature_columns!r}")
+
+
+def _summary(rows: Rows, day: SessionTable, unusable: int) -> list[str]:
+    sessions_text = count_text(len(day.date), "session")
+    usable = count_text(len(day.date) - unusable, "session")
+    return [
+        f"{count_text(len(rows), 'bar')} in {sessions_text}, {day.date[0]} to {day.date[-1]}",
+        f"{usable} in which an episode can start",
+    ]

@@ -1,0 +1,251 @@
+"""Would the policy pass an evaluation account? Its sessions played again in many orders, beside a coin's."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from trading_gymnax.accounts import AccountPreset
+from trading_gymnax.evaluation.baselines import RandomEntries
+from trading_gymnax.market import MarketData
+from trading_gymnax.phase1 import TradingPhase1
+from trading_gymnax.phase2 import TradingPhase2
+from trading_gymnax.survival.cases import all_cases, presets_of
+from trading_gymnax.survival.estimates import Attempts, Estimate, curve, days_to_pass, mean
+from trading_gymnax.survival.paths import Outcome, bootstrap_orders, consecutive_orders, replay
+from trading_gymnax.survival.replay import BREACHED, PASSED, RUNNING, AccountRules
+from trading_gymnax.survival.result import Case, Consecutive, Odds, Survival
+from trading_gymnax.survival.tape import Recording, join_tapes, record
+
+MONTH = 21  # sessions that a monthly fee pays for
+SESSIONS, BLOCK, PATHS, COIN_SEEDS = 30, 5, 10_000, 8
+_SETS, _SET_PATHS = 200, 100  # resampled sets of sessions, and attempts in each
+_PHASES = {1: TradingPhase1, 2: TradingPhase2}
+
+
+def survival(
+    policy: Any,
+    market: MarketData,
+    account: AccountPreset | Sequence[AccountPreset],
+    *,
+    key: jax.Array,
+    env: TradingPhase1 | None = None,
+    params: Any = None,
+    phase: int = 2,
+    contracts: int | Sequence[int] | None = None,
+    high_water_modes: Sequence[str] | None = None,
+    sessions: int = SESSIONS,
+    block_sessions: float = BLOCK,
+    paths: int = PATHS,
+    pass_value_usd: float | None = None,
+    sampled: bool = False,
+    coin_seeds: int = COIN_SEEDS,
+) -> Survival:
+    """Probability that a policy passes an evaluation account, breaches it, or is still running, and what that is worth.
+
+    The policy is walked once through every session of the view; its sessions are then played in other orders on every
+    account (`survival_paths.replay`): block-bootstrapped ones (`bootstrap_orders`), and consecutive ones from each
+    session on. Of a consecutive order outcome, sessions and cents are those of the environment.
+
+    - A pass is the first moment at which the account is flat, its balance is at or above start + target, and it has
+      closed a trade in `minimum_days` sessions, the present one included. An account that meets the target earlier
+      trades on, its floor still in force, and can breach or fall below the target again; the environment, which knows
+      no minimum days, ends there.
+    - A breach is an end by DRAWDOWN, or by DAILY_LOSS where `daily_loss_fails`.
+    - The fee of a preset is a month's. It is paid for every started `MONTH` sessions of the attempt, which a breach or
+      the horizon ends. An attempt still running at the horizon is worth nothing.
+    - Intervals (95 %) contain what few sessions leave unknown: the figures are found anew for 200 resampled sets of
+      sessions (the same bootstrap, as many sessions as there are), and the Monte Carlo error is added.
+    - The coin enters at the policy's rate where an entry is legal, long or short evenly, and manages nothing; it is
+      walked `coin_seeds` times, and each session of an attempt takes one of these walks.
+
+    Args:
+        policy: as in `evaluate_policy`. It decides by what it sees; one with a memory starts each session afresh.
+        market: its view is walked.
+        account: presets whose fields are rules of the account; what they ask of the constructor is not used.
+        key: typed key.
+        env: environment that the policy belongs to; default: that of `phase` with its defaults.
+        params: market rules, costs and size; their market is replaced, their account's rules do not count.
+        phase: 1 or 2, of the default environment.
+        contracts: sizes of an entry to compare; default: that of the parameters, or by risk where they say so.
+        high_water_modes: names of `HIGH_WATER_MODES` to compare instead of each account's own.
+        sessions: most sessions of an attempt.
+        block_sessions: mean length of a block of the bootstrap, sessions.
+        paths: attempts of each account.
+        pass_value_usd: worth of a pass, dollars; default: the account's profit target, though a passed account pays
+            out less or more by what follows.
+        sampled: as in `evaluate_policy`.
+        coin_seeds: walks of the coin.
+
+    Raises:
+        ValueError: an environment with `account_features=True`; no usable session, or fewer than a block; an account
+            without a profit target, or one that changes other rules than its own; more contracts than it allows; a
+            number that cannot be; and as `evaluate_policy`.
+    """
+    _check_numbers(sessions, block_sessions, paths, coin_seeds, pass_value_usd)
+    env, params = _environment(env, params, phase, market)
+    plan = all_cases(presets_of(account), params, contracts, high_water_modes)
+    walking = params.replace(initial_balance=plan[0][3]["initial_balance"])
+    most = max(fields["max_contracts"] for *_, fields in plan)
+    keys = jax.random.split(key, 6)
+    recorded = record(policy, env, walking, key=keys[0], sampled=sampled, max_contracts=most)
+    count = len(recorded.date)
+    if count < block_sessions:
+        raise ValueError(
+            f"the view has {count} usable sessions, fewer than a block of {block_sessions:g}; give more sessions or a "
+            "smaller block_sessions"
+        )
+    coin = RandomEntries(jnp.float32(recorded.entry_rate))
+    coins = [record(coin, env, walking, key=k, max_contracts=most) for k in jax.random.split(keys[1], coin_seeds)]
+    asked = AccountRules(*(jnp.asarray([fields[name] for *_, fields in plan]) for name in AccountRules._fields))
+    own, tossed = _play_all(recorded, coins, asked, keys[2:], (sessions, block_sessions, paths))
+    data, cases = (count, float(block_sessions)), []
+    for at, (preset, size, mode, fields) in enumerate(plan):
+        value = fields["profit_target"] if pass_value_usd is None else pass_value_usd
+        fee = preset.fee_usd or 0.0
+        both = [_odds(found, at, data, sessions, value, fee) for found in (own, tossed)]
+        over = _difference(own, tossed, at, _attempts(own, at, data).widening)
+        cases.append(Case(preset, size, mode, float(value), both[0], both[1], over))
+    dates = f"{recorded.date.min()} to {recorded.date.max()}"
+    notes = _notes(env, recorded, cases, pass_value_usd)
+    return Survival(tuple(cases), count, sessions, float(block_sessions), paths, dates, notes)
+
+
+# -- what is asked --
+
+
+def _check_numbers(sessions: int, block: float, paths: int, seeds: int, pass_value: float | None) -> None:
+    for name, value, least in (("sessions", sessions, 1), ("paths", paths, 2), ("coin_seeds", seeds, 1)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"{name} is a whole number, {least} or more; got {value!r}")
+    if not 1 <= block < math.inf:
+        raise ValueError(f"block_sessions is a mean length of 1 session or more; got {block!r}")
+    if pass_value is not None and not math.isfinite(pass_value):
+        raise ValueError(f"pass_value_usd is a number of dollars; got {pass_value!r}")
+
+
+def _environment(env: TradingPhase1 | None, params: Any, phase: int, market: MarketData) -> tuple[TradingPhase1, Any]:
+    if not isinstance(market, MarketData):
+        raise ValueError(f"market must be a MarketData, made by load_market_data; got {type(market).__name__}")
+    if env is None:
+        if phase not in _PHASES:
+            raise ValueError(f"phase is 1 or 2; got {phase!r}")
+        env = _PHASES[phase](market)
+    params = env.default_params if params is None else params
+    return env, params.replace(market=market)
+
+
+# -- attempts --
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Found:
+    """Outcomes of all accounts: [A, P] of the orders, [A, B, Q] of the sets, [A, N] of the consecutive orders."""
+
+    orders: Outcome
+    sets: Outcome
+    alone: Outcome
+
+
+def _orders(
+    follows: jax.Array, keys: jax.Array, sessions: int, block: float, paths: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Bootstrapped orders [P, D], those from resampled sets of sessions [B * Q, D], and the consecutive ones [N, D]."""
+    size, mean_block = len(follows), jnp.float32(block)
+    orders = bootstrap_orders(keys[0], follows, mean_block, paths=paths, horizon=sessions)
+    drawn = bootstrap_orders(keys[1], follows, mean_block, paths=_SETS, horizon=size)
+    ring = jnp.where(jnp.arange(size) + 1 < size, jnp.arange(size) + 1, -1)
+    places = bootstrap_orders(keys[2], ring, mean_block, paths=_SETS * _SET_PATHS, horizon=sessions)
+    of_set = jnp.repeat(jnp.arange(_SETS), _SET_PATHS)[:, None]
+    return orders, drawn[of_set, places], consecutive_orders(follows, sessions)
+
+
+def _play_all(
+    recorded: Recording, coins: list[Recording], asked: AccountRules, keys: jax.Array, asked_for: tuple[int, float, int]
+) -> tuple[_Found, _Found]:
+    """What became of the policy's attempts, and of the coin's: in each session the coin takes one of its walks."""
+    tape, count, seeds = join_tapes([x.tape for x in (recorded, *coins)]), len(recorded.date), len(coins)
+    orders, sets, alone = _orders(recorded.tape.follows, keys[:3], *asked_for)
+    drawn = jnp.concatenate([orders, sets])
+    walk = 1 + jax.random.randint(keys[3], drawn.shape, 0, seeds, jnp.int32)
+    of_coins = [jnp.where(alone >= 0, alone + count * seed, -1) for seed in range(1, seeds + 1)]
+    parts = [drawn, alone, drawn + count * walk, *of_coins]
+    ends = np.cumsum([len(orders), len(sets), count, len(orders), len(sets)])
+    in_turn = jnp.concatenate([jnp.full(len(part), at not in (0, 2)) for at, part in enumerate(parts)])
+    found = jax.device_get(replay(tape, asked, jnp.concatenate(parts), in_turn))
+    pieces = list(zip(*(np.split(x, ends, axis=1) for x in found), strict=True))
+    own, tossed = (
+        _Found(Outcome(*first), Outcome(*(x.reshape(len(x), _SETS, _SET_PATHS) for x in second)), Outcome(*third))
+        for first, second, third in (pieces[:3], pieces[3:])
+    )
+    return own, tossed
+
+
+def _attempts(found: _Found, at: int, data: tuple[int, float]) -> Attempts:
+    """Of account `at`; data: sessions, and their mean block."""
+    return Attempts(found.orders.outcome[at], found.orders.days[at], found.sets.outcome[at], found.sets.days[at], *data)
+
+
+def _odds(found: _Found, at: int, data: tuple[int, float], horizon: int, value: float, fee: float) -> Odds:
+    attempts = _attempts(found, at, data)
+    shares = {outcome: attempts.share(outcome) for outcome in (PASSED, BREACHED, RUNNING)}
+    worth, of_sets = (
+        value * (x.outcome[at] == PASSED) - fee * -(-x.days[at] // MONTH) for x in (found.orders, found.sets)
+    )
+    alone, cut = found.alone.outcome[at], found.alone.out_of_data[at]
+    return Odds(
+        passed=shares[PASSED],
+        breached=shares[BREACHED],
+        running=shares[RUNNING],
+        days=days_to_pass(attempts),
+        usd=_at_least_as_wide(mean(worth, of_sets, attempts.widening), shares[PASSED], value),
+        curve=curve(attempts, horizon),
+        consecutive=Consecutive(
+            attempts=len(alone),
+            passed=float((alone == PASSED).mean()),
+            breached=float((alone == BREACHED).mean()),
+            running=float(((alone == RUNNING) & ~cut).mean()),
+            out_of_data=float(cut.mean()),
+        ),
+    )
+
+
+def _at_least_as_wide(usd: Estimate, passed: Estimate, value: float) -> Estimate:
+    """Dollars cannot be known better than the pass that earns them where no set has shown both ends."""
+    if passed.value not in (0.0, 1.0):
+        return usd
+    ends = [usd.value + value * (end - passed.value) for end in (passed.low, passed.high)]
+    return Estimate(usd.value, min(usd.low, *ends), max(usd.high, *ends))
+
+
+def _difference(own: _Found, tossed: _Found, at: int, widening: float) -> Estimate:
+    """P(pass) of the policy less the coin's; both played the same orders of the same sessions."""
+    values, sets = (
+        (mine.outcome[at] == PASSED).astype(float) - (other.outcome[at] == PASSED)
+        for mine, other in ((own.orders, tossed.orders), (own.sets, tossed.sets))
+    )
+    found = mean(values, sets, widening)
+    return Estimate(found.value, max(found.low, -1.0), min(found.high, 1.0))
+
+
+def _notes(env: TradingPhase1, recorded: Recording, cases: list[Case], pass_value: float | None) -> tuple[str, ...]:
+    notes = []
+    if recorded.trades == 0:
+        notes.append("The policy never trades: every account stays as it is.")
+    if isinstance(env, TradingPhase2):
+        notes.append(
+            "Phase 2 shows the policy its drawdown. Here it saw that of an account which starts each session at its "
+            "high-water mark, under the trailing limit and the size of the parameters; a policy that heeds it would "
+            "act somewhat differently on an account that starts lower."
+        )
+    if any(case.account.fee_usd is None for case in cases):
+        notes.append("Where the fee is unknown, the dollars an attempt are those before the fee.")
+    if pass_value is None:
+        notes.append("A pass is counted as worth the profit target; what a passed account pays out is another matter.")
+    return tuple(notes)

@@ -1,0 +1,172 @@
+"""A policy's sessions as a tape that any account can replay: what its positions met, bar by bar, without any limit.
+
+Within a session an account changes nothing that the policy sees, and what an account does to a position ends the day:
+liquidation ends the account, a daily limit the day. So up to that bar every account holds the positions that an account
+without limits holds, in proportion to its contracts, and the sessions can be played in any order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from trading_gymnax import rules
+from trading_gymnax.evaluation.evaluate import _session_dates, _session_starts, _switched
+from trading_gymnax.evaluation.walk import Step, walk
+from trading_gymnax.market import ATR_BITS, CLOSE, HIGH, LOW, OPEN
+from trading_gymnax.params import MAX_USD
+from trading_gymnax.phase1 import TradingPhase1
+from trading_gymnax.rules import DoneReason, ExitReason
+
+FAR = 2**29  # ticks; a stop or target that the bar did not reach
+_BARS = 64  # tapes are padded to a multiple of it, so that few programs are compiled
+_NO_LIMIT = 2**30  # steps; longer than any session
+
+# Columns of `Tape.bars`. Prices are ticks from the fill, positive in the position's favour.
+(HOLDING, ENTERED, CONTRACTS, OPENED, BEST, WORST, CLOSED, STOP_LEVEL, TARGET_LEVEL, SLIP, STOP_SLIP) = range(11)
+MUST_FLAT, DATA_END = 11, 12
+NUM_COLUMNS = 13
+
+
+class Tape(NamedTuple):
+    """S sessions of up to E bars: those in which a position was held, and each session's last one."""
+
+    bars: jax.Array  # int32 [S, E, 13], padded with bars in which nothing happens
+    num_bars: jax.Array  # before the padding, int32 [S]
+    tick_cents: jax.Array  # of the session's market, int32 [S]
+    commission: jax.Array  # cents a contract and side, int32 [S]
+    follows: jax.Array  # the market's next session, -1 after its last one, int32 [S]
+    stop_first: jax.Array  # bool ()
+    target_through_ticks: jax.Array  # int32 ()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recording:
+    """A walked policy."""
+
+    tape: Tape
+    market_id: np.ndarray  # of each session, int [S]
+    date: np.ndarray  # datetime64[D] [S]
+    entry_rate: float  # entries / steps at which one was legal; 0 without such steps
+    trades: int
+
+
+def record(
+    policy: Any, env: TradingPhase1, params: Any, *, key: jax.Array, sampled: bool = False, max_contracts: int
+) -> Recording:
+    """Walk a policy once through every usable session of the view, on accounts that no rule can end.
+
+    Args:
+        policy, env, params, key, sampled: as in `evaluate_policy`. A policy with a memory starts each session afresh.
+        max_contracts: most contracts that sizes by risk may choose; an account's own limit is applied when it replays.
+
+    Raises ValueError as `evaluate_policy` does, and for an environment with `account_features=True`.
+    """
+    if env.account_features:
+        raise ValueError(
+            "this environment has account_features=True, so its policy acts on the account and its sessions cannot be "
+            "replayed on another one; judge a policy of an environment without them"
+        )
+    off = float("inf")
+    params = params.replace(
+        max_steps_in_episode=_NO_LIMIT,
+        terminate_at_session_end=True,
+        forced_entry_fraction=0.0,
+        daily_loss_limit=off,
+        profit_target=off,
+        # Puts the floor out of reach; without a limit phase 2 would no longer show the drawdown.
+        floor_lock=-float(MAX_USD),
+        max_contracts=max_contracts,
+    )
+    market_id, first = _session_starts(env, params)
+    steps, session = walk(env, _switched(policy, sampled), params, market_id, first, key)
+    if np.isin(steps.done_reason, (DoneReason.DRAWDOWN, DoneReason.DAILY_LOSS)).any():
+        raise ValueError(
+            f"a session loses more than {MAX_USD:,} dollars, the most that can be replayed; use fewer contracts"
+        )
+    entered = (steps.side != 0) & (steps.entry_bar == steps.bar)
+    legal = steps.legal[:, rules.BUY] | steps.legal[:, rules.SELL]
+    return Recording(
+        tape=_tape(steps, session, params, market_id),
+        market_id=market_id,
+        date=_session_dates(params.market, market_id, first),
+        entry_rate=float(entered.sum() / max(legal.sum(), 1)),
+        trades=int(entered.sum()),
+    )
+
+
+def _tape(steps: Step, session: np.ndarray, params: Any, market_id: np.ndarray) -> Tape:
+    size = len(market_id)
+    last = np.append(session[1:] != session[:-1], True)
+    kept = np.flatnonzero((steps.side != 0) | last)
+    rows, of = _rows(Step(*(field[kept] for field in steps)), market_id[session[kept]], params), session[kept]
+    count = np.bincount(of, minlength=size)
+    table = np.zeros((size, count.max(), NUM_COLUMNS), np.int32)
+    table[of, np.arange(len(of)) - (np.cumsum(count) - count)[of]] = rows
+    follows = np.full(size, -1)
+    for m in np.unique(market_id):
+        mine = np.flatnonzero(market_id == m)
+        follows[mine[:-1]] = mine[1:]
+    commission = np.asarray(rules.cents(params.commission_per_side))
+    return Tape(
+        bars=jnp.asarray(table),
+        num_bars=jnp.asarray(count, jnp.int32),
+        tick_cents=jnp.asarray(np.asarray(params.market.tick_cents)[market_id], jnp.int32),
+        commission=jnp.asarray(commission[market_id], jnp.int32),
+        follows=jnp.asarray(follows, jnp.int32),
+        stop_first=jnp.asarray(params.stop_first),
+        target_through_ticks=jnp.asarray(params.target_through_ticks),
+    )
+
+
+def join_tapes(walks: Sequence[Tape]) -> Tape:
+    """Several walks of the same sessions one after another: session s of walk w is session w * S + s."""
+    bars_padded = -(-max(tape.bars.shape[1] for tape in walks) // _BARS) * _BARS
+    bars = [jnp.pad(tape.bars, ((0, 0), (0, bars_padded - tape.bars.shape[1]), (0, 0))) for tape in walks]
+    of_sessions = ("num_bars", "tick_cents", "commission")
+    joined = {name: jnp.concatenate([getattr(tape, name) for tape in walks]) for name in of_sessions}
+    size = len(walks[0].follows)
+    follows = [jnp.where(tape.follows >= 0, tape.follows + size * at, -1) for at, tape in enumerate(walks)]
+    return walks[0]._replace(bars=jnp.concatenate(bars), follows=jnp.concatenate(follows), **joined)
+
+
+class _Atr(NamedTuple):
+    atr: jax.Array
+
+
+def _rows(steps: Step, market_id: np.ndarray, params: Any) -> np.ndarray:
+    """int32 [N, 13]. A stop that the bar did not reach need not be known: the bar reaches none beyond its extremes.
+
+    Of a stop that filled, fill + slippage gives the level, or the open that had jumped over it; either fills alike.
+    """
+    bars = np.asarray(params.market.bars)
+    now = _Atr(jnp.asarray(bars[market_id, steps.bar - 1, ATR_BITS].view(np.float32)))
+    slip, stop_slip = (np.asarray(f(now, params)) for f in (rules.slippage, rules.stop_slippage))  # type: ignore[arg-type]
+    side, entry_up = steps.side, steps.side * steps.entry_price
+    open_, high, low, close = (side * bars[market_id, steps.bar, at] - entry_up for at in (OPEN, HIGH, LOW, CLOSE))
+    exit_ = side * steps.exit_price - entry_up
+    holding = side != 0
+    at_target = holding & (steps.exit_reason == ExitReason.TARGET)
+    stops = (ExitReason.STOP, ExitReason.TRAIL, ExitReason.BREAKEVEN)
+    at_stop = holding & np.isin(steps.exit_reason, stops)
+    columns = [
+        holding,
+        holding & (steps.entry_bar == steps.bar),
+        np.where(holding, steps.contracts, 0),
+        open_,
+        np.where(side > 0, high, low),
+        np.where(side > 0, low, high),
+        close,
+        np.where(at_stop, exit_ + stop_slip, -FAR),
+        np.where(at_target, exit_, FAR),
+        slip,
+        stop_slip,
+        steps.done_reason == DoneReason.SESSION_END,
+        steps.done_reason == DoneReason.DATA_END,
+    ]
+    return np.stack(columns, axis=1).astype(np.int32)
