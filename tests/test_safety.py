@@ -49,7 +49,7 @@ METHODS = {"system", "popen", "read_pickle", "to_pickle", "urlopen", "import_mod
 NAMED_BY_THE_USER = {
     ("environments.py", "import_module"),
     ("audit.py", "exec_module"),
-    ("report_sections.py", "subprocess"),
+    ("sections.py", "subprocess"),
     ("processes.py", "subprocess"),
 }
 
