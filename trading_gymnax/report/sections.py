@@ -210,7 +210,7 @@ def program_version() -> str:
     commit = _git(here, "rev-parse", "--short=12", "HEAD")
     if commit is None:
         return version
-    changed = _git(here, "status", "--porcelain", "--untracked-files=no", "--", ".", "../purejaxrl_ppo")
+    changed = _git(here, "status", "--porcelain", "--untracked-files=no", "--", "..", "../../purejaxrl_ppo")
     return f"{version}, commit {commit}{' with changes not committed' if changed else ''}"
 
 
