@@ -41,7 +41,7 @@ fuzz: $(STAMP)  ## the loader under a coverage-guided fuzzer, ten minutes: tests
 	JAX_PLATFORMS=cpu $(BIN)/python tests/fuzz/fuzz_loader.py --seconds 600 --out fuzz
 
 # A mutant's programs run once: they are to compile fast, not to run fast.
-mutants: export XLA_FLAGS := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
+mutants: export XLA_FLAGS = $(shell $(BIN)/python -c "from tests import quick; print(quick.FLAGS)")
 mutants: $(STAMP)  ## mutation tests of the rules and both phases, about an hour on two cores: tests/MUTATION.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,mutation]"
 	$(BIN)/python -m mutmut run --max-children 2

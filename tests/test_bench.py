@@ -25,6 +25,7 @@ from benchmarks.peers.pandas_env import PandasEnv
 from benchmarks.rows import FULL, QUICK, groups
 from benchmarks.sampling import Sampler
 from benchmarks.settings import PPOSettings
+from tests import quick
 from tests.rules.test_phase1 import three_days
 from trading_gymnax import TradingPhase1
 from trading_gymnax.data.loader import load_bars
@@ -32,7 +33,6 @@ from trading_gymnax.reference import ReferenceEnv
 from trading_gymnax.synthetic import regime
 
 ROOT = pathlib.Path(__file__).parents[1]
-COMPILE_FAST = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"  # the programs hardly run
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ def test_the_pandas_peer_plays_exactly_as_the_reference():
 
 def test_a_smoke_run_writes_every_number_of_its_rows(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("XLA_FLAGS", COMPILE_FAST)
+    monkeypatch.setenv("XLA_FLAGS", quick.FLAGS)
     main(Options(rows=("reference", "pandas"), quick=True, out=tmp_path))
     [page], [file] = tmp_path.glob("*.md"), tmp_path.glob("*.json")
     content = json.loads(file.read_text())
@@ -242,7 +242,7 @@ def test_a_smoke_run_writes_every_number_of_its_rows(tmp_path, monkeypatch, caps
 
 def test_a_smoke_run_of_the_gpu_script_works_without_a_gpu(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("XLA_FLAGS", COMPILE_FAST)
+    monkeypatch.setenv("XLA_FLAGS", quick.FLAGS)
     gpu.main(gpu.Options(smoke=True, out=tmp_path))
     [page], [file] = tmp_path.glob("gpu_cpu_smoke.md"), tmp_path.glob("gpu_cpu_smoke.json")
     content = json.loads(file.read_text())

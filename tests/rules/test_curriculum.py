@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests import quick
 from tests.data import tables
 from tests.rules.handmade import make_bars
 from tests.rules.scenario import BUY, HOLD, b, q
-from tests.rules.test_rules_fast import QUICK
 from trading_gymnax import TradingPhase1, TradingPhase2
 from trading_gymnax.accounts import BARS_PER_SESSION, evaluation_account, original
 from trading_gymnax.market import MarketData, pack
@@ -80,7 +80,7 @@ def test_make_takes_all_arguments(make):
 def program() -> Any:
     """An environment, and compiled: one step of it with its fill."""
     env = TradingPhase2(market())
-    return env, jax.jit(env.play, compiler_options=QUICK)
+    return env, jax.jit(env.play, compiler_options=quick.OPTIONS)
 
 
 def last_of(params: Any, *actions: int) -> tuple[Any, Any, Any]:

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from tests import quick
 from tests.rules.handmade import make_bars
 from tests.rules.parity import random_params as any_params
 from tests.rules.test_phase1 import OPENING, assert_trees_equal, wavy
-from tests.rules.test_rules_fast import QUICK, stack
+from tests.rules.test_rules_fast import stack
 from trading_gymnax import EnvState, TradingPhase1, TradingPhase2, rules
 from trading_gymnax.market import MarketData, pack, pair_of_bars
 
@@ -139,7 +140,7 @@ def explorer() -> Any:
         )[1]
 
     vmapped = jax.vmap(episode, (in_axes(env.default_params), 0))
-    return jax.jit(vmapped, compiler_options=QUICK)
+    return jax.jit(vmapped, compiler_options=quick.OPTIONS)
 
 
 @dataclasses.dataclass

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests import quick
 from tests.rules.handmade import LEVEL, make_bars
 from tests.rules.scenario import BUY, HOLD, TO_BE, TRAIL_OFF, TRAIL_ON, b, q
-from tests.rules.test_rules_fast import QUICK
 from trading_gymnax import TradingPhase1, TradingPhase2, rewards
 from trading_gymnax.market import pack
 
@@ -44,7 +44,7 @@ def played(actions: tuple[int, ...], phase: int = 2, **fields: Any) -> list[tupl
     return steps
 
 
-@functools.partial(jax.jit, static_argnums=0, compiler_options=QUICK)
+@functools.partial(jax.jit, static_argnums=0, compiler_options=quick.OPTIONS)
 def step(env: TradingPhase1, state: Any, action: Any, params: Any) -> Any:
     """One step with its fill."""
     return env.play(state, action, params)

@@ -14,6 +14,7 @@ from unittest import mock
 import jax
 import numpy as np
 
+from tests import quick
 from tests.rules.scenario import Scenario
 from tests.rules.scenarios import SCENARIOS
 from trading_gymnax import EnvParams, EnvParamsPhase2, TradingPhase1, TradingPhase2, market, params
@@ -22,7 +23,6 @@ NUM_BARS, NUM_SESSIONS = 1_200, 4  # every market is padded to these
 PER_BAR = {"bars": NUM_BARS + 1, "features": NUM_BARS, "close_minute": NUM_BARS}
 PER_SESSION = dict.fromkeys(("sessions", "bar_at", "session_date"), NUM_SESSIONS)
 ACCOUNT_NUMBERS = 4  # account_features=True appends them
-QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}  # a program that runs once
 
 Shape = tuple[int, int, int]  # phase, window, markets
 
@@ -99,7 +99,9 @@ def play(env: TradingPhase1, markets: Any, bare: Any, actions: Any, starts: Any)
         at_start = (obs, state, env.action_mask(state, first))
         return at_start, jax.lax.scan(step, state, (jax.tree.map(lambda x: x[1:], bare), actions))[1]
 
-    return jax.tree.map(np.asarray, jax.jit(jax.vmap(episode), compiler_options=QUICK)(markets, bare, actions, starts))
+    return jax.tree.map(
+        np.asarray, jax.jit(jax.vmap(episode), compiler_options=quick.OPTIONS)(markets, bare, actions, starts)
+    )
 
 
 def check(shape: Shape) -> int:

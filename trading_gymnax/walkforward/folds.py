@@ -9,6 +9,8 @@ import numpy as np
 
 from trading_gymnax.market import MarketData
 
+_DAY = np.timedelta64(1, "D")
+
 
 class Fold(NamedTuple):
     """Two views of the same arrays."""
@@ -79,9 +81,9 @@ def _folds(
     for number, start in enumerate(starts):
         first, end = 0 if anchored else start, start + train
         tested = end + embargo
-        after = days[tested + test - 1] + 1
+        after = days[tested + test - 1] + _DAY
         yield Fold(
             number,
-            market.between(days[first], days[end - 1] + 1),
+            market.between(days[first], days[end - 1] + _DAY),
             market.between(days[tested], after),
         )
