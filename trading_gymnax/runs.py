@@ -188,9 +188,10 @@ def _refuse_seen(seen: MarketData, view: MarketData) -> str:
             known = _usable_dates(seen, k)
             early = dates[dates <= known[-1]] if len(known) else known
             if len(early) and learnt == symbol:
+                first = known[-1] + np.timedelta64(1, "D")
                 raise ValueError(
                     f"{count_text(len(early), 'session')} of {symbol}, {early[0]} to {early[-1]}, not later than "
-                    f"{known[-1]}, the last date that the run learnt from: judge with --from {known[-1] + np.timedelta64(1, 'D')} or later"
+                    f"{known[-1]}, the last date that the run learnt from: judge with --from {first} or later"
                 )
             if len(early):
                 remark = f"\nnote: the run learnt from {learnt} on some of these dates, and markets move together"
