@@ -1,6 +1,7 @@
 """PPO in the PureJaxRL manner for any gymnax environment."""
 
 from purejaxrl_ppo.checkpoint import CheckpointError
+from purejaxrl_ppo.compilation_cache import use_compilation_cache
 from purejaxrl_ppo.config import Hyperparameters, PPOConfig
 from purejaxrl_ppo.evaluate import Episodes, evaluate
 from purejaxrl_ppo.fit import FitResult, fit
@@ -36,4 +37,5 @@ __all__ = [
     "start_processes",
     "sweep",
     "transfer_parameters",
+    "use_compilation_cache",
 ]

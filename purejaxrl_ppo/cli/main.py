@@ -13,6 +13,7 @@ import tyro
 from purejaxrl_ppo.checkpoint import CheckpointError
 from purejaxrl_ppo.cli.errors import parse
 from purejaxrl_ppo.cli.sweep import Sweep, SweepConfig, run_sweep
+from purejaxrl_ppo.compilation_cache import use_compilation_cache
 from purejaxrl_ppo.config import PPOConfig
 from purejaxrl_ppo.environments import make_environment, parse_pairs
 from purejaxrl_ppo.evaluate import evaluate
@@ -78,6 +79,8 @@ class Evaluate:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line; wrong input ends with one sentence and status 2."""
+    if args is None:  # a process of its own, and not a call from Python
+        use_compilation_cache()
     args = sys.argv[1:] if args is None else list(args)
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # `train my_module:MyEnv` beside my_module.py

@@ -48,7 +48,7 @@ from trading_gymnax.walkforward.run import run_walk_forward
 
 with warnings.catch_warnings():  # distrax and its own dependencies warn while they are imported
     warnings.simplefilter("ignore")
-    from purejaxrl_ppo import CheckpointError, FitOptions, Policy, PPOConfig, fit, load_policy
+    from purejaxrl_ppo import CheckpointError, FitOptions, Policy, PPOConfig, fit, load_policy, use_compilation_cache
     from purejaxrl_ppo.cli.errors import parse
     from purejaxrl_ppo.memory import check_memory, memory_in_words
 
@@ -107,6 +107,8 @@ class Certify:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line; wrong input ends with one sentence and status 2."""
+    if args is None:  # a process of its own, and not a call from Python
+        use_compilation_cache()
     args = sys.argv[1:] if args is None else list(args)
     try:
         about = "Day trading of index futures: check bars, train policies, judge them honestly."
