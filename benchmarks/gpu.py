@@ -1,4 +1,4 @@
-"""Speed and memory on a GPU, all in one call of at most eight minutes.
+"""Speed and memory on a GPU, all in one call of about five minutes.
 
     python -m benchmarks.gpu                             # everything
     python -m benchmarks.gpu --smoke --out /tmp/bench    # tiny sizes, on a CPU too: shows that it works
@@ -28,7 +28,9 @@ from benchmarks.machine import RESULTS, machine, markdown_table, versions
 from benchmarks.sampling import Sampler
 
 DEVICE = "benchmarks.contenders.device"
-PACKAGES = ("jax", "jaxlib", "gymnax", "flax", "optax", "distrax")
+TRAINERS = "benchmarks.contenders.trainers"
+COMMAND = "benchmarks.contenders.command"
+PACKAGES = ("jax", "jaxlib", "gymnax", "flax", "optax", "distrax", "rejax")
 PATIENCE_S = 150.0  # for one answer of one row
 
 
@@ -36,9 +38,9 @@ PATIENCE_S = 150.0  # for one answer of one row
 class Options:
     """What to measure."""
 
-    minutes: float = 7.0
+    minutes: float = 5.0
     """After which nothing more is waited for; rows that are not done by then say so."""
-    rounds: int = 3
+    rounds: int = 2
     """Measurements of every row."""
     out: pathlib.Path = RESULTS
     """Folder to write to."""
@@ -47,22 +49,34 @@ class Options:
 
 
 @dataclasses.dataclass(frozen=True)
+class Size:
+    """Of a training."""
+
+    num_envs: int
+    num_steps: int
+    num_updates: int  # of one measurement, about a second
+
+    def __str__(self) -> str:
+        return f"{self.num_envs:,} x {self.num_steps}"
+
+
+@dataclasses.dataclass(frozen=True)
 class Scale:
     """Sizes: `FULL` for a GPU of 80 GB or more, `SMOKE` for any machine."""
 
-    stepping: tuple[int, ...] = (100, 1_000, 5_000, 10_000, 100_000, 1_000_000)  # environments
+    stepping: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)  # environments
+    others: int = 100_000  # environments of phase 2, and of gymnax's own step
     stepping_steps: int = 200
-    updates: tuple[tuple[int, int], ...] = ((100, 128), (1_000, 128), (5_000, 128), (10_000, 128), (100_000, 64))
-    wide: tuple[tuple[int, int], ...] = ((10_000, 128),)  # environments x steps with 256 units a layer
-    total_timesteps: int = 2_000_000
-    training: tuple[int, int] = (1_024, 128)
-    seconds: float = 2.0  # of a measurement
+    training: tuple[Size, ...] = (Size(1_024, 128, 96), Size(10_000, 128, 24))
+    wide: int = 256  # units of a layer, of the largest training
+    command_steps: int = 20_000_000
+    seconds: float = 1.0  # of a measurement of stepping
     product: int = 8_192  # rows and columns of the matrices of the peak
     copy_mb: int = 2_000
 
 
 FULL = Scale()
-SMOKE = Scale((16,), 8, ((16, 16),), (), 512, (16, 16), 0.05, 64, 1)
+SMOKE = Scale((16,), 16, 8, (Size(16, 16, 2),), 64, 40_960, 0.05, 64, 1)
 
 
 def main(options: Options) -> None:
@@ -96,72 +110,95 @@ def main(options: Options) -> None:
 
 
 def groups(scale: Scale) -> list[Group]:
-    """The machine's peaks, environments alone, PPO updates, and one whole training."""
+    """The machine's peaks, environments alone, trainings beside those of others, and the command line."""
     peaks = {"size": scale.product, "copy_mb": scale.copy_mb, "seconds": scale.seconds / 4}
     return [
         Group((Contender("peaks", f"{DEVICE}:peaks", peaks, "products of square matrices, and a copy"),), ()),
         _stepping(scale),
-        _updates(scale),
-        _training(scale),
+        *(_training(size) for size in scale.training),
+        _wide(scale.training[-1], scale.wide),
+        _command_line(scale),
     ]
 
 
 def _stepping(scale: Scale) -> Group:
     size = {"num_steps": scale.stepping_steps, "seconds": scale.seconds}
-    contenders = tuple(
-        Contender(f"stepping {count:,}", f"{DEVICE}:stepping", {"num_envs": count, **size}, "observations consumed")
-        for count in scale.stepping
-    )
-    best = Quantity("phase 1, steps/s", tuple(one.name for one in contenders), pick=max, any_of=True)
-    what = "environment steps, observations consumed, best size"
-    rows = [Row("stepping", what, best, Quantity("300 million", factor=3e8), 1.0)]
-    for count in scale.stepping:
-        if count == 100_000:
-            one = Quantity("phase 1, steps/s", (f"stepping {count:,}",))
-            rows.append(Row("many", f"{count:,} environments step", one, Quantity("300 million", factor=3e8), 1.0))
-    return Group(contenders, tuple(rows))
 
+    def one(name: str, num_envs: int, **more: Any) -> Contender:
+        settings = {"num_envs": num_envs, **size, **more}
+        return Contender(f"{name}, {num_envs:,}", f"{DEVICE}:stepping", settings, "observations consumed")
 
-def _updates(scale: Scale) -> Group:
-    def contenders(sizes: tuple[tuple[int, int], ...], width: int) -> tuple[Contender, ...]:
-        return tuple(
-            Contender(
-                f"PPO {width}x{width}, {count:,} x {steps}",
-                f"{DEVICE}:updates",
-                {"num_envs": count, "num_steps": steps, "width": width, "num_updates": 1, "seconds": scale.seconds},
-                "rollout and 4 epochs x 4 minibatches",
-            )
-            for count, steps in sizes
-        )
-
-    narrow, wide = contenders(scale.updates, 64), contenders(scale.wide, 256)
+    contenders = [one("stepping", count) for count in scale.stepping]
+    contenders += [one("phase 2", scale.others, phase=2), one("gymnax's own step", scale.others, kind="stock")]
     rows = []
-    for width, some, target in ((64, narrow, 1e7), (256, wide, 5e6)):
-        if some:
-            best = Quantity("purejaxrl_ppo, steps/s", tuple(one.name for one in some), pick=max, any_of=True)
-            goal = Quantity(f"{target / 1e6:g} million", factor=target)
-            rows.append(Row(f"ppo-{width}", f"PPO, {width}x{width} networks, best size", best, goal, 1.0))
-    return Group((*narrow, *wide), tuple(rows))
+    for contender, target in zip(contenders, (None, 5e8, None, 3e9), strict=False):
+        if target is not None:
+            goal = Quantity(f"{target / 1e6:,g} million", factor=target)
+            rows.append(Row(contender.name, contender.name, _speed("phase 1", contender), goal, 1.0))
+    return Group(tuple(contenders), tuple(rows))
 
 
-def _training(scale: Scale) -> Group:
-    num_envs, num_steps = scale.training
-    settings = {"total_timesteps": scale.total_timesteps, "num_envs": num_envs, "num_steps": num_steps}
-    about = f"{num_envs:,} x {num_steps}, everything else by default"
-    whole = Contender("whole training", f"{DEVICE}:training", {**settings, "num_minibatches": 4}, about)
-    trained = scale.total_timesteps // (num_envs * num_steps) * num_envs * num_steps
-    what = f"{trained:,} steps trained, after compilation"
-    seconds = Quantity("purejaxrl_ppo, seconds", (whole.name,), "seconds")
-    return Group((whole,), (Row("training", what, seconds, Quantity("2 seconds", factor=2.0), 1.0, at_most=True),))
+def _training(size: Size) -> Group:
+    """Ours, by settings, beside the plain loop and rejax."""
+    settings = dataclasses.asdict(size)
+
+    def trained(name: str, entry: str, about: str, **more: Any) -> Contender:
+        return Contender(f"{name}, {size}", f"{TRAINERS}:{entry}", {**settings, **more}, about)
+
+    ours = trained("PPO", "ours", "64x64, 4 epochs x 4 minibatches")
+    plain = trained("plain loop", "plain", "the same sizes")
+    rejax = trained("rejax", "rejax", "the same sizes")
+    others = [
+        trained("PPO in float32", "ours", "products in whole float32 instead of TF32", precision="highest"),
+        trained("PPO in bfloat16", "ours", "hidden layers in bfloat16", bfloat16=True),
+        trained("PPO, phase 2", "ours", "six actions, 231 inputs", phase=2),
+    ]
+    rows = [
+        Row(f"plain-{size.num_envs}", f"PPO, {size}", _speed("ours", ours), _speed("plain loop", plain), 2.0),
+        Row(f"rejax-{size.num_envs}", f"PPO, {size}", _speed("ours", ours), _speed("rejax", rejax), 2.0),
+        Row(
+            f"learning-{size.num_envs}",
+            f"reward a step of the last update, {size}",
+            _speed("ours", ours, "reward"),
+            _speed("plain loop", plain, "reward"),
+            1.0,
+        ),
+    ]
+    return Group((ours, plain, rejax, *others), tuple(rows))
+
+
+def _wide(size: Size, width: int) -> Group:
+    settings = {**dataclasses.asdict(size), "width": width, "bfloat16": True}
+    one = Contender(
+        f"PPO {width}x{width} in bfloat16, {size}", f"{TRAINERS}:ours", settings, "4 epochs x 4 minibatches"
+    )
+    goal = Quantity("25 million", factor=25e6)
+    return Group((one,), (Row("wide", one.name, _speed("ours", one), goal, 1.0),))
+
+
+def _command_line(scale: Scale) -> Group:
+    about = "trading-gymnax train, everything by default"
+    one = Contender("command line", f"{COMMAND}:training", {"total_timesteps": scale.command_steps}, about)
+    first, again = (Quantity(f"{name} s", factor=seconds) for name, seconds in (("15", 15.0), ("6", 6.0)))
+    goal = Quantity("5 million", factor=5e6)
+    rows = (
+        Row("first", "seconds to the first update, nothing compiled", _speed("s", one, "first_s"), first, 1.0, True),
+        Row("again", "seconds to the first update, second time", _speed("s", one, "again_s"), again, 1.0, True),
+        Row("command", "steps/s in training by the command line", _speed("steps/s", one), goal, 1.0),
+    )
+    return Group((one,), rows)
+
+
+def _speed(label: str, contender: Contender, key: str = "steps_per_s") -> Quantity:
+    return Quantity(label, (contender.name,), key)
 
 
 def share_table(found: dict[str, Measured]) -> list[str]:
     """Markdown lines: each size with its memory, how busy the device was, and its share of the measured peaks.
 
-    Shares are of what a plain loop needs at least: the state read and written, each observation read once where it is
-    consumed and written once and read in every epoch by PPO; and the nominal operations of `PPOSettings`, those of the
-    plain loop, of which ours leaves out about half (`skip_forced_rows`, `rollout_storage`). A market
-    that fits the device's cache lets the share of the copy's bandwidth exceed what memory sees.
+    Shares are of what is needed at least: a step reads and writes its state and reads its window once; a training does
+    the nominal operations of `PPOSettings`. A market that fits the device's cache lets the share of the copy's
+    bandwidth exceed what memory sees.
     """
     header = ("row", "steps/s", "device MB", "busy %", "share of copy bandwidth", "share of float32 products")
     peaks = _medians(found["peaks"])
@@ -211,13 +248,11 @@ def _page(
     lines += [f"{unsampled}.", ""] if unsampled else []
     lines += [*report.comparison_table(rows), ""]
     lines += [*share_table(found), ""]
-    lines += ["Shares are of what a plain loop needs at least, over what a copy and a square float32 product (by JAX's"]
-    lines += ["default precision) reach on this device: a step reads and writes its state and reads its window once;"]
+    lines += ["Shares are of what is needed at least, over what a copy and a square float32 product (by JAX's default"]
     lines += [
-        "PPO writes each observation once and reads it in every epoch; operations are the plain loop's.",
-        "Ours leaves out about half of both.",
-        "",
+        "precision) reach on this device: a step reads and writes its state and reads its window once; a training"
     ]
+    lines += ["does the nominal operations of the plain loop.", ""]
     return [*lines, *report.contender_table(chosen, [found] * len(chosen))]
 
 

@@ -58,6 +58,22 @@ def resident_mb(peak: bool = False) -> float:
     return float(line.split()[1]) * 1024 / 1e6
 
 
+def device_memory() -> dict[str, float]:
+    """Most megabytes that this process has held on its first device, where the device tells."""
+    import jax  # whoever only writes a page does without
+
+    stats = jax.devices()[0].memory_stats() or {}
+    return {"device_mb": stats["peak_bytes_in_use"] / 1e6} if "peak_bytes_in_use" in stats else {}
+
+
+def device_name() -> dict[str, str]:
+    """Platform and kind of the first device."""
+    import jax
+
+    device = jax.devices()[0]
+    return {"platform": device.platform, "device": device.device_kind}
+
+
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]

@@ -1,4 +1,4 @@
-"""What a GPU is measured by: stepping, PPO updates, one whole training, and the machine's own peaks.
+"""What a GPU is measured by beside whole trainings: stepping, one training by default, and the machine's own peaks.
 
 A measurement repeats its program for about `seconds`, so that utilisation can be sampled meanwhile. Each gives, beside
 steps per second, the device's memory and nominal bytes and operations per second: what a plain loop needs at least, not
@@ -7,7 +7,6 @@ what the compiler's program does.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,49 +14,29 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks.contenders.environments import programs, trading
-from benchmarks.contenders.trainers import our_config
-from benchmarks.settings import PPOSettings
+from benchmarks.contenders.environments import Kind, programs, trading
+from benchmarks.machine import device_memory, device_name
 
 Prepared = tuple[Callable[[], dict[str, float]], dict[str, Any]]
 
 
-def stepping(num_envs: int, num_steps: int, seconds: float) -> Prepared:
-    """Environments alone: random legal actions, every number of every observation added up."""
-    env, params = trading()
-    start, roll = programs(env, "consumed", num_envs, num_steps)
+def stepping(num_envs: int, num_steps: int, seconds: float, phase: int = 1, kind: Kind = "consumed") -> Prepared:
+    """Environments alone: random legal actions, every number of every observation added up.
+
+    kind: "consumed", or "stock" for the same by gymnax's own `Environment.step`.
+    """
+    env, params = trading(phase=phase)
+    start, roll = programs(env, kind, num_envs, num_steps)
     began = time.perf_counter()
     carry = (jax.jit(start)(jax.random.key(0), params), jnp.zeros(0))
     program = jax.jit(roll, donate_argnums=(1, 2)).lower(jax.random.key(0), *carry, params).compile()
-    facts = {"num_envs": num_envs, "num_steps": num_steps, "compile_s": time.perf_counter() - began, **_device()}
+    facts = {"num_envs": num_envs, "num_steps": num_steps, "compile_s": time.perf_counter() - began, **device_name()}
 
     def once(carry: Any, key: jax.Array) -> Any:
         return program(key, *carry, params)[:2]
 
     needed = _state_bytes(carry[0], num_envs) * 2 + 4 * env.obs_shape[0]  # state in and out, the window read once
     return _repeated(once, carry, num_envs * num_steps, seconds, needed, 0), facts
-
-
-def updates(seconds: float, **settings: Any) -> Prepared:
-    """PPO updates, rollout and learning, each going on from the last; `settings` are those of `PPOSettings`."""
-    from purejaxrl_ppo import make_trainer
-
-    chosen = PPOSettings(**settings)
-    env, params = trading()
-    config = our_config(chosen)
-    trainer = make_trainer(env, config)
-    began = time.perf_counter()
-    state = jax.jit(trainer.init)(jax.random.key(0), params)
-    program = jax.jit(trainer.update, donate_argnums=0).lower(state, params, config.hyperparameters).compile()
-    facts = {**dataclasses.asdict(chosen), "compile_s": time.perf_counter() - began, **_device()}
-
-    def once(state: Any, key: jax.Array) -> Any:
-        return program(state, params, config.hyperparameters)[0]
-
-    observation = 4 * env.obs_shape[0]
-    needed = _state_bytes(state.players.env_state, chosen.num_envs) * 2 + observation * (1 + chosen.num_epochs)
-    flops = chosen.nominal_flops(env.obs_shape[0], env.num_actions)
-    return _repeated(once, state, chosen.num_envs * chosen.num_steps, seconds, needed, flops), facts
 
 
 def training(total_timesteps: int, num_envs: int, num_steps: int, num_minibatches: int) -> Prepared:
@@ -70,7 +49,7 @@ def training(total_timesteps: int, num_envs: int, num_steps: int, num_minibatche
     )
     began = time.perf_counter()
     program = jax.jit(make_train(env, config)).lower(jax.random.key(0), params).compile()
-    facts = {"total_timesteps": total_timesteps, "compile_s": time.perf_counter() - began, **_device()}
+    facts = {"total_timesteps": total_timesteps, "compile_s": time.perf_counter() - began, **device_name()}
 
     def measure() -> dict[str, float]:
         began = time.perf_counter()
@@ -78,7 +57,7 @@ def training(total_timesteps: int, num_envs: int, num_steps: int, num_minibatche
         taken = time.perf_counter() - began
         steps = config.num_iterations * config.batch_size
         reward = float(result.metrics["reward"][-1])
-        return {"seconds": taken, "steps": steps, "steps_per_s": steps / taken, "reward": reward, **_memory()}
+        return {"seconds": taken, "steps": steps, "steps_per_s": steps / taken, "reward": reward, **device_memory()}
 
     measure()
     return measure, facts
@@ -104,7 +83,7 @@ def peaks(size: int, copy_mb: int, seconds: float) -> Prepared:
 
     for _, run in works.values():
         jax.block_until_ready(run())
-    return measure, {"size": size, "copy_mb": copy_mb, **_device()}
+    return measure, {"size": size, "copy_mb": copy_mb, **device_name()}
 
 
 def _repeated(
@@ -124,7 +103,7 @@ def _repeated(
     def measure() -> dict[str, float]:
         count = max(1, round(seconds / max(block(1), 1e-4)))
         speed = count * steps / block(count)
-        return {"steps_per_s": speed, "bytes_per_s": speed * needed, "flops_per_s": speed * flops, **_memory()}
+        return {"steps_per_s": speed, "bytes_per_s": speed * needed, "flops_per_s": speed * flops, **device_memory()}
 
     return measure
 
@@ -141,14 +120,3 @@ def _fastest(run: Callable[[], Any], seconds: float) -> float:
 
 def _state_bytes(state: Any, num_envs: int) -> float:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(state)) / num_envs
-
-
-def _memory() -> dict[str, float]:
-    """Most bytes that this process has held on the device, where the device tells."""
-    stats = jax.devices()[0].memory_stats() or {}
-    return {"device_mb": stats["peak_bytes_in_use"] / 1e6} if "peak_bytes_in_use" in stats else {}
-
-
-def _device() -> dict[str, str]:
-    device = jax.devices()[0]
-    return {"platform": device.platform, "device": device.device_kind}

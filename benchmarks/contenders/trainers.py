@@ -14,21 +14,26 @@ from typing import Any
 import jax
 
 from benchmarks.contenders.environments import counted, trading, working_bytes
-from benchmarks.machine import resident_mb, versions
+from benchmarks.machine import device_memory, device_name, resident_mb, versions
 from benchmarks.settings import PPOSettings
 from trading_gymnax.interop import FiveValueStep
 
 Measured = tuple[Callable[[], dict[str, float]], dict[str, Any]]
 
 
-def ours(**settings: Any) -> Measured:
-    """`purejaxrl_ppo.make_train`; also the mean reward a step of the last update."""
+def ours(phase: int = 1, precision: str | None = None, **settings: Any) -> Measured:
+    """`purejaxrl_ppo.make_train`; also the mean reward a step of the last update.
+
+    precision: of float32 products, "highest" say; None is JAX's default, which on a GPU is TF32.
+    """
     from purejaxrl_ppo import make_train
 
+    if precision is not None:
+        jax.config.update("jax_default_matmul_precision", precision)
     chosen = PPOSettings(**settings)
-    env, params = trading()
+    env, params = trading(phase=phase)
     train = make_train(env, our_config(chosen))
-    return _timed(train, (params,), chosen, lambda result: result.metrics["reward"][-1])
+    return _timed(train, env, (params,), chosen, lambda result: result.metrics["reward"][-1])
 
 
 def plain(**settings: Any) -> Measured:
@@ -37,8 +42,8 @@ def plain(**settings: Any) -> Measured:
 
     chosen = PPOSettings(**settings)
     env, params = trading()
-    train = plain_ppo.make_train(FiveValueStep(env), plain_ppo.Settings(**dataclasses.asdict(chosen)))
-    return _timed(train, (params,), chosen, lambda result: result[1][-1])
+    train = plain_ppo.make_train(FiveValueStep(env), _plain_settings(chosen))
+    return _timed(train, env, (params,), chosen, lambda result: result[1][-1])
 
 
 def rejax(**settings: Any) -> Measured:
@@ -66,7 +71,7 @@ def rejax(**settings: Any) -> Measured:
         )
         return state.actor_ts.params, state.critic_ts.params
 
-    measure, facts = _timed(train, (algo,), chosen, None)
+    measure, facts = _timed(train, env, (algo,), chosen, None)
     return measure, {**facts, **versions(("rejax",))}
 
 
@@ -97,7 +102,7 @@ def plain_memory(**settings: Any) -> Measured:
 
     chosen = PPOSettings(**settings)
     env, params = trading()
-    train = plain_ppo.make_train(FiveValueStep(env), plain_ppo.Settings(**dataclasses.asdict(chosen)))
+    train = plain_ppo.make_train(FiveValueStep(env), _plain_settings(chosen))
     program = counted(train).lower(jax.random.key(0), params).compile()
     return lambda: {"mb": working_bytes(program, params.market) / 1e6}, dataclasses.asdict(chosen)
 
@@ -115,13 +120,23 @@ def our_config(chosen: PPOSettings) -> Any:
         learning_rate=chosen.learning_rate,
         learning_rate_schedule="constant",
         hidden_sizes=(chosen.width, chosen.width),
+        bfloat16=chosen.bfloat16,
     )
 
 
+def _plain_settings(chosen: PPOSettings) -> Any:
+    from benchmarks.peers import plain_ppo
+
+    values = dataclasses.asdict(chosen)
+    del values["bfloat16"]
+    return plain_ppo.Settings(**values)
+
+
 def _timed(
-    train: Callable[..., Any], args: tuple[Any, ...], chosen: PPOSettings, reward: Callable[[Any], Any] | None
+    train: Callable[..., Any], env: Any, args: tuple[Any, ...], chosen: PPOSettings, reward: Callable | None
 ) -> Measured:
     """Compile `train(key, *args)`; a measurement is one training with a new seed."""
+    flops = chosen.nominal_flops(env.obs_shape[0], env.num_actions)
     began = time.perf_counter()
     program = jax.jit(train).lower(jax.random.key(0), *args).compile()
     compile_s = time.perf_counter() - began
@@ -131,7 +146,8 @@ def _timed(
         key = jax.random.key(next(seeds))
         began = time.perf_counter()
         result = jax.block_until_ready(program(key, *args))
-        found = {"steps_per_s": chosen.steps / (time.perf_counter() - began)}
+        speed = chosen.steps / (time.perf_counter() - began)
+        found = {"steps_per_s": speed, "flops_per_s": speed * flops, **device_memory()}
         return found if reward is None else {**found, "reward": float(reward(result))}
 
-    return measure, {**dataclasses.asdict(chosen), "compile_s": compile_s}
+    return measure, {**dataclasses.asdict(chosen), "compile_s": compile_s, **device_name()}
