@@ -76,7 +76,7 @@ class Scale:
 
 
 FULL = Scale()
-SMOKE = Scale((16,), 16, 8, (Size(16, 16, 2),), 64, 40_960, 0.05, 64, 1)
+SMOKE = Scale((16,), 16, 8, (Size(16, 16, 2),), 64, 70_000, 0.05, 64, 1)
 
 
 def main(options: Options) -> None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-PROGRESS = re.compile(r"^([\d,]+) of ([\d,]+) steps .*?([\d,]+) steps/s")
+PROGRESS = re.compile(r"^([\d,]+) of ([\d,]+) steps .*?(?:compiled|([\d,]+) steps/s)")
 
 
 def training(total_timesteps: int, *options: str) -> tuple[Callable[[], dict[str, float]], dict[str, Any]]:
@@ -53,7 +53,8 @@ def _run(folder: pathlib.Path, name: str, total: int, options: tuple[str, ...]) 
             found = PROGRESS.match(line)
             if found:
                 first = time.perf_counter() - began if first is None else first
-                done, whole, speed = (float(text.replace(",", "")) for text in found.groups())
+                done, whole, pace = found.groups()
+                speed = float((pace or "0").replace(",", ""))
                 if done == whole:
                     break
         with contextlib.suppress(ProcessLookupError):
