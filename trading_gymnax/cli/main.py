@@ -10,7 +10,7 @@ import math
 import pathlib
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import jax
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from trading_gymnax.cli.commands import Audit, Check, Evaluate, Folds, Report, Trading
-from trading_gymnax.cli.learners import TRADER, ppo_fold_learner, ppo_learner
+from trading_gymnax.cli.learners import TRADER, device_note, ppo_fold_learner, ppo_learner, trader_for
 from trading_gymnax.data.audit import audit_features, feature_table, load_function
 from trading_gymnax.data.contracts import contract
 from trading_gymnax.data.loader import DataError, load_bars
@@ -112,7 +112,7 @@ def main(args: list[str] | None = None) -> None:
     args = sys.argv[1:] if args is None else list(args)
     try:
         about = "Day trading of index futures: check bars, train policies, judge them honestly."
-        command = parse(_commands(), prog="trading-gymnax", args=args, description=about)
+        command = parse(_commands(_trader(args)), prog="trading-gymnax", args=args, description=about)
         if getattr(command, "configurations_tried", 1) < 1:
             raise ValueError("--configurations-tried counts the present settings as well: give 1 or more")
         with memory_in_words(args[0], _LOWER.get(type(command), "the number of bars")):
@@ -124,13 +124,23 @@ def main(args: list[str] | None = None) -> None:
         raise SystemExit(2) from None
 
 
-def _commands() -> Any:
+def _trader(args: Sequence[str]) -> PPOConfig:
+    """The trainer's settings by default: those of the device for a command that trains, and else of a CPU.
+
+    To ask for the device starts it, which help and mistakes need not wait for.
+    """
+    trains = args[:1] and args[0] in ("train", "walk-forward") and not {"-h", "--help"} & set(args)
+    return trader_for(jax.default_backend()) if trains else TRADER
+
+
+def _commands(trader: PPOConfig = TRADER) -> Any:
+    """The commands, of which those that train have `trader` as their settings by default."""
     subcommand = tyro.conf.subcommand
     return (
         Annotated[Check, subcommand("check")]
         | Annotated[Audit, subcommand("audit")]
-        | Annotated[Train, subcommand("train")]
-        | Annotated[WalkForward, subcommand("walk-forward")]
+        | Annotated[Train, subcommand("train", default=Train(config=trader))]
+        | Annotated[WalkForward, subcommand("walk-forward", default=WalkForward(config=trader))]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Report, subcommand("report")]
         | Annotated[Certify, subcommand("certify")]
@@ -164,6 +174,8 @@ def _train(command: Train) -> None:
     run_dir = command.run_dir or pathlib.Path("runs") / f"{command.name()}-phase{command.phase}"
     split = build(settings)
     print(split.note)
+    if jax.default_backend() != "cpu":
+        print(device_note(jax.default_backend(), command.config))
     write_settings(run_dir, settings)
     started_by = read_settings(run_dir).commit
     if started_by not in (None, settings.commit):

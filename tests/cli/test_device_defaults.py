@@ -1,0 +1,44 @@
+"""Defaults by kind of device: what is wider, what stays, and that help does not start a device."""
+
+import dataclasses
+
+import jax
+import pytest
+
+from purejaxrl_ppo.cli.errors import parse
+from trading_gymnax.cli import main as cli
+from trading_gymnax.cli.learners import TRADER, WIDER, device_note, trader_for
+
+
+def test_an_accelerator_plays_more_environments_in_as_many_iterations():
+    wide = trader_for("gpu")
+    assert trader_for("cpu") == TRADER
+    assert (wide.num_envs, wide.total_timesteps) == (1_024, 8_000_000)
+    assert wide.num_iterations == TRADER.num_iterations == 61
+    assert dataclasses.replace(wide, num_envs=256, total_timesteps=2_000_000) == TRADER
+    assert WIDER * TRADER.batch_size == wide.batch_size
+
+
+@pytest.mark.parametrize(
+    ("args", "num_envs"),
+    [(["train"], 1_024), (["walk-forward"], 1_024), (["train", "--num-envs", "64"], 64), (["train", "--help"], 256)],
+)
+def test_the_device_decides_where_nothing_is_said(monkeypatch, args, num_envs):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    trader = cli._trader(args)
+    if "--help" in args:
+        assert trader.num_envs == num_envs
+        return
+    assert parse(cli._commands(trader), prog="trading-gymnax", args=args, description="").config.num_envs == num_envs
+
+
+def test_help_and_other_commands_start_no_device(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: pytest.fail("the device was started"))
+    for args in ([], ["check", "nq.csv"], ["train", "-h"], ["walk-forward", "--help"], ["trian"]):
+        assert cli._trader(args) == TRADER
+
+
+def test_the_note_is_the_line_to_type():
+    note = device_note("gpu", trader_for("gpu"))
+    assert "--num-envs 1024 --total-timesteps 8000000" in note
+    assert "(gpu)" in note
