@@ -1,4 +1,4 @@
-"""`EnvParams`: every number of the rule book that a user may change, each a traced array of fixed dtype."""
+"""`EnvParams`: every number of docs/rules.md that a user may change (section 6), each a traced array of fixed dtype."""
 
 from __future__ import annotations
 
