@@ -1,4 +1,4 @@
-"""Many seeds and many learning rates in one program, by `vmap`.
+"""Many seeds and several learning rates in one program, by `vmap`.
 
 python examples/many_seeds.py [steps]
 """
@@ -17,16 +17,15 @@ steps = int(sys.argv[1]) if len(sys.argv) > 1 else 500_000
 env, params = gymnax.make("TradingPhase1-v0")
 config = PPOConfig(total_timesteps=steps, num_envs=256)
 train = make_train(env, config)
-keys = jax.random.split(jax.random.key(0), 4)
-rates = jnp.array([3e-4, 1e-3])
+rates, seeds = (3e-4, 1e-3), 4
 
 
-def with_rate(rate: jax.Array, key: jax.Array) -> jax.Array:
+def returns_of(rate: jax.Array, key: jax.Array) -> jax.Array:
     """Returns of the episodes along a training, float32 [iterations]."""
     return train(key, params, config.hyperparameters.replace(learning_rate=rate)).metrics["episode_return"]
 
 
-over_seeds = jax.vmap(with_rate, in_axes=(None, 0))
-returns = jax.jit(jax.vmap(over_seeds, in_axes=(0, None)))(rates, keys)  # [rates, seeds, iterations]
-for rate, last in zip(rates, returns[:, :, -1], strict=True):
-    print(f"learning rate {rate:.0e}: {last.mean():.2f} +- {last.std(ddof=1) / len(keys) ** 0.5:.2f}")
+keys = jnp.tile(jax.random.split(jax.random.key(0), seeds), len(rates))  # the same seeds for every rate
+returns = jax.jit(jax.vmap(returns_of))(jnp.repeat(jnp.array(rates), seeds), keys)  # [rates * seeds, iterations]
+for rate, last in zip(rates, returns[:, -1].reshape(len(rates), seeds), strict=True):
+    print(f"learning rate {rate:.0e}: {last.mean():.2f} +- {last.std(ddof=1) / seeds**0.5:.2f}")
