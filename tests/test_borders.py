@@ -31,7 +31,7 @@ LAYERS = (
     ("text",),
     ("data",),
     ("market",),
-    ("rules", "params", "starts", "restarts", "observation"),
+    ("rules", "limits", "params", "starts", "restarts", "observation"),
     ("rewards", "render", "phase1", "phase2", "state", "synthetic"),
     ("accounts", "curriculum", "interop", "runs"),
     ("evaluation",),

@@ -153,8 +153,9 @@ def original() -> AccountPreset:
     Entries fill at the close of the decision bar, stops without slippage, targets at the touch; the observation shows
     the raw columns close, volume, sma_5, sma_20, rsi, macd, momentum and atr instead of features free of price level,
     which a normaliser must make usable. Everything else is the default, such as the trailing limit of 15,000 dollars in
-    Phase 1 and 2,500 in Phase 2. Source: the old system's own plan and the rule book's account of it (section 5).
-    The columns are the loader's: with data that is loaded already, or without data, use `params()` alone.
+    Phase 1 and 2,500 in Phase 2. Source: the old system's own plan.
+    The columns are the loader's (docs/rules.md, section 5.2): with data that is loaded already, or without data, use
+    `params()` alone.
     """
     fields = {"fill_at_close": True, "stop_slippage_ticks": 0, "target_through_ticks": 0}
     columns = ("close", "volume", "sma_5", "sma_20", "rsi", "macd", "momentum", "atr")

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from trading_gymnax.accounts import AccountPreset, evaluation_account, original
-from trading_gymnax.params import check_value
-from trading_gymnax.phase2 import EnvParamsPhase2
+from trading_gymnax.limits import check_value
+from trading_gymnax.params import EnvParamsPhase2
 from trading_gymnax.text import check_names
 
 __all__ = [
@@ -137,7 +137,7 @@ def _scheduled(name: str, given: Any, dtype: Any, count: int, hold: bool) -> tup
     if is_factor and values.min() < 0:
         raise ValueError(f"{name} is multiplied by {values.min():g}; factors are 0 or more")
     if not is_factor:
-        check_value(name, values)
+        check_value(EnvParamsPhase2.__dataclass_fields__[name], values)
     return name, tuple(float(value) for value in values), is_factor
 
 

@@ -1,4 +1,4 @@
-"""The parts of an observation (rule book, section 5), as functions of a state."""
+"""The parts of an observation (docs/rules.md, section 5), as functions of a state."""
 
 from __future__ import annotations
 

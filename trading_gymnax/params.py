@@ -1,4 +1,4 @@
-"""`EnvParams`: every number of the rule book that a user may change, each a traced array of fixed dtype."""
+"""`EnvParams`: every number of docs/rules.md that a user may change (section 6), each a traced array of fixed dtype."""
 
 from __future__ import annotations
 
@@ -12,62 +12,15 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment
 
+from trading_gymnax.limits import HOUR, MODE, SHARE, TICKS, USD, ParamRow, check_value, real, row_of, switch, whole
 from trading_gymnax.market import MarketData, session_hours
 from trading_gymnax.rules import HIGH_WATER_MODES, MAX_DISTANCE_TICKS
 from trading_gymnax.text import check_names
 
 MAX_USD = 10_000_000  # dollars; larger finite amounts would not fit int32 cents
-_PER_MARKET = ("commission_per_side", "reward_scale", "market_weights")
-_NOT_NEGATIVE = [
-    "risk_per_trade",
-    "position_size",
-    "max_contracts",
-    "sl_atr_mult",
-    "tp_sl_ratio",
-    "min_stop_ticks",
-    "slippage_ticks",
-    "slippage_atr_mult",
-    "stop_slippage_ticks",
-    "stop_slippage_atr_mult",
-    "target_through_ticks",
-    "trailing_dd_limit",
-    "daily_loss_limit",
-    "profit_target",
-    "min_bars_left",
-    "market_weights",
-    "trail_atr_mult",
-    "be_min_profit_atr",
-]
-_USD = [
-    "initial_balance",
-    "risk_per_trade",
-    "trailing_dd_limit",
-    "floor_lock",
-    "daily_loss_limit",
-    "profit_target",
-    "commission_per_side",
-]
-_TICKS = ["min_stop_ticks", "slippage_ticks", "stop_slippage_ticks", "target_through_ticks"]
-_LEAST_REWARD_SCALE = 0.01  # dollars; below it the reward of a large step would leave float32
 _LEAST_WEIGHT = 1e-30  # sums of weights that float32 can divide by, and by whose inverse it can be divided
+_INF = float("inf")
 _MOST = {jnp.int32: 2**31 - 1, jnp.float32: float(np.finfo(np.float32).max)}  # a cast beyond it changes the number
-_MAY_BE_INF = ["trailing_dd_limit", "floor_lock", "daily_loss_limit", "profit_target"]
-
-
-def _field(default: Any, dtype: Any) -> Any:
-    return struct.field(default=default, metadata={"dtype": dtype})
-
-
-def _int(default: int) -> Any:
-    return _field(default, jnp.int32)
-
-
-def _float(default: float | None) -> Any:
-    return _field(default, jnp.float32)
-
-
-def _bool(default: bool) -> Any:
-    return _field(default, jnp.bool_)
 
 
 def casting_replace(cls: type) -> type:
@@ -94,40 +47,113 @@ class EnvParams(environment.EnvParams):
     Amounts are dollars (inf switches a rule off), hours are New York clock hours, `[M]` has one value a market.
     """
 
-    max_steps_in_episode: jax.Array = _int(450)  # steps until truncation
+    max_steps_in_episode: jax.Array = whole(450, "steps", "Steps after which the episode is truncated.", low=1)
     market: MarketData = struct.field(default=None)  # bars of all markets
-    initial_balance: jax.Array = _float(50_000.0)  # dollars at reset
-    position_size: jax.Array = _int(1)  # contracts of an entry, unless risk_per_trade > 0
-    risk_per_trade: jax.Array = _float(0.0)  # dollars risked to the stop; 0: position_size contracts
-    max_contracts: jax.Array = _int(10)  # most contracts that risk_per_trade may choose
-    sl_atr_mult: jax.Array = _float(1.5)  # stop distance, in ATR of the decision bar
-    tp_sl_ratio: jax.Array = _float(3.0)  # target distance, in stop distances
-    min_stop_ticks: jax.Array = _int(4)  # least stop distance, ticks
-    slippage_ticks: jax.Array = _int(1)  # entries and closing orders fill worse by this
-    slippage_atr_mult: jax.Array = _float(0.0)  # and by this share of ATR
-    stop_slippage_ticks: jax.Array = _int(1)  # stop orders fill worse by this
-    stop_slippage_atr_mult: jax.Array = _float(0.0)  # and by this share of ATR
-    target_through_ticks: jax.Array = _int(1)  # price must trade this far beyond a target to fill it
-    commission_per_side: jax.Array = _float(None)  # dollars per contract at entry and at exit, [M]; a scalar serves all
-    fill_at_close: jax.Array = _bool(False)  # entries fill at the close of the decision bar instead of the next open
-    stop_first: jax.Array = _bool(True)  # in a bar that holds stop and target, the stop came first
-    trailing_dd_limit: jax.Array = _float(15_000.0)  # dollars below the high-water mark at which the account fails
-    high_water_mode: jax.Array = _int(0)  # 0 BAR_CLOSE, 1 INTRABAR, 2 END_OF_DAY
-    floor_lock: jax.Array = _float(float("inf"))  # the floor rises no further than initial balance + this
-    daily_loss_limit: jax.Array = _float(float("inf"))  # dollars lost in a session that end the day
-    daily_loss_fails: jax.Array = _bool(False)  # the daily limit ends the episode even where sessions do not
-    profit_target: jax.Array = _float(float("inf"))  # dollars of profit that end the episode as passed
-    rth_open: jax.Array = _float(9.5)  # entries from this hour on
-    rth_close: jax.Array = _float(16 + 59 / 60)  # flat from this hour on
-    terminate_at_session_end: jax.Array = _bool(True)  # False: sleep until the next usable session
-    random_start_fraction: jax.Array = _float(0.5)  # share of resets at a random bar instead of the first
-    min_bars_left: jax.Array = _int(30)  # bars before must-flat that a random start leaves
-    forced_entry_fraction: jax.Array = _float(0.0)  # share of episodes whose first mask allows one entry only
-    reward_scale: jax.Array = _float(None)  # dollars that make a reward of 1, [M]; default: the view's median R
-    reward_realized: jax.Array = _bool(False)  # reward the change of balance instead of equity
-    pass_reward: jax.Array = _float(0.0)  # added to the reward at PROFIT_TARGET
-    violation_penalty: jax.Array = _float(0.0)  # taken from the reward at DRAWDOWN
-    market_weights: jax.Array = _float(1.0)  # how often each market is drawn at reset, relative, [M]
+    initial_balance: jax.Array = real(
+        50_000.0, USD, "Balance of a fresh account; latched at reset.", low=-MAX_USD, high=MAX_USD
+    )
+    position_size: jax.Array = whole(
+        1, "contracts", "Size of an entry while risk_per_trade is 0; 0: no entry is legal."
+    )
+    risk_per_trade: jax.Array = real(
+        0.0,
+        USD,
+        "Loss from the fill to the first stop that sizes an entry; 0: off, position_size counts.",
+        high=MAX_USD,
+    )
+    max_contracts: jax.Array = whole(10, "contracts", "Most that risk_per_trade may choose; 0: it never enters.")
+    sl_atr_mult: jax.Array = real(1.5, "ATR", "First stop from the fill, of the decision bar's ATR; 0: min_stop_ticks.")
+    tp_sl_ratio: jax.Array = real(
+        3.0, "stop distances", "Target from the fill, in distances of the first stop; 0: one tick."
+    )
+    min_stop_ticks: jax.Array = whole(
+        4, TICKS, "Least distance of the first stop; 0: one tick, the least there is.", high=MAX_DISTANCE_TICKS
+    )
+    slippage_ticks: jax.Array = whole(
+        1, TICKS, "Entries and closing orders fill worse by this; 0: by none of it.", high=MAX_DISTANCE_TICKS
+    )
+    slippage_atr_mult: jax.Array = real(
+        0.0, "ATR", "Entries and closing orders fill worse by this, too, of the decision bar's ATR; 0: off."
+    )
+    stop_slippage_ticks: jax.Array = whole(
+        1, TICKS, "Stop orders fill worse by this; 0: by none of it.", high=MAX_DISTANCE_TICKS
+    )
+    stop_slippage_atr_mult: jax.Array = real(
+        0.0, "ATR", "Stop orders fill worse by this, too, of the decision bar's ATR; 0: off."
+    )
+    target_through_ticks: jax.Array = whole(
+        1, TICKS, "Price must trade so far beyond a target to fill it; 0: a touch does.", high=MAX_DISTANCE_TICKS
+    )
+    commission_per_side: jax.Array = real(
+        None,
+        USD,
+        "Paid per contract at the entry and again at the exit; 0: none.",
+        low=-MAX_USD,
+        high=MAX_USD,
+        per_market=True,
+        default_text="of the contract",
+    )
+    fill_at_close: jax.Array = switch(False, "Entries fill at the close of the decision bar, not at the next open.")
+    stop_first: jax.Array = switch(True, "In a bar that holds both stop and target, the stop came first.")
+    trailing_dd_limit: jax.Array = real(
+        15_000.0,
+        USD,
+        "Distance of the floor below the high-water mark; latched at reset; 0: not off, the strictest.",
+        high=MAX_USD,
+        inf_is_off=True,
+    )
+    high_water_mode: jax.Array = whole(
+        0, MODE, "Which equity moves the high-water mark.", high=len(HIGH_WATER_MODES) - 1
+    )
+    floor_lock: jax.Array = real(
+        _INF,
+        USD,
+        "The floor rises no further than initial balance plus this; 0: no further than that balance.",
+        low=-MAX_USD,
+        high=MAX_USD,
+        inf_is_off=True,
+    )
+    daily_loss_limit: jax.Array = real(
+        _INF,
+        USD,
+        "Loss of a session that ends its day; 0: not off, the day ends unless it is ahead.",
+        high=MAX_USD,
+        inf_is_off=True,
+    )
+    daily_loss_fails: jax.Array = switch(False, "The daily limit ends the episode even where a session's end does not.")
+    profit_target: jax.Array = real(
+        _INF,
+        USD,
+        "Profit that ends the episode as passed; 0: not off, it passes when flat with nothing lost.",
+        high=MAX_USD,
+        inf_is_off=True,
+    )
+    rth_open: jax.Array = real(9.5, HOUR, "Entries are allowed from here on; by default the loader's hour.", high=24)
+    rth_close: jax.Array = real(
+        16 + 59 / 60, HOUR, "Positions are flat from here on; by default the loader's hour.", high=24
+    )
+    terminate_at_session_end: jax.Array = switch(True, "An episode is one session; False: it sleeps over the night.")
+    random_start_fraction: jax.Array = real(
+        0.5, SHARE, "Share of resets at a random bar of the session; 0: always its first entry-allowed bar.", high=1
+    )
+    min_bars_left: jax.Array = whole(30, "bars", "Bars before must-flat that a random start leaves; 0: any will do.")
+    forced_entry_fraction: jax.Array = real(
+        0.0, SHARE, "Share of episodes whose first mask allows one entry and nothing else; 0: off.", high=1
+    )
+    reward_scale: jax.Array = real(
+        None,
+        USD,
+        "Dollars that make a reward of 1.",
+        low=0.01,  # below it the reward of a large step would leave float32
+        per_market=True,
+        default_text="median R of the view",
+    )
+    reward_realized: jax.Array = switch(False, "Reward the change of balance instead of that of equity.")
+    pass_reward: jax.Array = real(0.0, "reward", "Added to the reward at PROFIT_TARGET; 0: off.", low=None)
+    violation_penalty: jax.Array = real(0.0, "reward", "Taken from the reward at DRAWDOWN; 0: off.", low=None)
+    market_weights: jax.Array = real(
+        1.0, "weight", "How often a market is drawn at reset, beside the others; 0: never.", per_market=True
+    )
 
     @classmethod
     def create(cls, market: MarketData, **fields: Any) -> Self:
@@ -142,6 +168,25 @@ class EnvParams(environment.EnvParams):
         return params.replace()
 
 
+@casting_replace
+@struct.dataclass
+class EnvParamsPhase2(EnvParams):
+    """Parameters of phase 2: those of phase 1 with a tighter account, and three for the management of stops."""
+
+    trailing_dd_limit: jax.Array = real(
+        2_500.0,
+        USD,
+        "Distance of the floor below the high-water mark; latched at reset; 0: not off, the strictest.",
+        high=MAX_USD,
+        inf_is_off=True,
+    )
+    trail_atr_mult: jax.Array = real(1.0, "ATR", "Distance of the trailing stop from the close; 0: one tick.")
+    be_min_profit_atr: jax.Array = real(
+        0.0, "ATR", "MOVE_SL_TO_BE needs an open profit above this; 0: any profit will do."
+    )
+    mask_no_ops: jax.Array = switch(False, "Mask the stop actions that would change nothing.")
+
+
 def median_reward_scale(params: EnvParams) -> np.ndarray:
     """Dollars of one ordinary stop in each market, float32 [M]: median R of a contract times the contracts.
 
@@ -149,9 +194,10 @@ def median_reward_scale(params: EnvParams) -> np.ndarray:
     would be given. 1 where the view lacks a market.
     """
     risk = np.asarray(params.market.median_risk_usd)
+    fields = type(params).__dataclass_fields__
     fixed, budget, most = (
-        np.asarray(_cast(name, getattr(params, name), dtype, params.market), np.float64)[..., None]
-        for name, dtype in (("position_size", jnp.int32), ("risk_per_trade", jnp.float32), ("max_contracts", jnp.int32))
+        np.asarray(_cast(fields[name], getattr(params, name), params.market), np.float64)[..., None]
+        for name in ("position_size", "risk_per_trade", "max_contracts")
     )
     with np.errstate(invalid="ignore", over="ignore"):  # what is infinite here is refused when it is checked
         by_risk = np.clip(budget // np.maximum(risk, 0.01), 1, np.maximum(most, 1))
@@ -173,15 +219,20 @@ def _replace(self: Any, updates: dict[str, Any]) -> Any:
     concrete = _is_concrete(self) and _is_concrete(params) and self.reward_scale is not None
     if concrete and "reward_scale" not in updates and _has_median_reward_scale(self):
         params = dataclasses.replace(params, reward_scale=jnp.asarray(median_reward_scale(params)))
-    fields = {f.name: f.metadata["dtype"] for f in dataclasses.fields(params) if f.name != "market"}
-    cast = {name: _cast(name, getattr(params, name), dtype, params.market) for name, dtype in fields.items()}
+    cast = {field.name: _cast(field, getattr(params, field.name), params.market) for field in numbers_of(type(self))}
     params = dataclasses.replace(params, **cast)
     if _is_concrete(params):
         _check_values(params)
     return params
 
 
-def _cast(name: str, value: Any, dtype: Any, market: MarketData) -> jax.Array:
+def numbers_of(cls: type) -> list[dataclasses.Field[Any]]:
+    """The fields of a class of parameters that are numbers: all but the market."""
+    return [field for field in dataclasses.fields(cls) if field.name != "market"]
+
+
+def _cast(field: dataclasses.Field[Any], value: Any, market: MarketData) -> jax.Array:
+    name, dtype = field.name, field.metadata["dtype"]
     if isinstance(value, str | bytes | None):
         raise ValueError(f"{name} must be a number, got {value!r}")
     if isinstance(value, jax.core.Tracer):
@@ -204,7 +255,7 @@ def _cast(name: str, value: Any, dtype: Any, market: MarketData) -> jax.Array:
         if dtype == jnp.bool_ and not np.all((array == 0) | (array == 1)):
             raise ValueError(f"{name} must be True or False, got {value!r}")
         array = array.astype(dtype)  # before JAX sees it: it would wrap an int64 to int32
-    if name in _PER_MARKET and array.ndim <= 1:
+    if field.metadata["limits"].per_market and array.ndim <= 1:
         if array.ndim == 1 and array.shape[0] not in (1, market.num_markets):
             raise ValueError(f"{name} has {array.shape[0]} values for {market.num_markets} markets; give one or all")
         array = jnp.broadcast_to(array.reshape(-1), (market.num_markets,))
@@ -222,33 +273,21 @@ def _is_concrete(params: EnvParams) -> bool:
     ) and not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
 
 
-def check_value(name: str, value: np.ndarray) -> None:
-    """Refuse what a field may not be, whatever the others are. Raises ValueError."""
-    if np.any(np.isnan(value)) or (name not in _MAY_BE_INF and np.any(np.isinf(value))):
-        raise ValueError(f"{name} must be finite, got {value}")
-    if name in _NOT_NEGATIVE and np.any(value < 0):
-        raise ValueError(f"{name} must not be negative, got {value}")
-    if name in _USD and np.any(np.isfinite(value) & (np.abs(value) > MAX_USD)):
-        raise ValueError(f"{name} must be at most {MAX_USD:,} dollars, or inf where the rule may be off; got {value}")
-    if name in _TICKS and np.any(value > MAX_DISTANCE_TICKS):
-        raise ValueError(f"{name} must be at most {MAX_DISTANCE_TICKS:,} ticks, got {value}")
-    if name in ("random_start_fraction", "forced_entry_fraction") and np.any((value < 0) | (value > 1)):
-        raise ValueError(f"{name} is a share between 0 and 1, got {value}")
-    if name in ("rth_open", "rth_close") and np.any((value < 0) | (value > 24)):
-        raise ValueError(f"{name} is a New York clock hour between 0 and 24, got {value}")
-    if name == "high_water_mode" and np.any((value >= len(HIGH_WATER_MODES)) | (value < 0)):
-        modes = ", ".join(f"{i} {mode}" for i, mode in enumerate(HIGH_WATER_MODES))
-        raise ValueError(f"high_water_mode is one of {modes}; got {value}")
-    if name == "max_steps_in_episode" and np.any(value < 1):
-        raise ValueError(f"max_steps_in_episode must be at least 1, got {value}")
-    if name == "reward_scale" and np.any(value < np.float32(_LEAST_REWARD_SCALE)):
-        raise ValueError(f"reward_scale must be {_LEAST_REWARD_SCALE} dollars or more, got {value}")
+def params_table(phase: int) -> list[ParamRow]:
+    """Every parameter of phase 1 or 2 but the market: name, default, unit, limits, and a sentence; as texts.
+
+    Raises ValueError for another phase.
+    """
+    if phase not in (1, 2):
+        raise ValueError(f"phase is 1 or 2, got {phase!r}")
+    return [row_of(field) for field in numbers_of(EnvParams if phase == 1 else EnvParamsPhase2)]
 
 
 def _check_values(params: EnvParams) -> None:
-    values = {f.name: np.asarray(getattr(params, f.name)) for f in dataclasses.fields(params) if f.name != "market"}
-    for name, value in values.items():
-        check_value(name, value)
+    fields = numbers_of(type(params))
+    values = {field.name: np.asarray(getattr(params, field.name)) for field in fields}
+    for field in fields:
+        check_value(field, values[field.name])
     weights = values["market_weights"].sum(axis=-1, dtype=np.float64)
     if not np.all((weights >= _LEAST_WEIGHT) & (weights <= 1 / _LEAST_WEIGHT)):
         raise ValueError(

@@ -84,7 +84,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
 
     | index | meaning | unit |
     |---|---|---|
-    | 11 b + 0..7 | market features of the b-th of the last 20 bars, oldest first | see `features.py` |
+    | 11 b + 0..7 | market features of the b-th of the last 20 bars, oldest first | see docs/rules.md, section 5.2 |
     | 11 b + 8 | New York hour of the bar's close / 24 | |
     | 11 b + 9 | minutes since rth_open / 390, negative before it | |
     | 11 b + 10 | minutes to must-flat / 390 | |
@@ -103,7 +103,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     rewards of an episode add up to its net profit. `reward_fn(before, after, fill, params) -> float32` replaces it.
 
     Ends: terminated by DRAWDOWN, DAILY_LOSS, PROFIT_TARGET or SESSION_END, truncated by TIME_LIMIT or DATA_END; codes
-    in `info["done_reason"]`. Where the rule book is silent:
+    in `info["done_reason"]`. Often asked (docs/rules.md, sections 2 to 4):
     - sessions are usable, and starts are drawn, under the hours of the present parameters;
     - the size of an order and a forced side restrict the mask, not where episodes start;
     - a random start leaves `min_bars_left` bars of the data before must-flat; a session too short for that starts at
@@ -229,7 +229,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         return self._observation(after, params), after, reward, terminated, info
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, EnvState]:
-        """A fresh account, flat, at a start drawn as section 2 of the rule book says."""
+        """A fresh account, flat, at a start drawn by docs/rules.md, section 2.5."""
         state = self._fresh_state(key, params)
         return self._observation(state, params), state
 
@@ -283,10 +283,10 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         """A second environment that shares the arrays, which nothing can change."""
         return copy.copy(self)
 
-    # -- the rule book, in its order --
+    # -- the rules, in their order --
 
     def play(self, state: EnvState, action: jax.Array, params: EnvParams) -> tuple[EnvState, jax.Array, rules.Fill]:
-        """Section 3, from a decision bar over its outcome bar to the next decision bar, without auto-reset.
+        """From a decision bar over its outcome bar to the next one, without auto-reset (docs/rules.md, section 3).
 
         Returns the state (its `terminated` and `data_end` say how it ended), the reward float32, and what happened to
         the position.
@@ -371,7 +371,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         )
 
     def _info(self, state: EnvState, fill: rules.Fill) -> dict[str, jax.Array]:
-        """Section 7: scalars of fixed type, so that they can be stacked under scan."""
+        """docs/rules.md, section 7: scalars of fixed type, so that they can be stacked under scan."""
         money = {"equity": state.equity, "balance": state.balance, "trade_pnl": fill.trade_pnl}
         return {
             **{name: value.astype(jnp.float32) / 100 for name, value in money.items()},

@@ -8,19 +8,8 @@ from flax import struct
 
 from trading_gymnax import observation, rules
 from trading_gymnax.market import Bar
-from trading_gymnax.params import EnvParams, _bool, _float, casting_replace
+from trading_gymnax.params import EnvParams, EnvParamsPhase2
 from trading_gymnax.phase1 import EnvState, TradingPhase1
-
-
-@casting_replace
-@struct.dataclass
-class EnvParamsPhase2(EnvParams):
-    """Parameters of phase 2: those of phase 1 with a tighter account, and three for the management of stops."""
-
-    trailing_dd_limit: jax.Array = _float(2_500.0)  # dollars below the high-water mark at which the account fails
-    trail_atr_mult: jax.Array = _float(1.0)  # distance of the trailing stop, in ATR
-    be_min_profit_atr: jax.Array = _float(0.0)  # MOVE_SL_TO_BE needs an open profit above this, in ATR
-    mask_no_ops: jax.Array = _bool(False)  # mask actions that would change nothing
 
 
 @struct.dataclass

@@ -1,9 +1,9 @@
-"""The rule book once more: one account, plain Python, an ordinary `gymnasium.Env`.
+"""The rules once more: one account, plain Python, an ordinary `gymnasium.Env`.
 
-Written from the rule book alone, to be read next to it: the methods of `ReferenceEnv` follow its sections,
+Written from docs/rules.md alone, to be read next to it: the methods of `ReferenceEnv` follow its sections,
 and `step` is its section 3 line by line. Nothing is shared with the JAX environments, which must agree with
 this file on every tick, cent, decision and reason code. Prices are int ticks and money is int cents; float32
-appears only where the rule book prescribes it (a distance made from an ATR, a dollar parameter turned into
+appears only where docs/rules.md prescribes it (a distance made from an ATR, a dollar parameter turned into
 cents), and in observations and rewards.
 """
 
@@ -190,11 +190,11 @@ def scaled_ticks(multiple: float, quantity: float | np.floating[Any], lowest: in
 
 
 class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
-    """One trading account under the rule book.
+    """One trading account under docs/rules.md.
 
     bars: one market or several with the same number of features.
     phase: 1 (HOLD, BUY, SELL) or 2 (also MOVE_SL_TO_BE, ENABLE_TRAIL, DISABLE_TRAIL).
-    window: bars in the observation. account_features: append the four account numbers of section 5.
+    window: bars in the observation. account_features: append the four account numbers of section 5.1.
     view: (first, end) session indices that episodes may use, one pair per market (one pair alone for one
         market); None: all sessions.
     reward_fn: (state before, state after, fill, params) -> reward, in place of section 3.11.
@@ -203,9 +203,6 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
 
     Observation: float32 (window * (num_features + 3) + 5,), Phase 2 six more, account_features four more.
     `info`: section 7, and "action_mask" of the state after the step. `state` is the account itself.
-
-    Where the rule book is silent: an action outside the action space is illegal, so it acts as HOLD;
-    be_move_count counts within one position; ratios to a limit or target of 0 dollars divide by one cent.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012  (gymnasium's own signature)
@@ -356,7 +353,7 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """A fresh account; the start is drawn by section 2, or given.
+        """A fresh account; the start is drawn by section 2.5, or given.
 
         options: "market_id", "bar" (decision bar of that market, 0 by default) and "forced_side" (+1, -1, 0).
         Raises ValueError for other options, for a bar that cannot be a decision bar, and where the market

@@ -1,4 +1,4 @@
-"""The rule book as pure functions of one account: integer ticks, integer cents, no framework but JAX.
+"""docs/rules.md as pure functions of one account: integer ticks, integer cents, no framework but JAX.
 
 Each function takes the account's state (any dataclass with the fields of `EnvState`), bars and parameters, and gives
 the next state. All are written for scalars and vmapped by the caller. Where long and short mirror each other, prices
@@ -151,7 +151,7 @@ def enforce_legality(action: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax
     return jnp.where(legal, action, HOLD).astype(jnp.int32), ~legal
 
 
-# -- Phase 2: stop management (section 3, steps 2 and 9) --
+# -- Phase 2: stop management (sections 3.2 and 3.9) --
 
 
 def is_better(state: Any, stop: jax.Array) -> jax.Array:
@@ -190,7 +190,7 @@ def trail(state: Any, bar: Bar, params: Any) -> Any:
     return state.replace(highest_profit_point=jnp.maximum(state.highest_profit_point, profit))
 
 
-# -- entry, the bar, exits (section 3, steps 3 to 7) --
+# -- entry, the bar, exits (sections 3.3 to 3.7) --
 
 
 def enter(state: Any, action: jax.Array, now: Bar, bar: Bar, terms: Terms, params: Any) -> tuple[Any, jax.Array]:
@@ -304,7 +304,7 @@ def mark_to_market(state: Any, bar: Bar, terms: Terms) -> Any:
     return state.replace(equity=state.balance + open_profit)
 
 
-# -- the account (section 3, steps 8, 10 and 11) --
+# -- the account (sections 3.8, 3.10 and 3.11) --
 
 
 def floor_of(
@@ -351,7 +351,7 @@ def daily_limit_reached(state: Any, fill: Fill, params: Any) -> jax.Array:
 
 
 def termination(state: Any, breached: jax.Array, reached: jax.Array, must_flat: jax.Array, params: Any) -> jax.Array:
-    """First reason of section 3, step 10 that terminates the episode, int32; NONE if there is none."""
+    """First reason of section 3.10 that terminates the episode, int32; NONE if there is none."""
     target = cents(params.profit_target)
     passed = (target != OFF) & (state.balance - state.initial_balance >= target) & (state.position == 0)
     reason = jnp.where(must_flat & params.terminate_at_session_end, DoneReason.SESSION_END, DoneReason.NONE)

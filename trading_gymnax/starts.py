@@ -1,4 +1,4 @@
-"""Where episodes start (rule book, section 2): the sessions' decision ranges, and draws from them."""
+"""Where episodes start (docs/rules.md, sections 2.4 and 2.5): the sessions' decision ranges, and draws from them."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ How a tape is made, in ticks:
   The jump can be foretold and not earned, because every account is flat overnight.
 
 So the expected profit before costs on a martingale is zero for every rule that sees the past only, with stops
-and targets at any level (of a bar that reaches both, the rule book and not the path says which was first). A
+and targets at any level (of a bar that reaches both, docs/rules.md and not the path says which was first). A
 longer tape begins with the shorter one of the same seed; `regime(drift=0)` has the prices of `martingale`.
 """
 

@@ -1,4 +1,4 @@
-"""The contract table of the rule book, section 8, and what a ContractSpec refuses."""
+"""The contract table of docs/rules.md, section 8, and what a ContractSpec refuses."""
 
 import dataclasses
 from typing import Any

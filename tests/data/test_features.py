@@ -1,4 +1,4 @@
-"""Features against slow loops of the rule book's formulas, hand-worked cases, and cuts of the table."""
+"""Features against slow loops of the formulas of docs/rules.md, hand-worked cases, and cuts of the table."""
 
 import math
 
@@ -38,7 +38,7 @@ def smoothed(values: list[float], alpha: float) -> list[float]:
 
 
 def slow_default_features(frame: pd.DataFrame) -> list[list[float]]:
-    """The eight features of section 5, bar by bar in plain Python; NaN where a formula lacks bars."""
+    """The eight features of section 5.2, bar by bar in plain Python; NaN where a formula lacks bars."""
     high, low, close, volume = (frame[name].tolist() for name in ("high", "low", "close", "volume"))
     size = len(close)
     ranges = [high[0] - low[0]]

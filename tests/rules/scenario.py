@@ -1,4 +1,4 @@
-"""What a scenario is: a hand-made market, some actions, and the exact numbers that the rule book asks for.
+"""What a scenario is: a hand-made market, some actions, and the exact numbers that docs/rules.md asks for.
 
 A scenario names no implementation; a runner builds its environment from `bars()`, `params`, `phase`, `view`,
 `window` and `account_features`, starts at `start`, plays the actions and calls `check` after each step.
@@ -63,7 +63,7 @@ class Scenario:
     """
 
     name: str
-    rule: str  # section of the rule book
+    rule: str  # section of docs/rules.md
     rows: Sequence[Row]
     actions: Sequence[int]
     expect: Sequence[Mapping[str, Any]]

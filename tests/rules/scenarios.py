@@ -1,4 +1,4 @@
-"""All worked examples of the rule book, as data: see `scenario.Scenario`."""
+"""All worked examples of docs/rules.md, as data: see `scenario.Scenario`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worked examples: flat by the close, accounting, high-water mark, floor, breach (rule book 3.5 to 3.8).
+"""Worked examples: the close, accounting, high-water mark, floor, breach (docs/rules.md, sections 3.5 to 3.8).
 
 Conventions as in `scenarios_bar`. Must-flat is minute 1379 (16:59). Floors are those of a trailing limit of
 15,000 dollars, 1,500,000 cents, unless a scenario sets its own.

@@ -1,4 +1,4 @@
-"""Worked examples: what the outcome bar does to a position (rule book 3.4).
+"""Worked examples: what the outcome bar does to a position (docs/rules.md, section 3.4).
 
 Unless said otherwise as in `scenarios_entry`: entry one tick worse than the open 0, so a long has entry 1,
 stop -11, target 37, a short entry -1, stop 11, target -37; a stop fills one tick worse; a tick is 500 cents;

@@ -1,4 +1,4 @@
-"""Worked examples: legality, masks, entry, size and commission (rule book 3.1, 3.3, 4 and 8).
+"""Worked examples: legality, masks, entry, size and commission (docs/rules.md, sections 3.1, 3.3, 4 and 8).
 
 Unless said otherwise: NQ, a tick is 500 cents, commission 250 cents a side, ATR 8 ticks, so D = 1.5 * 8 = 12
 and the target is 36 ticks away; slippage 1 tick; 50,000 dollars = 5,000,000 cents. Prices in comments are

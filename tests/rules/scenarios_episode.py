@@ -1,4 +1,4 @@
-"""Worked examples: sleep, ends, forced starts, rewards, changing parameters (rule book 2, 3.10, 3.11, 4).
+"""Worked examples: sleep, ends, forced starts, rewards, changes (docs/rules.md, sections 2.6, 3, 3.10, 3.11 and 4.3).
 
 Conventions as in `scenarios_bar`. The reward scale is 60 dollars: 1.5 * 8 ticks * 5 dollars.
 """

@@ -1,4 +1,4 @@
-"""Worked examples: break-even, trailing stop and their masks (rule book 3.2, 3.9 and 4; Phase 2).
+"""Worked examples: break-even, trailing stop and their masks (docs/rules.md, sections 3.2, 3.9 and 4; Phase 2).
 
 Conventions as in `scenarios_bar`: a long has entry 1, stop -11, target 37. The trail is one ATR, 8 ticks. The
 trailing limit of Phase 2 is 2,500 dollars: floor 4,750,000.

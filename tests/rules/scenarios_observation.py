@@ -1,4 +1,4 @@
-"""Worked examples: the observation (rule book 5).
+"""Worked examples: the observation (docs/rules.md, section 5).
 
 Conventions as in `scenarios_bar`. The window has 20 bars of 8 features (all 0) and 3 clock columns, so the
 clock columns of the decision bar are at 19 * 11 + 8 = 217 to 219; the position starts at 220.

@@ -1,4 +1,4 @@
-"""Worked examples: where an episode may start (rule book 2), as data.
+"""Worked examples: where an episode may start (docs/rules.md, sections 2.4 and 2.5), as data.
 
 Row 0 is bar 390, minute 930 (9:30); must-flat is minute 1379 (16:59) unless an early close comes before it.
 An entry needs the next bar to close before must-flat, so the last decision bar of a full day is minute 1377.

@@ -1,6 +1,6 @@
 """What the environments and a training gave before: moving code about must not change a single number.
 
-A digest that changes on purpose (a rule of the rule book, a random number drawn in another order) is printed by the
+A digest that changes on purpose (a rule of docs/rules.md, a random number drawn in another order) is printed by the
 failing test and written down here anew, with the reason in the commit.
 """
 

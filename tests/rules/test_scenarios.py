@@ -1,4 +1,4 @@
-"""The worked examples of the rule book, played on the JAX environments."""
+"""The worked examples of docs/rules.md, played on the JAX environments."""
 
 from __future__ import annotations
 

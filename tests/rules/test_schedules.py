@@ -16,7 +16,7 @@ from tests.rules.scenario import q
 from trading_gymnax import EnvParams, TradingPhase2
 from trading_gymnax.curriculum import linear, original_plan, piecewise, times, vary
 from trading_gymnax.market import MarketData, pack
-from trading_gymnax.phase2 import EnvParamsPhase2
+from trading_gymnax.params import EnvParamsPhase2
 
 KEY = jax.random.key(0)
 

@@ -21,7 +21,7 @@ _CME_SESSION_MINUTES = 1380  # 18:00 to 17:00 New York, then an hour's halt
 
 @dataclasses.dataclass(frozen=True)
 class ContractSpec:
-    """One futures contract (rule book, section 8). Hashable; raises ValueError on values that cannot be.
+    """One futures contract (docs/rules.md, section 8). Hashable; raises ValueError on values that cannot be.
 
     Of the calendars, "CME Globex Equity" is taken for index futures because it knows the Globex hours
     (13:15 on the day after Thanksgiving, say); "CME_Equity" follows the pit and ends such days at 13:00.

@@ -1,4 +1,4 @@
-"""Feature columns from open, high, low, close and volume: causal, one row a bar (rule book, section 5).
+"""Feature columns from open, high, low, close and volume: causal, one row a bar (docs/rules.md, section 5.2).
 
 A row depends on that bar and earlier ones only, bit for bit: every smoothing runs forward from the first bar
 of the table. Smoothings are exponentially weighted means seeded by their first value: Wilder's with

@@ -1,4 +1,4 @@
-"""A market's table -> checked bars: integer ticks, sessions, ATR, features (rule book, sections 1, 2 and 5).
+"""A market's table -> checked bars: integer ticks, sessions, ATR, features (docs/rules.md, sections 1, 2 and 5).
 
 `load_bars` reads a file or a DataFrame, collects everything that is wrong with it and refuses it once with
 all of that in plain words; each thing can be allowed by name (`repair=`). What is odd but harmless is in
@@ -34,7 +34,7 @@ from trading_gymnax.text import count_text
 __all__ = ["REPAIRS", "WARM_UP_BARS", "Bars", "DataError", "Finding", "Report", "load_bars"]
 
 WARM_UP_BARS = 390
-"""Bars at the start of a table that are never a decision bar (rule book, section 5)."""
+"""Bars at the start of a table that are never a decision bar (docs/rules.md, section 5.2)."""
 
 RTH = (9.5, 16 + 59 / 60)
 """Default hours, New York clock: 09:30 to 16:59, a minute before the session ends."""

@@ -13,7 +13,7 @@ from trading_gymnax.data.findings import Findings
 from trading_gymnax.text import count_text
 
 _EXAMPLES = 3
-_USABLE_WITHIN = 5  # minutes: a session is usable when its bars reach so near to its end (rule book, section 2)
+_USABLE_WITHIN = 5  # minutes: a session is usable when its bars reach so near (docs/rules.md, section 2.4)
 # A step from one close to the next open of so many ordinary bar ranges is a contract roll, or great news.
 _ROLL_RANGES = 15.0
 _STOCK_OPEN = 9 * 60 + 30  # New York minute at which volume jumps in every market of the table

@@ -82,7 +82,7 @@ def is_weekday(dates: np.ndarray) -> np.ndarray:
 
 
 def rth_minutes(rth: tuple[float, float], spec: ContractSpec) -> tuple[int, int]:
-    """Hours -> (open minute, close minute) since the session's start (rule book, section 2).
+    """Hours -> (open minute, close minute) since the session's start (docs/rules.md, section 2.1).
 
     The hours are New York clock hours, converted by rint(60 h) in float32. An opening hour equal to the
     session's start is minute 0, a closing hour equal to it is minute 1440.

@@ -125,7 +125,7 @@ def play_bar(
     rule: AccountRules,
     tape: Tape,
 ) -> tuple[Account, SessionSummary]:
-    """One recorded bar on one account that is running, in the order of the rule book, section 3; scalars.
+    """One recorded bar on one account that is running, in the order of docs/rules.md, section 3; scalars.
 
     Also returns what the bar adds to a `SessionSummary`, with absolute equity. `keep_open`: a position at the end of
     the data stays open, as in the environment; else it is closed there like one at the end of a day.

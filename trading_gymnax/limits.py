@@ -1,0 +1,122 @@
+"""What a parameter may be: unit, limits and sentence beside the default, in the metadata of its field."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from trading_gymnax.rules import HIGH_WATER_MODES
+
+USD, TICKS, SHARE, HOUR, MODE, SWITCH = "dollars", "ticks", "share", "New York hour", "mode", "switch"
+
+
+class Limits(NamedTuple):
+    """What a parameter is: its unit, the values it may have, and a sentence for a reader."""
+
+    unit: str
+    low: float | None  # least value; None: no limit of its own
+    high: float | None  # largest finite value
+    inf_is_off: bool  # inf is allowed, and switches the rule off
+    per_market: bool  # [M], one value a market; a scalar serves all
+    default_text: str  # where the default comes from the market; else ""
+    doc: str
+
+
+def _field(default: Any, dtype: Any, limits: Limits) -> Any:
+    return struct.field(default=default, metadata={"dtype": dtype, "limits": limits})
+
+
+def whole(default: int, unit: str, doc: str, *, low: int = 0, high: int | None = None) -> Any:
+    """A whole-numbered field; its limits are `low` and `high`, both allowed."""
+    return _field(default, jnp.int32, Limits(unit, low, high, False, False, "", doc))
+
+
+def real(
+    default: float | None,
+    unit: str,
+    doc: str,
+    *,
+    low: float | None = 0,
+    high: float | None = None,
+    inf_is_off: bool = False,
+    per_market: bool = False,
+    default_text: str = "",
+) -> Any:
+    """A field of real numbers; its limits are `low` and `high`, both allowed, and inf where that switches it off."""
+    return _field(default, jnp.float32, Limits(unit, low, high, inf_is_off, per_market, default_text, doc))
+
+
+def switch(default: bool, doc: str) -> Any:
+    """A field that is True or False."""
+    return _field(default, jnp.bool_, Limits(SWITCH, None, None, False, False, "", doc))
+
+
+def check_value(field: dataclasses.Field[Any], value: np.ndarray) -> None:
+    """Refuse what a field may not be, whatever the others are. Raises ValueError."""
+    name, limits = field.name, field.metadata["limits"]
+    if np.any(np.isnan(value)) or (not limits.inf_is_off and np.any(np.isinf(value))):
+        raise ValueError(f"{name} must be finite, got {value}")
+    low, high = limits.low, limits.high
+    below = low is not None and bool(np.any(value < np.asarray(low, value.dtype)))
+    above = high is not None and bool(np.any(np.isfinite(value) & (value > high)))
+    if below or above:
+        raise ValueError(f"{name} {_refusal(limits, below)} got {value}")
+
+
+def _refusal(limits: Limits, below: bool) -> str:
+    """What a value outside the limits is told."""
+    low, high, unit = limits.low, limits.high, limits.unit
+    if unit == SHARE:
+        return "is a share between 0 and 1,"
+    if unit == HOUR:
+        return "is a New York clock hour between 0 and 24,"
+    if unit == MODE:
+        return f"is one of {_modes()};"
+    if below and low == 0:
+        return "must not be negative,"
+    if high is None:
+        return f"must be at least {low}," if unit != USD else f"must be {low} dollars or more,"
+    if unit == USD:
+        return f"must be at most {high:,} dollars, or inf where the rule may be off;"
+    return f"must be at most {high:,} {unit},"
+
+
+def _modes() -> str:
+    return ", ".join(f"{i} {mode}" for i, mode in enumerate(HIGH_WATER_MODES))
+
+
+class ParamRow(NamedTuple):
+    """A line of the table of parameters, as texts."""
+
+    name: str
+    default: str
+    unit: str
+    limits: str
+    sentence: str
+
+
+def row_of(field: dataclasses.Field[Any]) -> ParamRow:
+    """The line of a field."""
+    limits: Limits = field.metadata["limits"]
+    default = limits.default_text or (
+        str(field.default) if isinstance(field.default, bool) else f"{field.default:,}".removesuffix(".0")
+    )
+    if limits.unit == HOUR:
+        default = f"{field.default:.6g}"
+    unit = f"{limits.unit}, [M]" if limits.per_market else limits.unit
+    return ParamRow(field.name, default, unit, _limits_text(limits), limits.doc)
+
+
+def _limits_text(limits: Limits) -> str:
+    if limits.unit == SWITCH:
+        return "True, False"
+    if limits.unit == MODE:
+        return _modes()
+    if limits.low is None:
+        return "any"
+    text = f"{limits.low:,} or more" if limits.high is None else f"{limits.low:,} to {limits.high:,}"
+    return f"{text}; inf: off" if limits.inf_is_off else text
