@@ -16,7 +16,7 @@ SOURCES = [path for folder in ("trading_gymnax", "tests", "examples") for path i
 PAGES = sorted(
     path
     for path in ROOT.rglob("*.md")
-    if not {".venv", ".venv-bench", ".venv-lowest", "runs", "mutants"} & set(path.relative_to(ROOT).parts)
+    if not any(part.startswith(".") or part in ("runs", "mutants") for part in path.relative_to(ROOT).parts)
 )
 FOLDERS = ("trading_gymnax", "purejaxrl_ppo", "tests", "benchmarks", "docs", "examples")
 MADE_LATER = re.compile(r"[*<>{}]")  # a pattern, not a path
