@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -25,13 +26,15 @@ from trading_gymnax.market import (
     pair_of_bars,
     session_hours,
 )
-from trading_gymnax.params import EnvParams
+from trading_gymnax.packed import PackedState, flag, is_flag, pack, packable, unpack
+from trading_gymnax.params import EnvParams, PreparedParams
 from trading_gymnax.restarts import restart
 from trading_gymnax.text import check_names
 
 _BOUND = 1e30  # of the observation space: finite, so that it can be sampled
 
 
+@packable
 @struct.dataclass
 class EnvState(environment.EnvState):
     """One account. Scalars; prices in ticks, money in cents, both int32. Position fields are 0 when flat."""
@@ -55,12 +58,12 @@ class EnvState(environment.EnvState):
     floor: jax.Array  # equity below it is a breach, cents, int32
     session_start_equity: jax.Array  # cents, int32
     session_number: jax.Array  # sessions of the episode so far, from 1, int32
-    day_over: jax.Array  # the daily limit ended this day, bool
+    day_over: jax.Array = flag()  # the daily limit ended this day, bool
     forced_side: jax.Array  # only entry that the first mask allows, 0 for any, int32
     num_trades: jax.Array  # closed round trips, int32
     winning_trades: jax.Array  # of those, net profit > 0, int32
-    terminated: jax.Array  # bool
-    data_end: jax.Array  # no bar, or no usable session, is left in the view, bool
+    terminated: jax.Array = flag()  # bool
+    data_end: jax.Array = flag()  # no bar, or no usable session, is left in the view, bool
 
     def position_fields(self) -> dict[str, jax.Array]:
         """The fields that are 0 when flat, by name."""
@@ -196,10 +199,9 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     def state_space(self, params: EnvParams) -> spaces.Dict:
         """Every field of the state: integers as whole numbers in the range of int32, flags as 0 or 1."""
         limits = jnp.iinfo(jnp.int32)
-        flag, number = spaces.Discrete(2), spaces.Box(limits.min, limits.max, (), jnp.int32)
-        shapes = jax.eval_shape(self.reset_env, jax.random.key(0), params)[1]
-        fields = {name: getattr(shapes, name).dtype for name in self.State.__dataclass_fields__}
-        return spaces.Dict({name: flag if dtype == jnp.bool_ else number for name, dtype in fields.items()})
+        whole, either = spaces.Box(limits.min, limits.max, (), jnp.int32), spaces.Discrete(2)
+        fields = dataclasses.fields(self.State)
+        return spaces.Dict({field.name: either if is_flag(field) else whole for field in fields})
 
     @functools.partial(jax.jit, static_argnames=("self",))
     def step(
@@ -214,7 +216,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         _, key_reset = jax.random.split(key)
         after, reward, terminated, info = self._transition(state, action, params)
         truncated = self.is_truncated(after, params)
-        state = restart(self._fresh_state, key_reset, terminated | truncated, after, params)
+        state = restart(self._fresh_state, key_reset, terminated | truncated, pack(after), params)
         # Without the barrier a GPU's compiler may play the rules anew for each of the observation's numbers.
         state = jax.lax.optimization_barrier(state)
         final = self._observation(after, params)
@@ -226,7 +228,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[str, jax.Array]]:
         """One bar without auto-reset, as gymnax's stock `step` calls it; the market needs no randomness."""
         after, reward, terminated, info = self._transition(state, action, params)
-        return self._observation(after, params), after, reward, terminated, info
+        return self._observation(after, params), pack(after), reward, terminated, info
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, EnvState]:
         """A fresh account, flat, at a start drawn as section 2 of the rule book says."""
@@ -236,7 +238,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     @functools.partial(jax.jit, static_argnames=("self",))
     def _reset_at(self, params: EnvParams, market_id: jax.Array, bar: jax.Array) -> tuple[jax.Array, EnvState]:
         state = self._new_account(params, market_id, bar, jnp.int32(0))
-        return self._observation(state, params), state
+        return self._observation(state, params), pack(state)
 
     def reset_at(self, params: EnvParams, market_id: Any, bar: Any) -> tuple[jax.Array, EnvState]:
         """Observation and state of a fresh account whose first decision bar is `bar` of that market.
@@ -259,6 +261,15 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     def get_obs(self, state: EnvState, params: EnvParams | None = None, key: Any = None) -> jax.Array:
         """gymnax's older name of `observe`."""
         return self._observation(state, self.default_params if params is None else params)
+
+    def prepared(self, params: EnvParams) -> PreparedParams:
+        """`params` for a loop of steps: what depends on them alone, the plan of sessions say, is computed only once.
+
+        Every method takes either and gives the same numbers. Neither JAX nor the compiler takes anything out of a
+        `scan` on a GPU, where each small computation costs as much as a large one. They are of one set of parameters,
+        not of a batch of different ones.
+        """
+        return PreparedParams(params, self._plan(params), observation.market_tape(params))
 
     def is_truncated(self, state: EnvState, params: EnvParams) -> jax.Array:
         """The time limit is reached, or the view holds nothing more to trade."""
@@ -291,9 +302,9 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         Returns the state (its `terminated` and `data_end` say how it ended), the reward float32, and what happened to
         the position.
         """
+        before = state = unpack(state)
         now, bar = pair_of_bars(params.market, state.market_id, state.step_idx)
         terms = self._terms(state.market_id, params)
-        before = state
         action, invalid = rules.enforce_legality(action, self._mask(state, now, terms, params))
         state = self._manage_stop(state, action, now, params)
         state, entered = rules.enter(state, action, now, bar, terms, params)
@@ -398,11 +409,11 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
 
     # -- starts (section 2) --
 
-    def _fresh_state(self, key: jax.Array, params: EnvParams) -> EnvState:
-        return self._new_account(params, *starts.draw_start(key, params, self._plan(params)))
+    def _fresh_state(self, key: jax.Array, params: EnvParams) -> PackedState:
+        return pack(self._new_account(params, *starts.draw_start(key, params, self._plan(params))))
 
-    def _plan(self, params: EnvParams) -> starts.SessionPlan:
-        return starts.session_plan(params, self.window)
+    def _plan(self, params: EnvParams | PreparedParams) -> starts.SessionPlan:
+        return params.plan if isinstance(params, PreparedParams) else starts.session_plan(params, self.window)
 
     def _new_account(self, params: EnvParams, market_id: jax.Array, bar: jax.Array, forced_side: jax.Array) -> EnvState:
         balance, limit = rules.cents(params.initial_balance), rules.cents(params.trailing_dd_limit)
