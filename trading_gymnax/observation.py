@@ -55,6 +55,26 @@ def _clocks(
     return (time - opened) / DAY_MINUTES, jnp.minimum(closed - time_before, to_close) / DAY_MINUTES
 
 
+def joined(window: jax.Array, account: jax.Array) -> jax.Array:
+    """Both parts of an observation, one behind the other.
+
+    On a GPU without a concatenation, which the compiler would take apart again where the observation's numbers are
+    added up or multiplied, at the price of a few kernels more; on a CPU a concatenation is the faster way.
+    """
+
+    def padded(window: jax.Array, account: jax.Array) -> jax.Array:
+        first = np.arange(window.size + account.size) < window.size
+        nothing = jnp.zeros((), window.dtype)
+        behind = jax.lax.pad(window, nothing, [(0, account.size, 0)])
+        before = jax.lax.pad(account, nothing, [(window.size, 0, 0)])
+        return jnp.where(first, behind, before)
+
+    def concatenated(window: jax.Array, account: jax.Array) -> jax.Array:
+        return jnp.concatenate([window, account])
+
+    return jax.lax.platform_dependent(window, account, cpu=concatenated, default=padded)
+
+
 def position_features(state: Any, now: Bar) -> jax.Array:
     """[side, open profit / ATR, close to stop / ATR, close to target / ATR, bars held / 390], float32 [5]; 0 when flat.
 

@@ -216,12 +216,12 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         _, key_reset = jax.random.split(key)
         after, reward, terminated, info = self._transition(state, action, params)
         truncated = self.is_truncated(after, params)
-        state = restart(self._fresh_state, key_reset, terminated | truncated, pack(after), params)
+        account = restart(self._fresh_account, key_reset, terminated | truncated, after, params)
         # Without the barrier a GPU's compiler may play the rules anew for each of the observation's numbers.
-        state = jax.lax.optimization_barrier(state)
+        account = jax.lax.optimization_barrier(account)
         final = self._observation(after, params)
         info = {**info, "terminated": terminated, "truncated": truncated, "final_observation": final}
-        return self._observation(state, params), state, reward, terminated, truncated, info
+        return self._observation(account, params), pack(account), reward, terminated, truncated, info
 
     def step_env(
         self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
@@ -232,7 +232,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, EnvState]:
         """A fresh account, flat, at a start drawn as section 2 of the rule book says."""
-        state = self._fresh_state(key, params)
+        state = pack(self._fresh_account(key, params))
         return self._observation(state, params), state
 
     @functools.partial(jax.jit, static_argnames=("self",))
@@ -409,8 +409,8 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
 
     # -- starts (section 2) --
 
-    def _fresh_state(self, key: jax.Array, params: EnvParams) -> PackedState:
-        return pack(self._new_account(params, *starts.draw_start(key, params, self._plan(params))))
+    def _fresh_account(self, key: jax.Array, params: EnvParams) -> EnvState:
+        return self._new_account(params, *starts.draw_start(key, params, self._plan(params)))
 
     def _plan(self, params: EnvParams | PreparedParams) -> starts.SessionPlan:
         return params.plan if isinstance(params, PreparedParams) else starts.session_plan(params, self.window)
@@ -435,12 +435,12 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     def _observation(self, state: EnvState, params: EnvParams) -> jax.Array:
         """Window, position, and the account where asked for; float32 `obs_shape`."""
         now, _ = pair_of_bars(params.market, state.market_id, state.step_idx)
-        parts = [observation.market_window(state, params, self.window), self._position_features(state, now)]
+        parts = [self._position_features(state, now)]
         if self.account_features:
             parts.append(observation.account_features(state, params))
         if self.num_one_hot:
             parts.append(observation.market_one_hot(state, params.market, self.num_one_hot))
-        return jnp.concatenate(parts)
+        return observation.joined(observation.market_window(state, params, self.window), jnp.concatenate(parts))
 
     def _position_features(self, state: EnvState, now: Bar) -> jax.Array:
         """Phase 2 appends the management of the stop."""
