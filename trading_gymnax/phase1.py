@@ -26,7 +26,7 @@ from trading_gymnax.market import (
     pair_of_bars,
     session_hours,
 )
-from trading_gymnax.packed import PackedState, flag, is_flag, pack, packable, unpack
+from trading_gymnax.packed import is_flag, pack, packable, unpack
 from trading_gymnax.params import EnvParams, PreparedParams
 from trading_gymnax.restarts import restart
 from trading_gymnax.text import check_names
@@ -34,7 +34,7 @@ from trading_gymnax.text import check_names
 _BOUND = 1e30  # of the observation space: finite, so that it can be sampled
 
 
-@packable
+@packable("day_over", "terminated", "data_end")
 @struct.dataclass
 class EnvState(environment.EnvState):
     """One account. Scalars; prices in ticks, money in cents, both int32. Position fields are 0 when flat."""
@@ -58,12 +58,12 @@ class EnvState(environment.EnvState):
     floor: jax.Array  # equity below it is a breach, cents, int32
     session_start_equity: jax.Array  # cents, int32
     session_number: jax.Array  # sessions of the episode so far, from 1, int32
-    day_over: jax.Array = flag()  # the daily limit ended this day, bool
+    day_over: jax.Array  # the daily limit ended this day, bool
     forced_side: jax.Array  # only entry that the first mask allows, 0 for any, int32
     num_trades: jax.Array  # closed round trips, int32
     winning_trades: jax.Array  # of those, net profit > 0, int32
-    terminated: jax.Array = flag()  # bool
-    data_end: jax.Array = flag()  # no bar, or no usable session, is left in the view, bool
+    terminated: jax.Array  # bool
+    data_end: jax.Array  # no bar, or no usable session, is left in the view, bool
 
     def position_fields(self) -> dict[str, jax.Array]:
         """The fields that are 0 when flat, by name."""
@@ -200,8 +200,8 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         """Every field of the state: integers as whole numbers in the range of int32, flags as 0 or 1."""
         limits = jnp.iinfo(jnp.int32)
         whole, either = spaces.Box(limits.min, limits.max, (), jnp.int32), spaces.Discrete(2)
-        fields = dataclasses.fields(self.State)
-        return spaces.Dict({field.name: either if is_flag(field) else whole for field in fields})
+        names = [field.name for field in dataclasses.fields(self.State)]
+        return spaces.Dict({name: either if is_flag(self.State, name) else whole for name in names})
 
     @functools.partial(jax.jit, static_argnames=("self",))
     def step(
@@ -262,12 +262,12 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         """gymnax's older name of `observe`."""
         return self._observation(state, self.default_params if params is None else params)
 
-    def prepared(self, params: EnvParams) -> PreparedParams:
-        """`params` for a loop of steps: what depends on them alone, the plan of sessions say, is computed only once.
+    def prepared(self, params: EnvParams) -> Any:
+        """`params` for a loop of steps, a `PreparedParams`: what depends on them alone is computed only once.
 
         Every method takes either and gives the same numbers. Neither JAX nor the compiler takes anything out of a
-        `scan` on a GPU, where each small computation costs as much as a large one. They are of one set of parameters,
-        not of a batch of different ones.
+        `scan` on a GPU, where each small computation costs as much as a large one. Of one set of parameters, not of a
+        batch of different ones: each set has a tape of its own, as large as the market's features.
         """
         return PreparedParams(params, self._plan(params), observation.market_tape(params))
 
@@ -412,7 +412,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     def _fresh_account(self, key: jax.Array, params: EnvParams) -> EnvState:
         return self._new_account(params, *starts.draw_start(key, params, self._plan(params)))
 
-    def _plan(self, params: EnvParams | PreparedParams) -> starts.SessionPlan:
+    def _plan(self, params: EnvParams) -> starts.SessionPlan:
         return params.plan if isinstance(params, PreparedParams) else starts.session_plan(params, self.window)
 
     def _new_account(self, params: EnvParams, market_id: jax.Array, bar: jax.Array, forced_side: jax.Array) -> EnvState:

@@ -8,7 +8,7 @@ from flax import struct
 
 from trading_gymnax import observation, rules
 from trading_gymnax.market import Bar
-from trading_gymnax.packed import flag, packable
+from trading_gymnax.packed import packable
 from trading_gymnax.params import EnvParams, _bool, _float, casting_replace
 from trading_gymnax.phase1 import EnvState, TradingPhase1
 
@@ -24,12 +24,12 @@ class EnvParamsPhase2(EnvParams):
     mask_no_ops: jax.Array = _bool(False)  # mask actions that would change nothing
 
 
-@packable
+@packable("trailing_stop_active")
 @struct.dataclass
 class EnvStatePhase2(EnvState):
     """The account of phase 1, and how its stop is managed. All 0 when flat."""
 
-    trailing_stop_active: jax.Array = flag()  # bool
+    trailing_stop_active: jax.Array  # bool
     highest_profit_point: jax.Array  # best open profit at a close since entry, from 0, ticks, int32
     be_move_count: jax.Array  # real moves of the stop to break-even, int32
     original_sl_price: jax.Array  # stop at entry, ticks, int32
