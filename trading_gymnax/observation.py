@@ -10,29 +10,69 @@ import numpy as np
 
 from trading_gymnax import rules
 from trading_gymnax.market import CLOCK_COLUMNS, Bar, of_market, session_hours
+from trading_gymnax.params import PreparedParams
 
 DAY_MINUTES = 390  # regular trading hours; the unit of the clocks
+
+
+def market_tape(params: Any) -> jax.Array:
+    """Features and clocks of all bars of each market, as they stand in observations, float32 [M, T * (F + 3)]."""
+    market = params.market
+    opening, closing = session_hours(params.rth_open, params.rth_close, market.session_start_minute)
+    opened, closed = (x.astype(jnp.float32)[:, None] for x in (opening, closing))
+    time, to_close = market.features[..., -2], market.features[..., -1]
+    since_open, to_flat = _clocks(time, time, to_close, opened, closed)
+    clocks = jnp.stack([since_open, to_flat], axis=-1)
+    return jnp.concatenate([market.features[..., :-2], clocks], axis=-1).reshape(market.num_markets, -1)
 
 
 def market_window(state: Any, params: Any, window: int) -> jax.Array:
     """Features and clocks of the last `window` bars, oldest first, float32 [window * (F + 3)].
 
     One slice of neighbouring numbers and no concatenation, the clocks turned in place: this is the largest part of a
-    step.
+    step. A tape that was prepared has its clocks turned already.
     """
     market = params.market
     columns = market.num_features + CLOCK_COLUMNS
-    tape = market.features.reshape(market.num_markets, -1)
     size, start = window * columns, (state.step_idx - window + 1) * columns
+    if isinstance(params, PreparedParams):
+        return jax.lax.dynamic_slice(params.tape, (state.market_id, start), (1, size))[0]
+    tape = market.features.reshape(market.num_markets, -1)
     numbers = jax.lax.dynamic_slice(tape, (state.market_id, start), (1, size))[0]
     # Each number's left neighbour: minutes to the scheduled close stand beside the time.
     before = jax.lax.dynamic_slice(tape, (state.market_id, start - 1), (1, size))[0]
     opening, closing = session_hours(params.rth_open, params.rth_close, market.session_start_minute)
     opened, closed = (of_market(x, state.market_id).astype(jnp.float32) for x in (opening, closing))
+    since_open, to_flat = _clocks(numbers, before, numbers, opened, closed)
     column = np.arange(size) % columns
-    to_flat = jnp.minimum(closed - before, numbers)
-    numbers = jnp.where(column == columns - 1, to_flat / DAY_MINUTES, numbers)
-    return jnp.where(column == columns - 2, (numbers - opened) / DAY_MINUTES, numbers)
+    return jnp.where(column == columns - 2, since_open, jnp.where(column == columns - 1, to_flat, numbers))
+
+
+def _clocks(
+    time: jax.Array, time_before: jax.Array, to_close: jax.Array, opened: jax.Array, closed: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """(since rth_open, to must-flat) in days, of a bar that closes at `time`, float32."""
+    return (time - opened) / DAY_MINUTES, jnp.minimum(closed - time_before, to_close) / DAY_MINUTES
+
+
+def joined(window: jax.Array, account: jax.Array) -> jax.Array:
+    """Both parts of an observation, one behind the other.
+
+    On a GPU without a concatenation, which the compiler would take apart again where the observation's numbers are
+    added up or multiplied, at the price of a few kernels more; on a CPU a concatenation is the faster way.
+    """
+
+    def padded(window: jax.Array, account: jax.Array) -> jax.Array:
+        first = np.arange(window.size + account.size) < window.size
+        nothing = jnp.zeros((), window.dtype)
+        behind = jax.lax.pad(window, nothing, [(0, account.size, 0)])
+        before = jax.lax.pad(account, nothing, [(window.size, 0, 0)])
+        return jnp.where(first, behind, before)
+
+    def concatenated(window: jax.Array, account: jax.Array) -> jax.Array:
+        return jnp.concatenate([window, account])
+
+    return jax.lax.platform_dependent(window, account, cpu=concatenated, default=padded)
 
 
 def position_features(state: Any, now: Bar) -> jax.Array:

@@ -187,6 +187,24 @@ class EnvParamsPhase2(EnvParams):
     mask_no_ops: jax.Array = switch(False, "Mask the stop actions that would change nothing.")
 
 
+@struct.dataclass
+class PreparedParams:
+    """Parameters with all that depends on them alone, made by `prepared` of an environment for one loop of steps.
+
+    They serve wherever the parameters do and give the same numbers. `replace` knows none of the parameters, so that
+    what was computed from them cannot be out of date: change the parameters, then prepare them again.
+    """
+
+    params: EnvParams
+    plan: Any  # `starts.SessionPlan` under these hours
+    tape: jax.Array  # features and clocks of all bars, as they stand in observations, float32 [M, T * (F + 3)]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in ("params", "plan", "tape"):  # of an object that is not made yet
+            raise AttributeError(name)
+        return getattr(self.params, name)
+
+
 def median_reward_scale(params: EnvParams) -> np.ndarray:
     """Dollars of one ordinary stop in each market, float32 [M]: median R of a contract times the contracts.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -25,13 +26,15 @@ from trading_gymnax.market import (
     pair_of_bars,
     session_hours,
 )
-from trading_gymnax.params import EnvParams
+from trading_gymnax.packed import is_flag, pack, packable, unpack
+from trading_gymnax.params import EnvParams, PreparedParams
 from trading_gymnax.restarts import restart
 from trading_gymnax.text import check_names
 
 _BOUND = 1e30  # of the observation space: finite, so that it can be sampled
 
 
+@packable("day_over", "terminated", "data_end")
 @struct.dataclass
 class EnvState(environment.EnvState):
     """One account. Scalars; prices in ticks, money in cents, both int32. Position fields are 0 when flat."""
@@ -196,10 +199,9 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     def state_space(self, params: EnvParams) -> spaces.Dict:
         """Every field of the state: integers as whole numbers in the range of int32, flags as 0 or 1."""
         limits = jnp.iinfo(jnp.int32)
-        flag, number = spaces.Discrete(2), spaces.Box(limits.min, limits.max, (), jnp.int32)
-        shapes = jax.eval_shape(self.reset_env, jax.random.key(0), params)[1]
-        fields = {name: getattr(shapes, name).dtype for name in self.State.__dataclass_fields__}
-        return spaces.Dict({name: flag if dtype == jnp.bool_ else number for name, dtype in fields.items()})
+        whole, either = spaces.Box(limits.min, limits.max, (), jnp.int32), spaces.Discrete(2)
+        names = [field.name for field in dataclasses.fields(self.State)]
+        return spaces.Dict({name: either if is_flag(self.State, name) else whole for name in names})
 
     @functools.partial(jax.jit, static_argnames=("self",))
     def step(
@@ -214,29 +216,29 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         _, key_reset = jax.random.split(key)
         after, reward, terminated, info = self._transition(state, action, params)
         truncated = self.is_truncated(after, params)
-        state = restart(self._fresh_state, key_reset, terminated | truncated, after, params)
+        account = restart(self._fresh_account, key_reset, terminated | truncated, after, params)
         # Without the barrier a GPU's compiler may play the rules anew for each of the observation's numbers.
-        state = jax.lax.optimization_barrier(state)
+        account = jax.lax.optimization_barrier(account)
         final = self._observation(after, params)
         info = {**info, "terminated": terminated, "truncated": truncated, "final_observation": final}
-        return self._observation(state, params), state, reward, terminated, truncated, info
+        return self._observation(account, params), pack(account), reward, terminated, truncated, info
 
     def step_env(
         self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[str, jax.Array]]:
         """One bar without auto-reset, as gymnax's stock `step` calls it; the market needs no randomness."""
         after, reward, terminated, info = self._transition(state, action, params)
-        return self._observation(after, params), after, reward, terminated, info
+        return self._observation(after, params), pack(after), reward, terminated, info
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, EnvState]:
         """A fresh account, flat, at a start drawn by docs/rules.md, section 2.5."""
-        state = self._fresh_state(key, params)
+        state = pack(self._fresh_account(key, params))
         return self._observation(state, params), state
 
     @functools.partial(jax.jit, static_argnames=("self",))
     def _reset_at(self, params: EnvParams, market_id: jax.Array, bar: jax.Array) -> tuple[jax.Array, EnvState]:
         state = self._new_account(params, market_id, bar, jnp.int32(0))
-        return self._observation(state, params), state
+        return self._observation(state, params), pack(state)
 
     def reset_at(self, params: EnvParams, market_id: Any, bar: Any) -> tuple[jax.Array, EnvState]:
         """Observation and state of a fresh account whose first decision bar is `bar` of that market.
@@ -259,6 +261,15 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     def get_obs(self, state: EnvState, params: EnvParams | None = None, key: Any = None) -> jax.Array:
         """gymnax's older name of `observe`."""
         return self._observation(state, self.default_params if params is None else params)
+
+    def prepared(self, params: EnvParams) -> Any:
+        """`params` for a loop of steps, a `PreparedParams`: what depends on them alone is computed only once.
+
+        Every method takes either and gives the same numbers. Neither JAX nor the compiler takes anything out of a
+        `scan` on a GPU, where each small computation costs as much as a large one. Of one set of parameters, not of a
+        batch of different ones: each set has a tape of its own, as large as the market's features.
+        """
+        return PreparedParams(params, self._plan(params), observation.market_tape(params))
 
     def is_truncated(self, state: EnvState, params: EnvParams) -> jax.Array:
         """The time limit is reached, or the view holds nothing more to trade."""
@@ -291,9 +302,9 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         Returns the state (its `terminated` and `data_end` say how it ended), the reward float32, and what happened to
         the position.
         """
+        before = state = unpack(state)
         now, bar = pair_of_bars(params.market, state.market_id, state.step_idx)
         terms = self._terms(state.market_id, params)
-        before = state
         action, invalid = rules.enforce_legality(action, self._mask(state, now, terms, params))
         state = self._manage_stop(state, action, now, params)
         state, entered = rules.enter(state, action, now, bar, terms, params)
@@ -398,11 +409,11 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
 
     # -- starts (section 2) --
 
-    def _fresh_state(self, key: jax.Array, params: EnvParams) -> EnvState:
+    def _fresh_account(self, key: jax.Array, params: EnvParams) -> EnvState:
         return self._new_account(params, *starts.draw_start(key, params, self._plan(params)))
 
     def _plan(self, params: EnvParams) -> starts.SessionPlan:
-        return starts.session_plan(params, self.window)
+        return params.plan if isinstance(params, PreparedParams) else starts.session_plan(params, self.window)
 
     def _new_account(self, params: EnvParams, market_id: jax.Array, bar: jax.Array, forced_side: jax.Array) -> EnvState:
         balance, limit = rules.cents(params.initial_balance), rules.cents(params.trailing_dd_limit)
@@ -424,12 +435,12 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     def _observation(self, state: EnvState, params: EnvParams) -> jax.Array:
         """Window, position, and the account where asked for; float32 `obs_shape`."""
         now, _ = pair_of_bars(params.market, state.market_id, state.step_idx)
-        parts = [observation.market_window(state, params, self.window), self._position_features(state, now)]
+        parts = [self._position_features(state, now)]
         if self.account_features:
             parts.append(observation.account_features(state, params))
         if self.num_one_hot:
             parts.append(observation.market_one_hot(state, params.market, self.num_one_hot))
-        return jnp.concatenate(parts)
+        return observation.joined(observation.market_window(state, params, self.window), jnp.concatenate(parts))
 
     def _position_features(self, state: EnvState, now: Bar) -> jax.Array:
         """Phase 2 appends the management of the stop."""

@@ -8,10 +8,12 @@ from flax import struct
 
 from trading_gymnax import observation, rules
 from trading_gymnax.market import Bar
+from trading_gymnax.packed import packable
 from trading_gymnax.params import EnvParams, EnvParamsPhase2
 from trading_gymnax.phase1 import EnvState, TradingPhase1
 
 
+@packable("trailing_stop_active")
 @struct.dataclass
 class EnvStatePhase2(EnvState):
     """The account of phase 1, and how its stop is managed. All 0 when flat."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 if TYPE_CHECKING:
     from trading_gymnax.market import Bar
@@ -126,7 +127,8 @@ def entry_mask(state: Any, now: Bar, terms: Terms, params: Any) -> jax.Array:
     """Legal among HOLD, BUY, SELL, bool [3]. A forced start leaves one entry and nothing else at the first decision."""
     entry = entry_allowed(state, now, terms, params)
     forced = jnp.where((state.time == 0) & entry, state.forced_side, 0)
-    return jnp.stack([forced == 0, entry & (forced >= 0), entry & (forced <= 0)])
+    sides = np.array([0, 1, -1], np.int32)  # of HOLD, BUY, SELL
+    return jnp.where(sides == 0, forced == 0, entry & (forced * sides >= 0))
 
 
 def management_mask(state: Any, now: Bar, params: Any) -> jax.Array:

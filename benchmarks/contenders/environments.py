@@ -98,6 +98,7 @@ def programs(env: Any, kind: Kind, num_envs: int, num_steps: int) -> tuple[Calla
 
     def roll(key: jax.Array, state: Any, buffer: jax.Array, params: Any) -> Any:
         xs = jnp.arange(num_steps), jax.random.split(key, num_steps)
+        params = env.prepared(params)
         return jax.lax.scan(functools.partial(one, params), (state, buffer, jnp.float32(0)), xs)[0]
 
     return start, roll
