@@ -55,7 +55,7 @@ def updates(seconds: float, **settings: Any) -> Prepared:
         return program(state, params, config.hyperparameters)[0]
 
     observation = 4 * env.obs_shape[0]
-    needed = _state_bytes(state.players.env_state, chosen.num_envs) * 2 + observation * (1 + chosen.num_epochs)
+    needed = _state_bytes(state.runner.env_state, chosen.num_envs) * 2 + observation * (1 + chosen.num_epochs)
     flops = chosen.nominal_flops(env.obs_shape[0], env.num_actions)
     return _repeated(once, state, chosen.num_envs * chosen.num_steps, seconds, needed, flops), facts
 

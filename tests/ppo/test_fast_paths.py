@@ -88,7 +88,7 @@ def test_the_market_learns_the_same_by_all_paths():
     result = jax.jit(make_train(env, fast))(jax.random.key(1), params)
     for there, here in zip(jax.tree.leaves(slow.state.params), jax.tree.leaves(result.state.params), strict=True):
         np.testing.assert_allclose(here, there, atol=2e-5, rtol=0)
-    np.testing.assert_array_equal(slow.state.players.env_state.balance, result.state.players.env_state.balance)
+    np.testing.assert_array_equal(slow.state.runner.env_state.balance, result.state.runner.env_state.balance)
     assert float(result.metrics["first_ratio_error"].max()) < 1e-5
 
 
@@ -104,7 +104,7 @@ def test_parameters_that_change_between_iterations_are_seen_from_the_first_step_
     result = jax.jit(make_train(env, config, schedule))(jax.random.key(0), params)
     assert float(result.metrics["first_ratio_error"].max()) < 1e-5
     last = params.replace(profit_target=1_000.0 + 8_000.0 * 2 / 3)
-    players = result.state.players
+    players = result.state.runner
     seen = jax.vmap(lambda state: env.observe(None, state, None, last))(players.env_state)
     np.testing.assert_allclose(players.obs, seen, atol=1e-6)
     # the distance to the target, which the schedule moved

@@ -43,15 +43,15 @@ def test_the_estimate_is_what_state_and_rollout_hold(more, kind):
     state = state_shapes(config)
     network = make_network(config, spec.action)
     rollout = jax.eval_shape(
-        lambda s: collect(env, spec, config, network, s.params, s.obs_moments, s.players, PARAMS)[1], state
+        lambda s: collect(env, spec, config, network, s.params, s.obs_moments, s.runner, PARAMS)[1], state
     )
     sizes = training_bytes(config, spec, state, keeps_states(env, config), eval_episodes=10)
     width = "hidden_sizes or gru_size" if more else "hidden_sizes"
     assert list(sizes) == [width, "num_envs", "num_envs x num_steps", "eval_episodes"]
     assert sizes["num_envs x num_steps"] == tree_bytes(rollout)
-    held = tree_bytes((state.params, state.opt_state, state.players, state.discounted_return))
+    held = tree_bytes((state.params, state.opt_state, state.runner, state.discounted_return))
     assert sizes[width] + sizes["num_envs"] == held
-    assert sizes["eval_episodes"] == tree_bytes(state.players) // 4 * 10
+    assert sizes["eval_episodes"] == tree_bytes(state.runner) // 4 * 10
 
 
 def test_what_does_not_fit_is_refused_with_the_setting_behind_it(monkeypatch):

@@ -16,7 +16,7 @@ from purejaxrl_ppo import PPOConfig, make_mesh, make_train, make_trainer
 from purejaxrl_ppo.checkpoint import blank_arrays, to_arrays
 from purejaxrl_ppo.networks import ActionSpec
 from purejaxrl_ppo.rollout import draw_steps
-from purejaxrl_ppo.sharding import axis_of, environment_indices, pooled, share_of
+from purejaxrl_ppo.sharding import axis_of, environment_indices, pooled, local_config
 from purejaxrl_ppo.wrappers import EnvSpec
 from tests.ppo import sharded_run
 from tests.ppo.probes import Table
@@ -143,10 +143,10 @@ def test_over_a_named_axis():
 
 def test_a_share_keeps_mode_and_iterations():
     config = PPOConfig(num_envs=64, num_steps=64, total_timesteps=64 * 64 * 7 + 5)
-    share = share_of(config, mesh_of(8))
+    share = local_config(config, mesh_of(8))
     assert (share.num_envs, share.num_steps, share.num_iterations) == (8, 64, 7)
     assert share.minibatch_mode == config.minibatch_mode == "time"  # 8 environments alone would take rows
-    assert share_of(config, None) is config
+    assert local_config(config, None) is config
 
 
 @pytest.mark.parametrize(
