@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 
 ILLEGAL_LOGIT = float(np.finfo(np.float32).min)  # finite: -inf gives NaN gradients
-_UNROLLED = 16  # choices up to which columns are taken one by one
 
 
 class Drawn(NamedTuple):
@@ -29,40 +28,45 @@ def draw(head: jax.Array, mask: jax.Array | None, noise: jax.Array) -> Drawn:
     The largest logit plus noise (Gumbel 1954; Maddison et al. 2014, arXiv:1411.0030). A row without any legal action
     is uniform over all of them.
     """
-    return Drawn(action := largest(head, mask, noise), log_prob_and_entropy(head, mask, action)[0])
+    action = largest(head, mask, noise)
+    return Drawn(action, log_prob_and_entropy(head, mask, action)[0])
 
 
 def largest(head: jax.Array, mask: jax.Array | None, noise: jax.Array) -> jax.Array:
     """The action of `draw`, int32 [...]."""
+    logits = _columns(head)
     if mask is not None:
         # noise is lost on the smallest float32: a row without any legal action draws by noise alone
-        none = ~_over(jnp.logical_or, mask)
-        head = jnp.where(mask, head, jnp.where(none[..., None], 0.0, ILLEGAL_LOGIT))
-    total = head + noise
-    if total.shape[-1] > _UNROLLED:
-        return jnp.argmax(total, axis=-1).astype(jnp.int32)
-    best, action = total[..., 0], jnp.zeros(total.shape[:-1], jnp.int32)
-    for k in range(1, total.shape[-1]):
-        better = total[..., k] > best
-        best, action = jnp.where(better, total[..., k], best), jnp.where(better, k, action)
+        legal = _columns(mask)
+        other = jnp.where(_over(jnp.logical_or, legal), ILLEGAL_LOGIT, 0.0)
+        logits = [jnp.where(m, x, other) for m, x in zip(legal, logits, strict=True)]
+    perturbed = [x + n for x, n in zip(logits, _columns(noise), strict=True)]
+    best, action = perturbed[0], jnp.zeros(perturbed[0].shape, jnp.int32)
+    for k, x in enumerate(perturbed[1:], start=1):
+        action = jnp.where(x > best, k, action)
+        best = jnp.maximum(x, best)
     return action
 
 
 def log_prob_and_entropy(head: jax.Array, mask: jax.Array | None, action: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Log probability of `action` [...] and entropy in nats [...], under logits `head` [..., K] and `mask` [..., K]."""
-    logits = head if mask is None else jnp.where(mask, head, ILLEGAL_LOGIT)
-    shifted = logits - jax.lax.stop_gradient(_over(jnp.maximum, logits))[..., None]
-    weights = jnp.exp(shifted)
+    logits = _columns(head)
+    if mask is not None:
+        logits = [jnp.where(m, x, ILLEGAL_LOGIT) for m, x in zip(_columns(mask), logits, strict=True)]
+    most = jax.lax.stop_gradient(_over(jnp.maximum, logits))
+    shifted = [x - most for x in logits]
+    weights = [jnp.exp(x) for x in shifted]
     total = _over(jnp.add, weights)
     log_total = jnp.log(total)
-    chosen = jnp.arange(logits.shape[-1], dtype=jnp.int32) == action[..., None]
-    log_prob = _over(jnp.add, jnp.where(chosen, shifted, 0.0)) - log_total
-    return log_prob, log_total - _over(jnp.add, weights * shifted) / total
+    chosen = _over(jnp.add, [jnp.where(action == k, x, 0.0) for k, x in enumerate(shifted)])
+    spread = _over(jnp.add, [w * x for w, x in zip(weights, shifted, strict=True)])
+    return chosen - log_total, log_total - spread / total
 
 
-def _over(combine: Callable[[jax.Array, jax.Array], jax.Array], x: jax.Array) -> jax.Array:
-    """`x` [..., K] combined over its last axis."""
-    if x.shape[-1] > _UNROLLED:
-        whole = {jnp.add: jnp.sum, jnp.maximum: jnp.max, jnp.logical_or: jnp.any}
-        return whole[combine](x, axis=-1)
-    return functools.reduce(combine, [x[..., k] for k in range(x.shape[-1])])
+def _columns(x: jax.Array) -> list[jax.Array]:
+    """[..., K] -> K arrays [...]."""
+    return [x[..., k] for k in range(x.shape[-1])]
+
+
+def _over(combine: Callable[[jax.Array, jax.Array], jax.Array], columns: list[jax.Array]) -> jax.Array:
+    return functools.reduce(combine, columns)

@@ -112,6 +112,8 @@ def collect(task: Task, params: Any, moments: RunningMoments, runner: RunnerStat
     config, spec = task.config, task.spec
     apply, value_of = _network_of(task, params)
     keep_states = keeps_states(task.env, config)
+    # observations are carried only where something but the network reads them: another output of each step
+    carry_raw = not (keep_states and task.plan.whole_inputs)
 
     def step(carry: tuple[Any, ...], xs: tuple[jax.Array, jax.Array]) -> tuple[tuple[Any, ...], _Step]:
         env_state, raw, inputs, memory, reset = carry
@@ -141,15 +143,18 @@ def collect(task: Task, params: Any, moments: RunningMoments, runner: RunnerStat
             step_moments(raw) if at_each else None,
             (memory, None if keep_states else info["final_observation"]),
         )
-        raw = jax.vmap(flatten)(obs)
-        return (after, raw, network_input(task, moments, raw), memory, terminated | truncated), stored
+        obs = jax.vmap(flatten)(obs)
+        seen = network_input(task, moments, obs)
+        return (after, obs if carry_raw else None, seen, memory, terminated | truncated), stored
 
     key, key_draws = jax.random.split(runner.key)
     draws = draw_steps(spec, config, key_draws, task.axis)
-    start = (runner.env_state, runner.obs, network_input(task, moments, runner.obs), runner.memory, runner.reset)
+    raw, inputs = runner.obs if carry_raw else None, network_input(task, moments, runner.obs)
+    start = (runner.env_state, raw, inputs, runner.memory, runner.reset)
     (env_state, raw, inputs, memory, reset), stored = _scan(task, step, start, draws)
     final_value = _final_values(task, moments, value_of, stored, draws[0])
     obs_mean, obs_var = stored.moments or _no_moments(config)
+    raw = raw if carry_raw else _observed(task.env, task.env_params, env_state)
     runner = runner.replace(env_state=env_state, obs=raw, memory=memory, reset=reset, key=key)
     return runner, Rollout(stored.transition, final_value, value_of(memory, inputs, reset), obs_mean, obs_var)
 

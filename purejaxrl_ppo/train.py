@@ -119,8 +119,7 @@ def make_trainer(
         env, config, params_schedule, mesh: as of `make_train`.
         backend: the kind of device whose paths are taken, "cpu" or "gpu" (`devices.plan_for`); None: JAX's default.
     """
-    check_config(config)
-    parts = _Parts(env, config, local_config(config, mesh), axis_of(mesh), _optimiser(config), params_schedule, backend)
+    parts = trainer_parts(env, config, params_schedule, mesh=mesh, backend=backend)
 
     def init(key: jax.Array, env_params: Any) -> TrainState:
         return _init(parts, key, env_params)
@@ -135,7 +134,7 @@ def make_trainer(
     )
 
 
-class _Parts(NamedTuple):
+class TrainerParts(NamedTuple):
     """What a trainer is made of."""
 
     env: Any
@@ -154,6 +153,20 @@ class _Parts(NamedTuple):
         return Task(env, env_params, spec, self.local, plan, make_network(self.config, spec.action), self.axis)
 
 
+def trainer_parts(
+    env: Any,
+    config: PPOConfig,
+    params_schedule: ParamsSchedule | None = None,
+    *,
+    mesh: Mesh | None = None,
+    backend: str | None = None,
+) -> TrainerParts:
+    """What `make_trainer` makes its functions of; arguments as there."""
+    check_config(config)
+    local = local_config(config, mesh)
+    return TrainerParts(env, config, local, axis_of(mesh), _optimiser(config), params_schedule, backend)
+
+
 def _optimiser(config: PPOConfig) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=config.adam_eps))
 
@@ -165,7 +178,7 @@ def state_specs(axis: Axis) -> TrainState:
     return TrainState(**{**state, "runner": RunnerState(**runner), "discounted_return": P(axis)})
 
 
-def _init(parts: _Parts, key: jax.Array, env_params: Any) -> TrainState:
+def _init(parts: TrainerParts, key: jax.Array, env_params: Any) -> TrainState:
     task = parts.task(jnp.int32(0), env_params)
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         key = jax.random.wrap_key_data(key)  # an old-style uint32 key
@@ -187,7 +200,9 @@ def _init(parts: _Parts, key: jax.Array, env_params: Any) -> TrainState:
     return jax.tree.map(strong, state)
 
 
-def _update(parts: _Parts, state: TrainState, env_params: Any, hyper: Hyperparameters) -> tuple[TrainState, Metrics]:
+def _update(
+    parts: TrainerParts, state: TrainState, env_params: Any, hyper: Hyperparameters
+) -> tuple[TrainState, Metrics]:
     """One iteration: a rollout, and the updates made from it; on a mesh axis, this device's share of it."""
     config, axis = parts.config, parts.axis
     task = parts.task(state.iteration, env_params)
