@@ -66,7 +66,7 @@ VARIANTS = {
     "unpacked": Variant(plan={"packed": False}),
     "padded to 16": Variant(plan={"input_multiple": 16}),
     "padded to 128": Variant(plan={"input_multiple": 128}),
-    "forced rows left out": Variant(plan={"skip_forced_rows": True, "joined_towers": False, "choice_block": 16_384}),
+    "forced rows left out": Variant(plan={"skip_in_learning": True, "choice_block": 40_960}),
 }
 
 

@@ -20,8 +20,10 @@ _CACHED_ROWS = 2048  # whose gradient fits the cache of a CPU and keeps two core
 class Plan:
     """What `plan_for` chose."""
 
-    skip_forced_rows: bool
-    """Leave the policy's tower out of rows with a single legal action."""
+    skip_in_rollout: bool
+    """Leave the policy's tower out of rows with a single legal action, playing."""
+    skip_in_learning: bool
+    """The same in learning."""
     joined_towers: bool
     """Compute both towers together, as products over all rows (`joined.py`)."""
     whole_inputs: bool
@@ -30,7 +32,7 @@ class Plan:
     packed: bool
     """Store the small arrays of a step as one."""
     input_multiple: int
-    """To which the network's input is padded with zeros."""
+    """To which the network's input is padded; 1 leaves it as it is, any other makes room for a 1 behind it."""
     microbatches: int
     """Equal parts in which a minibatch's gradient is computed; their gradients add up."""
     choice_block: int
@@ -52,10 +54,12 @@ def plan_for(config: PPOConfig, masked: bool, inputs: int, backend: str | None =
     """
     cpu = (jax.default_backend() if backend is None else backend) == "cpu"
     separate = not config.shared_torso and not config.recurrent
+    skip = cpu and config.skip_forced_rows and config.choice_rows_only and masked and separate
     rows = config.batch_size // config.num_minibatches
     input_bytes = config.batch_size * inputs * (2 if config.bfloat16 else 4)
     return Plan(
-        skip_forced_rows=cpu and config.skip_forced_rows and config.choice_rows_only and masked and separate,
+        skip_in_rollout=skip,
+        skip_in_learning=skip,
         joined_towers=not cpu and separate and not config.layer_norm,
         whole_inputs=not cpu and input_bytes <= _INPUT_BYTES,
         packed=not cpu,

@@ -19,17 +19,22 @@ _HEAD_MULTIPLE = 8  # to which the outputs of both heads are padded
 class JoinedTowers(NamedTuple):
     """Parameters of both towers, laid out for `apply_joined`."""
 
-    first: tuple[jax.Array, jax.Array]  # kernel [D, 2 H] and bias [2 H]
+    first: jax.Array  # kernel [D, 2 H], of which the row behind the observation's is the bias
     further: list[Any]  # of each layer: kernel and bias of the block matrix, or two pairs of them
     head: tuple[jax.Array, jax.Array]  # kernel [2 H, K + 1, padded] and bias
     log_std: jax.Array | None
 
 
 def join(network: ActorCritic, params: Any, inputs: int) -> JoinedTowers:
-    """Lay out an `ActorCritic`'s parameters; inputs: width to which observations are padded with zeros."""
+    """Lay out an `ActorCritic`'s parameters; every number of theirs stands in one place, with zeros between them.
+
+    Args:
+        network, params: of two separate towers.
+        inputs: length of the network's input: normalised observation, a 1, and zeros.
+    """
     layers = params["params"]
     kernel, bias = layers["actor_critic_0"]["kernel"], layers["actor_critic_0"]["bias"]
-    first = jnp.pad(kernel, ((0, inputs - kernel.shape[0]), (0, 0))), bias
+    first = jnp.pad(jnp.concatenate([kernel, bias[None]]), ((0, inputs - kernel.shape[0] - 1), (0, 0)))
     further: list[Any] = []
     for i in range(1, len(network.hidden_sizes)):
         pair = [layers[f"{name}_{i}"] for name in ("actor", "critic")]
@@ -40,14 +45,14 @@ def join(network: ActorCritic, params: Any, inputs: int) -> JoinedTowers:
     return JoinedTowers(first, further, head, layers.get("log_std"))
 
 
-def apply_joined(network: ActorCritic, towers: JoinedTowers, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Policy head [N, K] (Gaussian: [N, 2 K]) and values [N] of padded, normalised observations [N, D]."""
+def apply_joined(network: ActorCritic, towers: JoinedTowers, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Policy head [N, K] (Gaussian: [N, 2 K]) and values [N] of network inputs [N, D]."""
     act, dtype = ACTIVATIONS[network.activation], jnp.bfloat16 if network.bfloat16 else jnp.float32
 
     def layer(x: jax.Array, weights: tuple[jax.Array, jax.Array]) -> jax.Array:
         return act(product(x, weights[0]) + weights[1]).astype(dtype)
 
-    x = layer(obs.astype(dtype), towers.first)
+    x = act(product(inputs.astype(dtype), towers.first)).astype(dtype)
     for weights in towers.further:
         if isinstance(weights, tuple):
             x = layer(x, weights)

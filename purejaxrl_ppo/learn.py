@@ -23,7 +23,7 @@ from purejaxrl_ppo.losses import (
     value_terms,
 )
 from purejaxrl_ppo.networks import evaluate_actions, run_tower, tower_params
-from purejaxrl_ppo.rollout import Task, policy_and_value
+from purejaxrl_ppo.rollout import Task, arranged, padded_size, policy_and_value
 from purejaxrl_ppo.sharding import devices, largest, shuffling_key, whole_minibatch
 
 Metrics = dict[str, jax.Array]
@@ -74,11 +74,10 @@ def learn(learner: Learner, params: Any, opt_state: Any, key: jax.Array) -> tupl
         Parameters, optimiser state, and metrics: means over the gradient steps that were taken.
     """
     config, axis = learner.config, learner.task.axis
-    # one vector instead of a dozen arrays: clipping and Adam become a few operations instead of a hundred
-    flat, unravel = ravel_pytree(params)
+    layout = _layout(learner.task, params)
 
     def take(flat: jax.Array, opt_state: Any, pick: Any) -> tuple[Any, Any, LossTerms, jax.Array]:
-        gradient, terms = whole_minibatch(*minibatch_gradient(learner, unravel, flat, *pick), axis)
+        gradient, terms = whole_minibatch(*minibatch_gradient(learner, layout, flat, *pick), axis)
         direction, opt_state = learner.optimiser.update(gradient, opt_state, flat)
         return flat - learner.rates.learning_rate * direction, opt_state, terms, jnp.linalg.norm(gradient)
 
@@ -95,7 +94,7 @@ def learn(learner: Learner, params: Any, opt_state: Any, key: jax.Array) -> tupl
             stopped = stopped | (terms.approx_kl > config.target_kl)
         return (flat, opt_state, stopped), jnp.stack([*jax.tree.leaves(terms), norm, taken])
 
-    start = (flat, opt_state, jnp.bool_(False))
+    start = (*layout.arrange(ravel_pytree(params)[0], opt_state), jnp.bool_(False))
     picks = minibatch_indices(config, shuffling_key(config, key, axis))
     (flat, opt_state, _), log = jax.lax.scan(step, start, (picks, minibatch_standards(learner, picks)))
     *means, steps = log.sum(axis=0)
@@ -103,11 +102,45 @@ def learn(learner: Learner, params: Any, opt_state: Any, key: jax.Array) -> tupl
     names = [*LossTerms.__dataclass_fields__, "grad_norm"]
     metrics = {name: mean for name, mean in zip(names, means, strict=True) if name != "ratio_error"}
     first_error = log[0, names.index("ratio_error")]
+    flat, opt_state = layout.restore(flat, opt_state)
     return (
-        unravel(flat),
+        ravel_pytree(params)[1](flat),
         opt_state,
         {**metrics, "gradient_steps": steps, "first_ratio_error": largest(first_error, axis)},
     )
+
+
+class Layout(NamedTuple):
+    """Parameters as one vector: clipping and Adam become a few operations instead of a hundred.
+
+    The vector holds them arranged as the products take them, so that no step has to arrange them anew.
+    """
+
+    unravel: Callable[[jax.Array], Any]  # of the vector: what the loss is a function of
+    arrange: Callable[..., Any]  # vectors of parameters in their own order, anywhere in trees -> arranged
+    restore: Callable[..., Any]  # the inverse
+    places: jax.Array | None  # 1 where the vector holds a parameter, 0 where a zero stays; None: no zeros
+
+
+def _layout(task: Task, params: Any) -> Layout:
+    flat, unravel = ravel_pytree(params)
+    if task.plan.skip_in_learning or arranged(task, params) is params:
+        return Layout(unravel, lambda *trees: trees, lambda *trees: trees, None)
+
+    def arrange(vector: jax.Array) -> jax.Array:
+        return ravel_pytree(arranged(task, unravel(vector)))[0]
+
+    def restore(vector: jax.Array) -> jax.Array:
+        # every number stands in one place, so the transpose is the inverse
+        return jax.linear_transpose(arrange, flat)(vector)[0]
+
+    places = arrange(jnp.ones_like(flat))
+
+    def everywhere(function: Callable[[jax.Array], jax.Array], size: int) -> Callable[..., Any]:
+        return lambda *trees: jax.tree.map(lambda x: function(x) if jnp.shape(x) == (size,) else x, trees)
+
+    whole = ravel_pytree(arranged(task, params))[1]
+    return Layout(whole, everywhere(arrange, flat.size), everywhere(restore, places.size), places)
 
 
 def minibatch_standards(learner: Learner, picks: jax.Array) -> Standard:
@@ -130,25 +163,31 @@ class Minibatch(NamedTuple):
 
 
 def minibatch_gradient(
-    learner: Learner, unravel: Any, flat: jax.Array, pick: jax.Array, by: Standard
+    learner: Learner, layout: Layout, flat: jax.Array, pick: jax.Array, by: Standard
 ) -> tuple[jax.Array, LossTerms]:
     """Gradient and loss terms of the picked minibatch: this device's share of them.
 
     Where the towers are separate and rows with a single legal action count for nothing in the policy terms, the
-    policy's tower runs over the other rows only. The result is the same up to the order of sums.
+    policy's tower may run over the other rows only. The result is the same up to the order of sums.
     """
     advantage, weight = select(learner.config, (learner.batch.advantage, learner.batch.weight), pick)
     if learner.config.normalise_advantages:
         advantage = standardise(advantage, by)
     minibatch = Minibatch(pick, advantage, weight / by.rows)
-    params = unravel(flat)
-    if learner.task.plan.skip_forced_rows:
-        (actor, critic), back = jax.vjp(lambda p: (tower_params(p, "actor"), tower_params(p, "critic")), params)
+    params = layout.unravel(flat)
+    if learner.task.plan.skip_in_learning:
+        (actor, critic), back = jax.vjp(lambda p: _towers(learner, p), params)
         policy_gradient, policy = _policy_gradient(learner, actor, minibatch)
         value_gradient, value = _value_gradient(learner, critic, minibatch)
         return ravel_pytree(back((policy_gradient, value_gradient))[0])[0], add_terms(policy, value)
     gradient, terms = _whole_gradient(learner, params, minibatch)
-    return ravel_pytree(gradient)[0], terms
+    gradient = ravel_pytree(gradient)[0]
+    return gradient if layout.places is None else gradient * layout.places, terms
+
+
+def _towers(learner: Learner, params: Any) -> tuple[Any, Any]:
+    padded = learner.task.network.pad_inputs(params, padded_size(learner.task))
+    return tower_params(padded, "actor"), tower_params(padded, "critic")
 
 
 def _whole_gradient(learner: Learner, params: Any, minibatch: Minibatch) -> tuple[Any, LossTerms]:

@@ -258,11 +258,17 @@ def _observed(env: Any, env_params: Any, states: Any) -> jax.Array:
 
 
 def network_input(task: Task, moments: RunningMoments, raw: jax.Array) -> jax.Array:
-    """What the network sees of flat observations [..., D]: normalised, and padded with zeros as the plan says."""
+    """What the network sees of flat observations [..., D]: normalised; padded with a 1 and zeros as the plan says.
+
+    The 1 is for the first layers' biases, which are a row of their kernel where towers are joined.
+    """
     config = task.config
     x = normalise(moments, raw, config.observation_clip) if config.normalise_observations else raw
-    spare = -x.shape[-1] % task.plan.input_multiple
-    return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, spare)]) if spare else x
+    spare = padded_size(task) - x.shape[-1]
+    if not spare:
+        return x
+    end = jnp.arange(spare) == 0
+    return jnp.concatenate([x, jnp.broadcast_to(end.astype(x.dtype), (*x.shape[:-1], spare))], axis=-1)
 
 
 def environment_keys(config: PPOConfig, key: jax.Array, axis: Axis) -> jax.Array:
@@ -284,21 +290,25 @@ def draw_steps(spec: EnvSpec, config: PPOConfig, key: jax.Array, axis: Axis) -> 
     return jax.vmap(draw, out_axes=1)(environment_keys(config, key, axis))
 
 
-def policy_and_value(
-    task: Task, params: Any
-) -> Callable[[Any, jax.Array, jax.Array], tuple[Any, jax.Array, jax.Array]]:
-    """(memory, inputs, reset) -> (memory, policy head, value) over all rows, as the plan computes it."""
-    network, width = task.network, padded_size(task)
+def arranged(task: Task, params: Any) -> Any:
+    """The network's parameters as `policy_and_value` takes them; a linear function, each number in one place."""
     if task.plan.joined_towers:
-        towers = join(network, params, width)
-        return lambda memory, inputs, reset: (memory, *apply_joined(network, towers, inputs))
-    padded = network.pad_inputs(params, width)
-    return lambda memory, inputs, reset: network.apply(padded, memory, inputs, reset)
+        return join(task.network, params, padded_size(task))
+    return task.network.pad_inputs(params, padded_size(task))
+
+
+def policy_and_value(task: Task, arranged: Any) -> Callable[..., tuple[Any, jax.Array, jax.Array]]:
+    """(memory, inputs, reset) -> (memory, policy head, value) over all rows, as the plan computes it."""
+    network = task.network
+    if task.plan.joined_towers:
+        return lambda memory, inputs, reset: (memory, *apply_joined(network, arranged, inputs))
+    return lambda memory, inputs, reset: network.apply(arranged, memory, inputs, reset)
 
 
 def padded_size(task: Task) -> int:
     """Length of a network input."""
-    return task.spec.obs_size + -task.spec.obs_size % task.plan.input_multiple
+    size, multiple = task.spec.obs_size, task.plan.input_multiple
+    return size if multiple == 1 else -(-(size + 1) // multiple) * multiple
 
 
 def _network_of(task: Task, params: Any) -> tuple[Apply, Callable[[Any, jax.Array, jax.Array], jax.Array]]:
@@ -308,12 +318,13 @@ def _network_of(task: Task, params: Any) -> tuple[Apply, Callable[[Any, jax.Arra
     head of those is 0: the one legal action is drawn whatever it holds.
     """
     network = task.network
-    if not task.plan.skip_forced_rows:
-        everything = policy_and_value(task, params)
+    if not task.plan.skip_in_rollout:
+        everything = policy_and_value(task, arranged(task, params))
         return (lambda memory, inputs, reset, mask: everything(memory, inputs, reset)), (
             lambda memory, inputs, reset: everything(memory, inputs, reset)[2]
         )
-    actor, critic = tower_params(params, "actor"), tower_params(params, "critic")
+    padded = network.pad_inputs(params, padded_size(task))
+    actor, critic = tower_params(padded, "actor"), tower_params(padded, "critic")
 
     def value_of(memory: Any, inputs: jax.Array, reset: jax.Array) -> jax.Array:
         return run_tower(network, critic, inputs)[..., 0]
