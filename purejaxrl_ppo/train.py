@@ -67,7 +67,12 @@ class Trainer(NamedTuple):
 
 
 def make_train(
-    env: Any, config: PPOConfig, params_schedule: ParamsSchedule | None = None, *, mesh: Mesh | None = None
+    env: Any,
+    config: PPOConfig,
+    params_schedule: ParamsSchedule | None = None,
+    *,
+    mesh: Mesh | None = None,
+    backend: str | None = None,
 ) -> Callable[..., TrainResult]:
     """Build `train(key, env_params, hyperparameters=None) -> TrainResult`, a pure function.
 
@@ -85,12 +90,14 @@ def make_train(
         mesh: devices that share the environments out among themselves, on its only axis (`make_mesh`); None trains on
             one. Minibatches by time are the same for any number of devices, and so is what is learned but for
             rounding; by rows or environments, each device shuffles its own share.
+        backend: the kind of device whose paths are taken, "cpu" or "gpu" (`devices.plan_for`); None: JAX's default.
+            They learn the same but for rounding, and all run anywhere.
 
     Raises:
         ValueError: for environments or minibatches that the devices cannot share evenly; on the first call, for
             values of the schedule that are not scalars by name.
     """
-    trainer = make_trainer(env, config, params_schedule, mesh=mesh)
+    trainer = make_trainer(env, config, params_schedule, mesh=mesh, backend=backend)
     if config.total_timesteps % config.batch_size:
         log.warning("purejaxrl_ppo: %s", config.budget_note)
 
@@ -116,8 +123,7 @@ def make_trainer(
     """The named parts of training; `make_train` scans them, `fit` drives them from the host.
 
     Args:
-        env, config, params_schedule, mesh: as of `make_train`.
-        backend: the kind of device whose paths are taken, "cpu" or "gpu" (`devices.plan_for`); None: JAX's default.
+        env, config, params_schedule, mesh, backend: as of `make_train`.
     """
     parts = trainer_parts(env, config, params_schedule, mesh=mesh, backend=backend)
 

@@ -16,7 +16,7 @@ from purejaxrl_ppo import PPOConfig, make_mesh, make_train, make_trainer
 from purejaxrl_ppo.checkpoint import blank_arrays, to_arrays
 from purejaxrl_ppo.networks import ActionSpec
 from purejaxrl_ppo.rollout import draw_steps
-from purejaxrl_ppo.sharding import axis_of, environment_indices, pooled, local_config
+from purejaxrl_ppo.sharding import axis_of, environment_indices, local_config, pooled
 from purejaxrl_ppo.wrappers import EnvSpec
 from tests.ppo import sharded_run
 from tests.ppo.probes import Table
