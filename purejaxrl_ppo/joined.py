@@ -50,7 +50,7 @@ def apply_joined(network: ActorCritic, towers: JoinedTowers, inputs: jax.Array) 
     act, dtype = ACTIVATIONS[network.activation], jnp.bfloat16 if network.bfloat16 else jnp.float32
 
     def layer(x: jax.Array, weights: tuple[jax.Array, jax.Array]) -> jax.Array:
-        return act(product(x, weights[0]) + weights[1]).astype(dtype)
+        return act(product(x, weights[0]) + weights[1][None]).astype(dtype)
 
     x = act(product(inputs.astype(dtype), towers.first)).astype(dtype)
     for weights in towers.further:
@@ -59,7 +59,7 @@ def apply_joined(network: ActorCritic, towers: JoinedTowers, inputs: jax.Array) 
         else:
             halves = jnp.split(x, 2, axis=-1)
             x = jnp.concatenate([layer(half, one) for half, one in zip(halves, weights, strict=True)], axis=-1)
-    out = product(x, towers.head[0]) + towers.head[1]
+    out = product(x, towers.head[0]) + towers.head[1][None]
     outputs = network.spec_outputs
     head = out[..., :outputs]
     if towers.log_std is not None:

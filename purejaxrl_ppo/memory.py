@@ -57,9 +57,9 @@ def training_bytes(
         parts: memories over which the environments are shared out.
     """
     runner = tree_bytes(state.runner)
-    # without states the final observation of every step is kept, too
-    source = tree_bytes(state.runner.env_state) // config.num_envs if keeps_states else 2 * 4 * spec.obs_size
-    source += tree_bytes(state.runner.memory) // config.num_envs
+    source = 4 * spec.obs_size
+    if keeps_states:  # and with them the GRU's memory, from which final observations are valued
+        source = tree_bytes((state.runner.env_state, state.runner.memory)) // config.num_envs
     step = _STEP_BYTES + source + 4 * math.prod(spec.action.shape) + spec.masked * spec.action.num_actions
     return {
         "hidden_sizes or gru_size" if config.recurrent else "hidden_sizes": tree_bytes((state.params, state.opt_state)),

@@ -83,7 +83,7 @@ class _Step(NamedTuple):
 
     transition: Transition
     moments: tuple[jax.Array, jax.Array] | None  # of the raw observations, where they are not taken afterwards
-    final: Any  # what final observations are valued from: see `_final_values`
+    final: Any  # values of final observations, or what they are valued from later: see `_final_values`
 
 
 def start_runner(
@@ -112,6 +112,8 @@ def collect(task: Task, params: Any, moments: RunningMoments, runner: RunnerStat
     config, spec = task.config, task.spec
     apply, value_of = _network_of(task, params)
     keep_states = keeps_states(task.env, config)
+    # final observations are valued after the rollout where they need not be stored for it, or memory is plenty
+    later = keep_states or task.plan.whole_inputs
     # observations are carried only where something but the network reads them: another output of each step
     carry_raw = not (keep_states and task.plan.whole_inputs)
 
@@ -138,11 +140,10 @@ def collect(task: Task, params: Any, moments: RunningMoments, runner: RunnerStat
             info={name: _named(info, name).astype(jnp.float32) for name in config.log_info},
         )
         at_each = config.normalise_observations and not task.plan.whole_inputs
-        stored = _Step(
-            transition,
-            step_moments(raw) if at_each else None,
-            (memory, None if keep_states else info["final_observation"]),
-        )
+        final = (memory, None if keep_states else info["final_observation"])
+        if not later:
+            final = _final_values(task, moments, value_of, transition, final, keys)
+        stored = _Step(transition, step_moments(raw) if at_each else None, final)
         obs = jax.vmap(flatten)(obs)
         seen = network_input(task, moments, obs)
         return (after, obs if carry_raw else None, seen, memory, terminated | truncated), stored
@@ -152,7 +153,9 @@ def collect(task: Task, params: Any, moments: RunningMoments, runner: RunnerStat
     raw, inputs = runner.obs if carry_raw else None, network_input(task, moments, runner.obs)
     start = (runner.env_state, raw, inputs, runner.memory, runner.reset)
     (env_state, raw, inputs, memory, reset), stored = _scan(task, step, start, draws)
-    final_value = _final_values(task, moments, value_of, stored, draws[0])
+    final_value = stored.final
+    if later:
+        final_value = _final_values(task, moments, value_of, stored.transition, stored.final, draws[0])
     obs_mean, obs_var = stored.moments or _no_moments(config)
     raw = raw if carry_raw else _observed(task.env, task.env_params, env_state)
     runner = runner.replace(env_state=env_state, obs=raw, memory=memory, reset=reset, key=key)
@@ -341,32 +344,40 @@ def _network_of(task: Task, params: Any) -> tuple[Apply, Callable[[Any, jax.Arra
 
 
 def _final_values(
-    task: Task, moments: RunningMoments, value_of: Callable[..., jax.Array], stored: _Step, keys: jax.Array
+    task: Task,
+    moments: RunningMoments,
+    value_of: Callable[..., jax.Array],
+    steps: Transition,
+    final: tuple[Any, Any],
+    keys: jax.Array,
 ) -> jax.Array:
-    """Values [T, B] of the final observations of truncated rows, 0 elsewhere.
+    """Values of the final observations of truncated rows, 0 elsewhere; of one step [B] or of a rollout [T, B].
 
-    Few rows are truncated, so only they are valued, a block at a time. Where the rollout keeps states, their last step
-    is played again, which shows the observation before the reset; else that was stored.
+    Few rows are truncated, so only they are valued, a block at a time.
+
+    Args:
+        final: the GRU's memory after each step, and the final observations; None where the rollout keeps states: then
+            the last step is played again, which shows the observation before the reset.
+        keys: of the steps.
     """
-    steps, (memory, final) = stored.transition, stored.final
-    size = task.config.batch_size
-    data = (steps.obs_source, steps.action, keys) if final is None else final
-    data, memory = jax.tree.map(lambda x: x.reshape(size, *x.shape[2:]), (data, memory))
+    shape, size = steps.truncated.shape, steps.truncated.size
+    memory, shown = final
+    data = (steps.obs_source, steps.action, keys) if shown is None else shown
+    data, memory = jax.tree.map(lambda x: x.reshape(size, *x.shape[len(shape) :]), (data, memory))
 
     def again(state: Any, action: jax.Array, key: jax.Array) -> Any:
         return task.env.step(key, state, action, task.env_params)[5]["final_observation"]
 
     def block(values: jax.Array, rows: jax.Array) -> jax.Array:
         found, mine = jax.tree.map(lambda x: x.at[rows].get(mode="clip"), (data, memory))
-        if final is None:
+        if shown is None:
             state, action, key = found
             found = jax.vmap(again)(state, to_environment(task.spec.action, action), key)
         inputs = network_input(task, moments, jax.vmap(flatten)(found))
         return values.at[rows].set(value_of(mine, inputs, jnp.zeros(rows.shape, bool)), mode="drop")
 
     wanted = (steps.truncated & ~steps.terminated).reshape(size)
-    values = over_wanted(wanted, task.plan.final_block, block, jnp.zeros(size))
-    return values.reshape(steps.truncated.shape)
+    return over_wanted(wanted, task.plan.final_block, block, jnp.zeros(size)).reshape(shape)
 
 
 def _named(info: dict[str, Any], name: str) -> jax.Array:

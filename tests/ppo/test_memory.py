@@ -45,8 +45,8 @@ def test_the_estimate_is_what_state_and_rollout_hold(more, kind):
     plan = plan_for(config, spec.masked, spec.obs_size, "cpu")
     task = Task(env, PARAMS, spec, config, plan, make_network(config, spec.action))
     rollout = jax.eval_shape(lambda s: collect(task, s.params, s.obs_moments, s.runner)[1], state)
-    beside = tree_bytes(state.runner.memory) * config.num_steps  # for the values of final observations
-    beside += 0 if keeps_states(env, config) else tree_bytes(rollout.steps.obs_source)
+    # with states, the GRU's memory is kept for the values of final observations
+    beside = tree_bytes(state.runner.memory) * config.num_steps if keeps_states(env, config) else 0
     sizes = training_bytes(config, spec, state, keeps_states(env, config), eval_episodes=10)
     width = "hidden_sizes or gru_size" if more else "hidden_sizes"
     assert list(sizes) == [width, "num_envs", "num_envs x num_steps", "eval_episodes"]
