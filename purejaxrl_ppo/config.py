@@ -116,7 +116,7 @@ class PPOConfig:
     gru_size: int = 64
     """Width of the GRU and of the layer that feeds it."""
     bfloat16: bool = False
-    """Compute hidden layers in bfloat16; parameters, heads and losses stay float32."""
+    """Compute hidden layers in bfloat16; parameters, outputs and losses stay float32, and sums are taken in it."""
     log_info: tuple[str, ...] = ()
     """Names of scalars in `info` whose sum over an iteration is reported as `info/<name>`."""
     seed: int = 0

@@ -47,19 +47,19 @@ def join(network: ActorCritic, params: Any, inputs: int) -> JoinedTowers:
 
 def apply_joined(network: ActorCritic, towers: JoinedTowers, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Policy head [N, K] (Gaussian: [N, 2 K]) and values [N] of network inputs [N, D]."""
-    act, dtype = ACTIVATIONS[network.activation], jnp.bfloat16 if network.bfloat16 else jnp.float32
+    act, dtype = ACTIVATIONS[network.activation], network.dtype
 
     def layer(x: jax.Array, weights: tuple[jax.Array, jax.Array]) -> jax.Array:
-        return act(product(x, weights[0]) + weights[1][None]).astype(dtype)
+        return act(shifted(product(x, weights[0], dtype), weights[1]))
 
-    x = act(product(inputs.astype(dtype), towers.first)).astype(dtype)
+    x = act(product(inputs.astype(dtype), towers.first, dtype))
     for weights in towers.further:
         if isinstance(weights, tuple):
             x = layer(x, weights)
         else:
             halves = jnp.split(x, 2, axis=-1)
             x = jnp.concatenate([layer(half, one) for half, one in zip(halves, weights, strict=True)], axis=-1)
-    out = product(x, towers.head[0]) + towers.head[1][None]
+    out = product(x, towers.head[0], jnp.float32) + towers.head[1][None]
     outputs = network.spec_outputs
     head = out[..., :outputs]
     if towers.log_std is not None:
@@ -67,24 +67,42 @@ def apply_joined(network: ActorCritic, towers: JoinedTowers, inputs: jax.Array) 
     return head, out[..., outputs]
 
 
-@jax.custom_vjp
-def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """`x` [N, D] times float32 `kernel` [D, H], in the precision of `x` with float32 sums; float32 [N, H]."""
-    return jnp.dot(x, kernel.astype(x.dtype), preferred_element_type=jnp.float32)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def product(x: jax.Array, kernel: jax.Array, dtype: Any) -> jax.Array:
+    """`x` [N, D] times float32 `kernel` [D, H], in the precision of `x` with float32 sums; [N, H] of `dtype`.
+
+    So are both products of its gradient, that by the kernel in float32.
+    """
+    return jnp.dot(x, kernel.astype(x.dtype), preferred_element_type=dtype)
 
 
-def _product_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return product(x, kernel), (x, kernel)
+def _product_forward(x: jax.Array, kernel: jax.Array, dtype: Any) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return product(x, kernel, dtype), (x, kernel)
 
 
-def _product_backward(kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _product_backward(
+    dtype: Any, kept: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     x, kernel = kept
-    multiply = functools.partial(jnp.matmul, preferred_element_type=jnp.float32)
     gradient = gradient.astype(x.dtype)
-    return multiply(gradient, kernel.astype(x.dtype).T).astype(x.dtype), multiply(x.T, gradient)
+    by_input = jnp.dot(gradient, kernel.astype(x.dtype).T, preferred_element_type=x.dtype)
+    return by_input, jnp.dot(x.T, gradient, preferred_element_type=jnp.float32)
 
 
 product.defvjp(_product_forward, _product_backward)
+
+
+@jax.custom_vjp
+def shifted(x: jax.Array, bias: jax.Array) -> jax.Array:
+    """`x` [N, H] plus `bias` [H] in the precision of `x`; the gradient by the bias is summed in float32."""
+    return x + bias.astype(x.dtype)[None]
+
+
+def _shifted_backward(_: None, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return gradient, gradient.astype(jnp.float32).sum(axis=0)
+
+
+shifted.defvjp(lambda x, bias: (shifted(x, bias), None), _shifted_backward)
 
 
 def _narrow(pair: list[Any]) -> bool:

@@ -115,12 +115,13 @@ class ActorCritic(nn.Module):
         return memory, head, value[..., 0]
 
     @property
-    def _dtype(self) -> Any:
+    def dtype(self) -> Any:
+        """Precision of hidden layers."""
         return jnp.bfloat16 if self.bfloat16 else jnp.float32
 
     def _dense(self, width: int, name: str, kernel: Initialiser | None = None, dtype: Any = None) -> nn.Dense:
         kernel = kernel or nn.initializers.orthogonal(math.sqrt(2.0))
-        return nn.Dense(width, kernel_init=kernel, dtype=dtype or self._dtype, name=name)
+        return nn.Dense(width, kernel_init=kernel, dtype=dtype or self.dtype, name=name)
 
     def _remember(self, memory: jax.Array, obs: jax.Array, reset: jax.Array) -> tuple[jax.Array, jax.Array]:
         single = obs.ndim == 2
@@ -128,7 +129,7 @@ class ActorCritic(nn.Module):
             obs, reset = obs[None], reset[None]
         x = ACTIVATIONS[self.activation](self._dense(self.gru_size, "encoder")(obs))
         scan = nn.scan(ResettingGRU, variable_broadcast="params", split_rngs={"params": False})
-        memory, out = scan(self.gru_size, self._dtype, name="gru")(memory, (x, reset))
+        memory, out = scan(self.gru_size, self.dtype, name="gru")(memory, (x, reset))
         return memory, out[0] if single else out
 
     def _towers(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -142,7 +143,7 @@ class ActorCritic(nn.Module):
         x = self._dense(2 * first, "actor_critic_0", twin_orthogonal(math.sqrt(2.0)))(x)
         if self.layer_norm:
             pair = x.reshape(*x.shape[:-1], 2, first)
-            norm = nn.LayerNorm(feature_axes=(-2, -1), dtype=self._dtype, name="actor_critic_norm_0")
+            norm = nn.LayerNorm(feature_axes=(-2, -1), dtype=self.dtype, name="actor_critic_norm_0")
             x = norm(pair).reshape(x.shape)
         towers = list(jnp.split(act(x), 2, axis=-1))
         for tower, name in enumerate(("actor", "critic")):
@@ -152,7 +153,7 @@ class ActorCritic(nn.Module):
         return towers[0], towers[1]
 
     def _norm(self, x: jax.Array, name: str) -> jax.Array:
-        return nn.LayerNorm(dtype=self._dtype, name=name)(x)
+        return nn.LayerNorm(dtype=self.dtype, name=name)(x)
 
 
 class Tower(ActorCritic):

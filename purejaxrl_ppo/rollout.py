@@ -249,10 +249,8 @@ def whole_inputs(task: Task, moments: RunningMoments, rollout: Rollout) -> Rollo
         raw = _observed(task.env, task.env_params, states)
         raw = raw.reshape(config.num_steps, config.num_envs, -1)
     mean, var = jax.vmap(step_moments)(raw) if config.normalise_observations else _no_moments(config)
-    inputs = network_input(task, moments, raw)
-    if config.bfloat16 and task.plan.joined_towers:
-        inputs = inputs.astype(jnp.bfloat16)
-    return rollout._replace(steps=rollout.steps.replace(obs_source=inputs), obs_mean=mean, obs_var=var)
+    steps = rollout.steps.replace(obs_source=network_input(task, moments, raw))
+    return rollout._replace(steps=steps, obs_mean=mean, obs_var=var)
 
 
 def _observed(env: Any, env_params: Any, states: Any) -> jax.Array:
@@ -267,6 +265,8 @@ def network_input(task: Task, moments: RunningMoments, raw: jax.Array) -> jax.Ar
     """
     config = task.config
     x = normalise(moments, raw, config.observation_clip) if config.normalise_observations else raw
+    if task.plan.joined_towers:
+        x = x.astype(task.network.dtype)
     spare = padded_size(task) - x.shape[-1]
     if not spare:
         return x
@@ -308,6 +308,15 @@ def policy_and_value(task: Task, arranged: Any) -> Callable[..., tuple[Any, jax.
     return lambda memory, inputs, reset: network.apply(arranged, memory, inputs, reset)
 
 
+def _narrowed(task: Task, arranged: Any) -> Any:
+    """Joined towers in the precision that their products take; once for all steps instead of in each."""
+    if not task.plan.joined_towers:
+        return arranged
+    layers, dtype = (arranged.first, arranged.further, arranged.head[0]), task.network.dtype
+    first, further, head = jax.tree.map(lambda x: x.astype(dtype), layers)
+    return arranged._replace(first=first, further=further, head=(head, arranged.head[1]))
+
+
 def padded_size(task: Task) -> int:
     """Length of a network input."""
     size, multiple = task.spec.obs_size, task.plan.input_multiple
@@ -322,7 +331,7 @@ def _network_of(task: Task, params: Any) -> tuple[Apply, Callable[[Any, jax.Arra
     """
     network = task.network
     if not task.plan.skip_in_rollout:
-        everything = policy_and_value(task, arranged(task, params))
+        everything = policy_and_value(task, _narrowed(task, arranged(task, params)))
         return (lambda memory, inputs, reset, mask: everything(memory, inputs, reset)), (
             lambda memory, inputs, reset: everything(memory, inputs, reset)[2]
         )
