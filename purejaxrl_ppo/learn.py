@@ -147,9 +147,8 @@ def minibatch_standards(learner: Learner, picks: jax.Array) -> Standard:
     """What the advantages of all minibatches [M] are standardised by, at once: they are known before the first."""
 
     def of_one(pick: jax.Array) -> Standard:
-        return standard(
-            *select(learner.config, (learner.batch.advantage, learner.batch.weight), pick), learner.task.axis
-        )
+        advantage, weight = select(learner.config, (learner.batch.advantage, learner.batch.weight), pick)
+        return standard(advantage, weight, learner.task.axis)
 
     return jax.vmap(of_one)(picks)
 

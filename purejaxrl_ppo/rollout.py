@@ -140,7 +140,7 @@ def collect(task: Task, params: Any, moments: RunningMoments, runner: RunnerStat
             info={name: _named(info, name).astype(jnp.float32) for name in config.log_info},
         )
         at_each = config.normalise_observations and not task.plan.whole_inputs
-        final = (memory, None if keep_states else info["final_observation"])
+        final: Any = (memory, None if keep_states else info["final_observation"])
         if not later:
             final = _final_values(task, moments, value_of, transition, final, keys)
         stored = _Step(transition, step_moments(raw) if at_each else None, final)
