@@ -29,6 +29,8 @@ class Plan:
     whole_inputs: bool
     """Make the network's inputs of a rollout once, and observation statistics from them; else each where it is read,
     and statistics step by step."""
+    prepared_params: bool
+    """Let an environment with a method `prepared` work out once an iteration what depends on its parameters alone."""
     packed: bool
     """Store the small arrays of a step as one."""
     input_multiple: int
@@ -62,6 +64,7 @@ def plan_for(config: PPOConfig, masked: bool, inputs: int, backend: str | None =
         skip_in_learning=skip,
         joined_towers=not cpu and separate and not config.layer_norm,
         whole_inputs=not cpu and input_bytes <= _INPUT_BYTES,
+        prepared_params=not cpu,
         packed=not cpu,
         input_multiple=1 if cpu else _LANES,
         microbatches=_microbatches(config, cpu),

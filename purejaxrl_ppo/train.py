@@ -156,6 +156,8 @@ class TrainerParts(NamedTuple):
         env_params = scheduled_params(self.config, self.schedule, iteration, env_params)
         env, spec = prepare(self.env, env_params)
         plan = plan_for(self.local, spec.masked, spec.obs_size, self.backend)
+        if plan.prepared_params and callable(getattr(env, "prepared", None)):
+            env_params = env.prepared(env_params)
         return Task(env, env_params, spec, self.local, plan, make_network(self.config, spec.action), self.axis)
 
 
