@@ -114,12 +114,16 @@ def collect(task: Task, params: Any, moments: RunningMoments, runner: RunnerStat
     keep_states = keeps_states(task.env, config)
     # final observations are valued after the rollout where they need not be stored for it, or memory is plenty
     later = keep_states or task.plan.whole_inputs
-    # observations are carried only where something but the network reads them: another output of each step
+    # where only the network reads observations they are carried as its inputs, made by the kernel that made them
     carry_raw = not (keep_states and task.plan.whole_inputs)
 
+    def inputs_of(shown: jax.Array) -> jax.Array:
+        return network_input(task, moments, shown) if carry_raw else shown
+
     def step(carry: tuple[Any, ...], xs: tuple[jax.Array, jax.Array]) -> tuple[tuple[Any, ...], _Step]:
-        env_state, raw, inputs, memory, reset = carry
+        env_state, raw, memory, reset = carry
         keys, noise = xs
+        inputs = inputs_of(raw)
         mask = _masks(task, env_state)
         memory, head, value = apply(memory, inputs, reset, mask)
         action, log_prob = sample(spec.action, head, mask, noise)
@@ -145,21 +149,22 @@ def collect(task: Task, params: Any, moments: RunningMoments, runner: RunnerStat
             final = _final_values(task, moments, value_of, transition, final, keys)
         stored = _Step(transition, step_moments(raw) if at_each else None, final)
         obs = jax.vmap(flatten)(obs)
-        seen = network_input(task, moments, obs)
-        return (after, obs if carry_raw else None, seen, memory, terminated | truncated), stored
+        obs = obs if carry_raw else network_input(task, moments, obs)
+        return (after, obs, memory, terminated | truncated), stored
 
     key, key_draws = jax.random.split(runner.key)
     draws = draw_steps(spec, config, key_draws, task.axis)
-    raw, inputs = runner.obs if carry_raw else None, network_input(task, moments, runner.obs)
-    start = (runner.env_state, raw, inputs, runner.memory, runner.reset)
-    (env_state, raw, inputs, memory, reset), stored = _scan(task, step, start, draws)
+    first = runner.obs if carry_raw else network_input(task, moments, runner.obs)
+    start = (runner.env_state, first, runner.memory, runner.reset)
+    (env_state, raw, memory, reset), stored = _scan(task, step, start, draws)
+    last_value = value_of(memory, inputs_of(raw), reset)
     final_value = stored.final
     if later:
         final_value = _final_values(task, moments, value_of, stored.transition, stored.final, draws[0])
     obs_mean, obs_var = stored.moments or _no_moments(config)
     raw = raw if carry_raw else _observed(task.env, task.env_params, env_state)
     runner = runner.replace(env_state=env_state, obs=raw, memory=memory, reset=reset, key=key)
-    return runner, Rollout(stored.transition, final_value, value_of(memory, inputs, reset), obs_mean, obs_var)
+    return runner, Rollout(stored.transition, final_value, last_value, obs_mean, obs_var)
 
 
 def _scan(task: Task, step: Callable[..., Any], start: Any, xs: Any) -> tuple[Any, _Step]:
