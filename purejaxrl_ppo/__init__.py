@@ -6,7 +6,7 @@ from purejaxrl_ppo.config import Hyperparameters, PPOConfig
 from purejaxrl_ppo.evaluate import Episodes, evaluate
 from purejaxrl_ppo.fit import FitResult, fit
 from purejaxrl_ppo.host import FitOptions
-from purejaxrl_ppo.policy import Policy
+from purejaxrl_ppo.policy import Policy, policy_of
 from purejaxrl_ppo.processes import ProcessLost, start_processes
 from purejaxrl_ppo.rundir import load_policy
 from purejaxrl_ppo.sharding import make_mesh
@@ -34,6 +34,7 @@ __all__ = [
     "make_mesh",
     "make_train",
     "make_trainer",
+    "policy_of",
     "start_processes",
     "sweep",
     "transfer_parameters",

@@ -93,7 +93,8 @@ class PPOConfig:
     choice_rows_only: bool = True
     """Take policy loss, entropy, KL and advantage statistics over rows with two or more legal actions."""
     skip_forced_rows: bool = True
-    """Leave separate policy towers out of rows with a single legal action, where they decide nothing."""
+    """Leave separate policy towers out of rows with a single legal action, where they decide nothing, on devices where
+    that pays (`devices.py`): on a CPU."""
     normalise_observations: bool = True
     """Shift and scale observations by running statistics, which are held during an iteration."""
     observation_clip: float = 10.0
@@ -115,7 +116,7 @@ class PPOConfig:
     gru_size: int = 64
     """Width of the GRU and of the layer that feeds it."""
     bfloat16: bool = False
-    """Compute hidden layers in bfloat16; parameters, heads and losses stay float32."""
+    """Compute hidden layers in bfloat16; parameters, outputs and losses stay float32, and sums are taken in it."""
     log_info: tuple[str, ...] = ()
     """Names of scalars in `info` whose sum over an iteration is reported as `info/<name>`."""
     seed: int = 0
@@ -160,24 +161,6 @@ class PPOConfig:
     def minibatch_units(self) -> int:
         """How many rows, time steps or environments (by `minibatch_mode`) there are to shuffle."""
         return {"rows": self.batch_size, "time": self.num_steps, "envs": self.num_envs}[self.minibatch_mode]
-
-    def microbatches(self, backend: str) -> int:
-        """Equal parts in which a minibatch's gradient is computed on this kind of device.
-
-        Their gradients add up to the minibatch's. On a CPU a part of about 2,048 rows fits the cache and keeps
-        two cores busy.
-        """
-        units = self.minibatch_units // self.num_minibatches
-        rows = self.batch_size // self.num_minibatches
-        # a GRU runs through its time steps once per part, which costs more than the cache gains
-        wanted = self.microbatch_rows or (2048 if backend == "cpu" and not self.recurrent else rows)
-        parts = min(units, -(-rows // wanted))
-        return next(n for n in range(parts, units + 1) if units % n == 0)
-
-    def choice_block(self, backend: str) -> int:
-        """Rows with a choice whose policy gradient is computed at once on this kind of device."""
-        rows = self.batch_size // self.num_minibatches
-        return min(self.microbatch_rows or (1024 if backend == "cpu" else -(-rows // 4)), rows)
 
     @property
     def hyperparameters(self) -> Hyperparameters:

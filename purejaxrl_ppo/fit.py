@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import pathlib
 import time
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from purejaxrl_ppo.logs import CsvLog, EventLog, Terminal, rows_of
 from purejaxrl_ppo.memory import check_memory, memory_in_words, training_bytes
 from purejaxrl_ppo.policy import Policy
 from purejaxrl_ppo.processes import Team
+from purejaxrl_ppo.programs import kept_with_environment
 from purejaxrl_ppo.rollout import keeps_states
 from purejaxrl_ppo.rundir import (
     BEST,
@@ -48,6 +48,7 @@ from purejaxrl_ppo.transfer import warm_started
 from purejaxrl_ppo.wrappers import EnvSpec, concrete_spec, hashable, prepare
 
 MAX_CHUNK = 512  # iterations between two looks of the host
+_EVALUATION = 0xE7A1  # sets the keys of evaluations apart from those that training splits off the same seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +170,9 @@ class _Loop:
         self.eval_params = self.env_params if eval_params is None else jax.tree.map(strong, eval_params)
         self.params_schedule = params_schedule
         self.hyper = config.hyperparameters if hyperparameters is None else one_run(hyperparameters)
-        self.spec: EnvSpec = concrete_spec(prepare(self.env, self.env_params)[1])
+        six_values, spec = prepare(self.env, self.env_params)
+        self.spec: EnvSpec = concrete_spec(spec)
+        self.keeps_states = keeps_states(six_values, config)
         self.mesh, self.team = mesh, Team(mesh)
         self.init, self.chunk = _programs(self.env, config, params_schedule, mesh)
         self.arguments = place((self.env_params, self.hyper), mesh, P())
@@ -185,8 +188,8 @@ class _Loop:
             parts = self.team.size if jax.default_backend() == "cpu" else self.mesh.size
         shapes = jax.eval_shape(self.init, place(key, self.mesh, P()), self.arguments[0])
         episodes = self.options.eval_episodes if self._eval_every() else 0
-        states = keeps_states(prepare(self.env, self.env_params)[0], self.config)
-        check_memory("training", training_bytes(self.config, self.spec, shapes, states, episodes, parts))
+        wanted = training_bytes(self.config, self.spec, shapes, self.keeps_states, episodes, parts)
+        check_memory("training", wanted)
 
     # -- opening and closing ------------------------------------------------------------------------------
 
@@ -375,7 +378,7 @@ class _Loop:
             self.best.save(self.iteration, {"policy": policy_arrays(self.state)}, record)
 
     def _evaluate(self) -> float:
-        key = jax.random.fold_in(jax.random.key(self.config.seed), self.iteration)
+        key = evaluation_key(self.config.seed, self.iteration)
         row: dict[str, float] = {
             "iteration": self.iteration,
             "steps": self.iteration * self.config.batch_size,
@@ -413,14 +416,26 @@ class _Loop:
         return f"call fit again with run_dir={str(self.run_dir)!r}"
 
 
-@functools.lru_cache(maxsize=8)
+def evaluation_key(seed: int, iteration: int) -> jax.Array:
+    """The key of the evaluation after an iteration.
+
+    The key of the seed itself is training's: `split(key, n)[i]` is `fold_in(key, i)`, so folding the iteration into it
+    would give the keys that made network and environments again.
+    """
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _EVALUATION), iteration)
+
+
+@kept_with_environment
 def _programs(
-    env: Any, config: PPOConfig, params_schedule: ParamsSchedule | None, mesh: Mesh | None
+    env_of: Callable[[], Any], config: PPOConfig, params_schedule: ParamsSchedule | None, mesh: Mesh | None
 ) -> tuple[Any, Any]:
     """Compiled `init` and `chunk`; kept, so that a second run of the same settings does not compile again."""
-    trainer = make_trainer(env, config, params_schedule, mesh=mesh)
+
+    def init(key: jax.Array, env_params: Any) -> TrainState:
+        return make_trainer(env_of(), config, params_schedule, mesh=mesh).init(key, env_params)
 
     def chunk(state: TrainState, env_params: Any, hyper: Hyperparameters, count: jax.Array) -> tuple[Any, Any]:
+        trainer = make_trainer(env_of(), config, params_schedule, mesh=mesh)
         # the number of iterations is an argument: chunks of every length run one program, bit for bit alike
         shapes = jax.eval_shape(trainer.update, state, env_params, hyper)[1]
         rows = {name: jnp.zeros((MAX_CHUNK, *s.shape), s.dtype) for name, s in shapes.items()}
@@ -432,4 +447,5 @@ def _programs(
 
         return jax.lax.fori_loop(0, count, body, (state, rows))
 
-    return jax.jit(trainer.init), jax.jit(chunk, donate_argnums=0)
+    make_trainer(env_of(), config, params_schedule, mesh=mesh)  # refuses what cannot work, before anything is written
+    return jax.jit(init), jax.jit(chunk, donate_argnums=0)

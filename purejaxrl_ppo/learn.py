@@ -11,9 +11,20 @@ from jax.flatten_util import ravel_pytree
 
 from purejaxrl_ppo.blocks import over_wanted
 from purejaxrl_ppo.config import PPOConfig
-from purejaxrl_ppo.losses import LossTerms, add_terms, no_terms, policy_terms, ppo_loss, standardise, value_terms
-from purejaxrl_ppo.networks import ActionSpec, ActorCritic, distribution, run_tower, skips_forced_rows, tower_params
-from purejaxrl_ppo.sharding import Axis, devices, largest, shuffling_key, total, whole_minibatch
+from purejaxrl_ppo.losses import (
+    LossTerms,
+    Standard,
+    add_terms,
+    no_terms,
+    policy_terms,
+    ppo_loss,
+    standard,
+    standardise,
+    value_terms,
+)
+from purejaxrl_ppo.networks import evaluate_actions, run_tower, tower_params
+from purejaxrl_ppo.rollout import Task, arranged, padded_size, policy_and_value
+from purejaxrl_ppo.sharding import devices, largest, shuffling_key, whole_minibatch
 
 Metrics = dict[str, jax.Array]
 
@@ -21,7 +32,7 @@ Metrics = dict[str, jax.Array]
 class Batch(struct.PyTreeNode):
     """What the loss reads of a rollout; [T, B, ...], or a part of it."""
 
-    seen: Any  # of which `Learner.look` makes the network's input
+    obs_source: Any  # of which `Learner.input_of` makes the network's input
     reset: jax.Array
     mask: jax.Array | None
     action: jax.Array
@@ -43,15 +54,17 @@ class Rates(NamedTuple):
 class Learner(NamedTuple):
     """What a gradient step needs besides parameters and data."""
 
-    config: PPOConfig
-    action: ActionSpec
-    network: ActorCritic
+    task: Task
     optimiser: optax.GradientTransformation
     rates: Rates
     batch: Batch  # the whole rollout, [T, B, ...]; of this device's environments
     memory: Any  # of the GRU before the rollout, or ()
-    look: Callable[[Any], jax.Array]  # rows [n, ...] of `batch.seen` -> the network's input [n, D]
-    axis: Axis = None  # of the mesh, over which gradients and statistics are summed
+    input_of: Callable[[Any], jax.Array]  # rows [n, ...] of `batch.obs_source` -> the network's input [n, D]
+
+    @property
+    def config(self) -> PPOConfig:
+        """Settings of this device's share."""
+        return self.task.config
 
 
 def learn(learner: Learner, params: Any, opt_state: Any, key: jax.Array) -> tuple[Any, Any, Metrics]:
@@ -60,16 +73,15 @@ def learn(learner: Learner, params: Any, opt_state: Any, key: jax.Array) -> tupl
     Returns:
         Parameters, optimiser state, and metrics: means over the gradient steps that were taken.
     """
-    config = learner.config
-    # one vector instead of a dozen arrays: clipping and Adam become a few operations instead of a hundred
-    flat, unravel = ravel_pytree(params)
+    config, axis = learner.config, learner.task.axis
+    layout = _layout(learner.task, params)
 
-    def take(flat: jax.Array, opt_state: Any, pick: jax.Array) -> tuple[Any, Any, LossTerms, jax.Array]:
-        gradient, terms = whole_minibatch(*minibatch_gradient(learner, unravel, flat, pick), learner.axis)
+    def take(flat: jax.Array, opt_state: Any, pick: Any) -> tuple[Any, Any, LossTerms, jax.Array]:
+        gradient, terms = whole_minibatch(*minibatch_gradient(learner, layout, flat, *pick), axis)
         direction, opt_state = learner.optimiser.update(gradient, opt_state, flat)
         return flat - learner.rates.learning_rate * direction, opt_state, terms, jnp.linalg.norm(gradient)
 
-    def step(carry: tuple[Any, Any, jax.Array], pick: jax.Array) -> tuple[Any, Any]:
+    def step(carry: tuple[Any, Any, jax.Array], pick: Any) -> tuple[Any, jax.Array]:
         flat, opt_state, stopped = carry
         if config.target_kl is None:
             flat, opt_state, terms, norm = take(flat, opt_state, pick)
@@ -80,16 +92,65 @@ def learn(learner: Learner, params: Any, opt_state: Any, key: jax.Array) -> tupl
         taken = (~stopped).astype(jnp.float32)
         if config.target_kl is not None:
             stopped = stopped | (terms.approx_kl > config.target_kl)
-        return (flat, opt_state, stopped), (terms, norm, taken)
+        return (flat, opt_state, stopped), jnp.stack([*jax.tree.leaves(terms), norm, taken])
 
-    start = (flat, opt_state, jnp.bool_(False))
-    picks = minibatch_indices(config, shuffling_key(config, key, learner.axis))
-    (flat, opt_state, _), (terms, norms, taken) = jax.lax.scan(step, start, picks)
-    steps = taken.sum()
-    means = {name: getattr(terms, name).sum() / steps for name in LossTerms.__dataclass_fields__}
-    del means["ratio_error"]
-    metrics = {**means, "grad_norm": norms.sum() / steps, "gradient_steps": steps}
-    return unravel(flat), opt_state, {**metrics, "first_ratio_error": largest(terms.ratio_error[0], learner.axis)}
+    start = (*layout.arrange(ravel_pytree(params)[0], opt_state), jnp.bool_(False))
+    picks = minibatch_indices(config, shuffling_key(config, key, axis))
+    (flat, opt_state, _), log = jax.lax.scan(step, start, (picks, minibatch_standards(learner, picks)))
+    *means, steps = log.sum(axis=0)
+    means = [mean / steps for mean in means]
+    names = [*LossTerms.__dataclass_fields__, "grad_norm"]
+    metrics = {name: mean for name, mean in zip(names, means, strict=True) if name != "ratio_error"}
+    first_error = log[0, names.index("ratio_error")]
+    flat, opt_state = layout.restore(flat, opt_state)
+    return (
+        ravel_pytree(params)[1](flat),
+        opt_state,
+        {**metrics, "gradient_steps": steps, "first_ratio_error": largest(first_error, axis)},
+    )
+
+
+class Layout(NamedTuple):
+    """Parameters as one vector: clipping and Adam become a few operations instead of a hundred.
+
+    The vector holds them arranged as the products take them, so that no step has to arrange them anew.
+    """
+
+    unravel: Callable[[jax.Array], Any]  # of the vector: what the loss is a function of
+    arrange: Callable[..., Any]  # vectors of parameters in their own order, anywhere in trees -> arranged
+    restore: Callable[..., Any]  # the inverse
+    places: jax.Array | None  # 1 where the vector holds a parameter, 0 where a zero stays; None: no zeros
+
+
+def _layout(task: Task, params: Any) -> Layout:
+    flat, unravel = ravel_pytree(params)
+    if task.plan.skip_in_learning or arranged(task, params) is params:
+        return Layout(unravel, lambda *trees: trees, lambda *trees: trees, None)
+
+    def arrange(vector: jax.Array) -> jax.Array:
+        return ravel_pytree(arranged(task, unravel(vector)))[0]
+
+    def restore(vector: jax.Array) -> jax.Array:
+        # every number stands in one place, so the transpose is the inverse
+        return jax.linear_transpose(arrange, flat)(vector)[0]
+
+    places = arrange(jnp.ones_like(flat))
+
+    def everywhere(function: Callable[[jax.Array], jax.Array], size: int) -> Callable[..., Any]:
+        return lambda *trees: jax.tree.map(lambda x: function(x) if jnp.shape(x) == (size,) else x, trees)
+
+    whole = ravel_pytree(arranged(task, params))[1]
+    return Layout(whole, everywhere(arrange, flat.size), everywhere(restore, places.size), places)
+
+
+def minibatch_standards(learner: Learner, picks: jax.Array) -> Standard:
+    """What the advantages of all minibatches [M] are standardised by, at once: they are known before the first."""
+
+    def of_one(pick: jax.Array) -> Standard:
+        advantage, weight = select(learner.config, (learner.batch.advantage, learner.batch.weight), pick)
+        return standard(advantage, weight, learner.task.axis)
+
+    return jax.vmap(of_one)(picks)
 
 
 class Minibatch(NamedTuple):
@@ -100,42 +161,51 @@ class Minibatch(NamedTuple):
     weight: jax.Array  # of the rows in the policy terms, summing to 1; shaped likewise
 
 
-def minibatch_gradient(learner: Learner, unravel: Any, flat: jax.Array, pick: jax.Array) -> tuple[jax.Array, LossTerms]:
+def minibatch_gradient(
+    learner: Learner, layout: Layout, flat: jax.Array, pick: jax.Array, by: Standard
+) -> tuple[jax.Array, LossTerms]:
     """Gradient and loss terms of the picked minibatch: this device's share of them.
 
     Where the towers are separate and rows with a single legal action count for nothing in the policy terms, the
-    policy's tower runs over the other rows only. The result is the same up to the order of sums.
+    policy's tower may run over the other rows only. The result is the same up to the order of sums.
     """
     advantage, weight = select(learner.config, (learner.batch.advantage, learner.batch.weight), pick)
     if learner.config.normalise_advantages:
-        advantage = standardise(advantage, weight, learner.axis)
-    minibatch = Minibatch(pick, advantage, weight / jnp.maximum(total(weight.sum(), learner.axis), 1.0))
-    params = unravel(flat)
-    if skips_forced_rows(learner.config, learner.batch.mask is not None):
-        (actor, critic), back = jax.vjp(lambda p: (tower_params(p, "actor"), tower_params(p, "critic")), params)
+        advantage = standardise(advantage, by)
+    minibatch = Minibatch(pick, advantage, weight / by.rows)
+    params = layout.unravel(flat)
+    if learner.task.plan.skip_in_learning:
+        (actor, critic), back = jax.vjp(lambda p: _towers(learner, p), params)
         policy_gradient, policy = _policy_gradient(learner, actor, minibatch)
         value_gradient, value = _value_gradient(learner, critic, minibatch)
         return ravel_pytree(back((policy_gradient, value_gradient))[0])[0], add_terms(policy, value)
     gradient, terms = _whole_gradient(learner, params, minibatch)
-    return ravel_pytree(gradient)[0], terms
+    gradient = ravel_pytree(gradient)[0]
+    return gradient if layout.places is None else gradient * layout.places, terms
+
+
+def _towers(learner: Learner, params: Any) -> tuple[Any, Any]:
+    padded = learner.task.network.pad_inputs(params, padded_size(learner.task))
+    return tower_params(padded, "actor"), tower_params(padded, "critic")
 
 
 def _whole_gradient(learner: Learner, params: Any, minibatch: Minibatch) -> tuple[Any, LossTerms]:
     """Gradient of the loss by all parameters."""
-    rates, rows = learner.rates, minibatch.advantage.size * devices(learner.axis)
+    task, config, rates = learner.task, learner.config, learner.rates
+    rows = minibatch.advantage.size * devices(task.axis)
 
     def loss(params: Any, part: Minibatch) -> LossTerms:
-        batch = select(learner.config, learner.batch, part.pick)
+        batch = select(config, learner.batch, part.pick)
         memory = jax.tree.map(lambda x: x[part.pick], learner.memory)
         advantage, weight = part.advantage, part.weight
-        if not learner.config.recurrent:
-            batch, advantage, weight = flat_rows(learner.config, (batch, advantage, weight))
-        obs = jax.vmap(learner.look)(batch.seen) if learner.config.recurrent else learner.look(batch.seen)
-        _, head, values = learner.network.apply(params, memory, obs, batch.reset)
-        dist = distribution(learner.action, head, batch.mask)
+        if not config.recurrent:
+            batch, advantage, weight = flat_rows(config, (batch, advantage, weight))
+        inputs = (jax.vmap(learner.input_of) if config.recurrent else learner.input_of)(batch.obs_source)
+        _, head, values = policy_and_value(task, params)(memory, inputs, batch.reset)
+        log_prob, entropy = evaluate_actions(task.spec.action, head, batch.mask, batch.action)
         return ppo_loss(
-            dist.log_prob(batch.action),
-            dist.entropy(),
+            log_prob,
+            entropy,
             values,
             batch.log_prob,
             batch.value,
@@ -145,20 +215,20 @@ def _whole_gradient(learner: Learner, params: Any, minibatch: Minibatch) -> tupl
             rows,
             clip_eps=rates.clip_eps,
             ent_coef=rates.ent_coef,
-            value_coef=learner.config.value_coef,
-            clip_value=learner.config.clip_value,
+            value_coef=config.value_coef,
+            clip_value=config.clip_value,
         )
 
-    return _over_parts(learner.config, loss, params, minibatch)
+    return _over_parts(learner, loss, params, minibatch)
 
 
 def _value_gradient(learner: Learner, critic: Any, minibatch: Minibatch) -> tuple[Any, LossTerms]:
     """Gradient of the value loss, over all rows, by the parameters of the value's tower."""
-    config, data, rows = learner.config, learner.batch, minibatch.advantage.size * devices(learner.axis)
+    config, data, rows = learner.config, learner.batch, minibatch.advantage.size * devices(learner.task.axis)
 
     def loss(critic: Any, part: Minibatch) -> LossTerms:
-        seen, old, target = flat_rows(config, select(config, (data.seen, data.value, data.target), part.pick))
-        values = run_tower(learner.network, critic, learner.look(seen))[..., 0]
+        source, old, target = flat_rows(config, select(config, (data.obs_source, data.value, data.target), part.pick))
+        values = run_tower(learner.task.network, critic, learner.input_of(source))[..., 0]
         return value_terms(
             values,
             old,
@@ -169,7 +239,7 @@ def _value_gradient(learner: Learner, critic: Any, minibatch: Minibatch) -> tupl
             clip_value=config.clip_value,
         )
 
-    return _over_parts(config, loss, critic, minibatch)
+    return _over_parts(learner, loss, critic, minibatch)
 
 
 def _policy_gradient(learner: Learner, actor: Any, minibatch: Minibatch) -> tuple[Any, LossTerms]:
@@ -183,35 +253,35 @@ def _policy_gradient(learner: Learner, actor: Any, minibatch: Minibatch) -> tupl
     rows = select(config, numbers, minibatch.pick).reshape(-1)
     data = jax.tree.map(
         lambda x: x.reshape(config.batch_size, *x.shape[2:]),
-        (learner.batch.seen, learner.batch.mask, learner.batch.action, learner.batch.log_prob),
+        (learner.batch.obs_source, learner.batch.mask, learner.batch.action, learner.batch.log_prob),
     )
 
     def loss(actor: Any, picked: jax.Array) -> tuple[jax.Array, LossTerms]:
         # beyond the last row that counts there are rows of weight 0
         w, a = (x.at[picked].get(mode="fill", fill_value=0) for x in (weight, advantage))
-        seen, mask, action, log_prob = jax.tree.map(lambda x: x[rows.at[picked].get(mode="clip")], data)
-        dist = distribution(learner.action, run_tower(learner.network, actor, learner.look(seen)), mask)
-        terms = policy_terms(
-            dist.log_prob(action), dist.entropy(), log_prob, a, w, clip_eps=rates.clip_eps, ent_coef=rates.ent_coef
-        )
+        source, mask, action, old = jax.tree.map(lambda x: x[rows.at[picked].get(mode="clip")], data)
+        head = run_tower(learner.task.network, actor, learner.input_of(source))
+        log_prob, entropy = evaluate_actions(learner.task.spec.action, head, mask, action)
+        terms = policy_terms(log_prob, entropy, old, a, w, clip_eps=rates.clip_eps, ent_coef=rates.ent_coef)
         return terms.total_loss, terms
 
     def add(total: tuple[Any, LossTerms], picked: jax.Array) -> tuple[Any, LossTerms]:
         return _added(total, jax.grad(loss, has_aux=True)(actor, picked))
 
-    block = config.choice_block(jax.default_backend())
-    return over_wanted(weight > 0, block, add, (jax.tree.map(jnp.zeros_like, actor), no_terms()))
+    return over_wanted(
+        weight > 0, learner.task.plan.choice_block, add, (jax.tree.map(jnp.zeros_like, actor), no_terms())
+    )
 
 
 def _over_parts(
-    config: PPOConfig, loss: Callable[[Any, Minibatch], LossTerms], params: Any, minibatch: Minibatch
+    learner: Learner, loss: Callable[[Any, Minibatch], LossTerms], params: Any, minibatch: Minibatch
 ) -> tuple[Any, LossTerms]:
     """Gradient and terms of a loss, computed in equal parts of the minibatch that add up.
 
     On a CPU a part of about two thousand rows stays in the cache, which is faster than one pass over all rows;
     the parts are read straight from the rollout, so that no minibatch is copied.
     """
-    parts = config.microbatches(jax.default_backend())
+    parts = learner.task.plan.microbatches
 
     def of_part(params: Any, part: Minibatch) -> tuple[jax.Array, LossTerms]:
         terms = loss(params, part)
@@ -220,7 +290,7 @@ def _over_parts(
     gradient = jax.grad(of_part, has_aux=True)
     if parts == 1:
         return gradient(params, minibatch)
-    split = _splitter(config, parts)
+    split = _splitter(learner.config, parts)
     xs = Minibatch(minibatch.pick.reshape(parts, -1), split(minibatch.advantage), split(minibatch.weight))
     start = (jax.tree.map(jnp.zeros_like, params), no_terms())
     return jax.lax.scan(lambda total, part: (_added(total, gradient(params, part)), None), start, xs)[0]

@@ -1,5 +1,7 @@
 """Generalised advantage estimation and the PPO loss: pure functions of arrays, no environment in sight."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -28,6 +30,7 @@ def gae(
     truncated: jax.Array,
     gamma: jax.Array | float,
     gae_lambda: jax.Array | float,
+    unroll: int = 8,
 ) -> tuple[jax.Array, jax.Array]:
     """Generalised advantage estimation (Schulman et al. 2016, arXiv:1506.02438) with both ends.
 
@@ -39,6 +42,7 @@ def gae(
         rewards, values, terminated, truncated: [T, B]; `values` of the observations acted on.
         last_value: [B], value of the observation after the last step.
         final_values: [T, B], value of the final observation; read where truncated only.
+        unroll: steps in one turn of the loop.
 
     Returns:
         advantages and value targets (advantages + values), both [T, B] float32.
@@ -54,7 +58,7 @@ def gae(
         advantage = delta + factor * advantage
         return advantage, advantage
 
-    _, advantages = jax.lax.scan(step, jnp.zeros_like(last_value), (deltas, carry_on), reverse=True, unroll=8)
+    _, advantages = jax.lax.scan(step, jnp.zeros_like(last_value), (deltas, carry_on), reverse=True, unroll=unroll)
     return advantages, advantages + values
 
 
@@ -68,16 +72,26 @@ def add_terms(a: LossTerms, b: LossTerms) -> LossTerms:
     return jax.tree.map(jnp.add, a, b).replace(ratio_error=jnp.maximum(a.ratio_error, b.ratio_error))
 
 
-def weighted_mean(x: jax.Array, weights: jax.Array, axis: Axis = None) -> jax.Array:
-    """Mean of `x` over the rows of weight 1, of all devices on the axis; 0 where there is none. Both of one shape."""
-    weighted, weight = total((jnp.sum(x * weights), jnp.sum(weights)), axis)
-    return weighted / jnp.maximum(weight, 1.0)
+class Standard(NamedTuple):
+    """What advantages of a minibatch are shifted and scaled by, and what their rows weigh."""
+
+    mean: jax.Array
+    deviation: jax.Array
+    rows: jax.Array  # sum of the weights, 1 at least
 
 
-def standardise(advantages: jax.Array, weights: jax.Array, axis: Axis = None) -> jax.Array:
-    """Advantages with mean 0 and deviation 1 over the rows of weight 1, of all devices on the axis."""
-    centred = advantages - weighted_mean(advantages, weights, axis)
-    return centred / (jnp.sqrt(weighted_mean(jnp.square(centred), weights, axis)) + 1e-8)
+def standard(advantages: jax.Array, weights: jax.Array, axis: Axis = None) -> Standard:
+    """Mean and deviation of advantages over the rows of weight 1, of all devices on the axis."""
+    weighted, weight = total((jnp.sum(advantages * weights), jnp.sum(weights)), axis)
+    rows = jnp.maximum(weight, 1.0)
+    centre = weighted / rows
+    squares = total(jnp.sum(jnp.square(advantages - centre) * weights), axis)
+    return Standard(centre, jnp.sqrt(squares / rows), rows)
+
+
+def standardise(advantages: jax.Array, by: Standard) -> jax.Array:
+    """Advantages with mean 0 and deviation 1 over the rows of weight 1."""
+    return (advantages - by.mean) / (by.deviation + 1e-8)
 
 
 def squared_errors(
@@ -108,19 +122,8 @@ def policy_terms(
         old_log_prob, advantages: from the rollout; advantages as they are to be used (standardised).
         weights: of the rows in the policy terms, summing to 1 over the minibatch. Rows of weight 0 may be left out.
     """
-    log_ratio = log_prob - old_log_prob
-    ratio = jnp.exp(log_ratio)
-    clipped = jnp.clip(ratio, 1.0 - clip_eps, 1.0 + clip_eps)
-    policy = -jnp.sum(jnp.minimum(ratio * advantages, clipped * advantages) * weights)
-    mean_entropy = jnp.sum(entropy * weights)
-    return no_terms().replace(
-        total_loss=policy - ent_coef * mean_entropy,
-        policy_loss=policy,
-        entropy=mean_entropy,
-        approx_kl=jnp.sum((ratio - 1.0 - log_ratio) * weights),
-        clip_fraction=jnp.sum((jnp.abs(ratio - 1.0) > clip_eps) * weights),
-        ratio_error=jnp.max(jnp.where(weights > 0, jnp.abs(ratio - 1.0), 0.0)),
-    )
+    rows = _policy_rows(log_prob, entropy, old_log_prob, advantages, weights, clip_eps)
+    return _policy_sums(_sums(rows), _ratio_error(log_prob, old_log_prob, weights), ent_coef)
 
 
 def value_terms(
@@ -164,11 +167,53 @@ def ppo_loss(
 
     A minibatch may be passed in parts: losses and gradients of the parts add up to its own.
     """
-    policy = policy_terms(log_prob, entropy, old_log_prob, advantages, weights, clip_eps=clip_eps, ent_coef=ent_coef)
-    value = value_terms(
-        values, old_values, targets, rows, clip_eps=clip_eps, value_coef=value_coef, clip_value=clip_value
+    errors = squared_errors(values, old_values, targets, clip_eps, clip_value)
+    *policy, error = _sums(
+        [*_policy_rows(log_prob, entropy, old_log_prob, advantages, weights, clip_eps), 0.5 / rows * errors]
     )
-    return add_terms(policy, value)
+    terms = _policy_sums(policy, _ratio_error(log_prob, old_log_prob, weights), ent_coef)
+    return terms.replace(total_loss=terms.total_loss + value_coef * error, value_loss=error)
+
+
+def _policy_rows(
+    log_prob: jax.Array,
+    entropy: jax.Array,
+    old_log_prob: jax.Array,
+    advantages: jax.Array,
+    weights: jax.Array,
+    clip_eps: jax.Array | float,
+) -> list[jax.Array]:
+    """What sums up, row by row, to surrogate loss, entropy, KL and clipped share."""
+    log_ratio = log_prob - old_log_prob
+    ratio = jnp.exp(log_ratio)
+    clipped = jnp.clip(ratio, 1.0 - clip_eps, 1.0 + clip_eps)
+    return [
+        -jnp.minimum(ratio * advantages, clipped * advantages) * weights,
+        entropy * weights,
+        (ratio - 1.0 - log_ratio) * weights,
+        (jnp.abs(ratio - 1.0) > clip_eps) * weights,
+    ]
+
+
+def _sums(rows: list[jax.Array]) -> list[jax.Array]:
+    """The sum of each array; all as one reduction, which an accelerator launches once instead of once for each."""
+    return list(jnp.stack([row.reshape(-1) for row in rows]).sum(axis=1))
+
+
+def _policy_sums(sums: list[jax.Array], ratio_error: jax.Array, ent_coef: jax.Array | float) -> LossTerms:
+    policy, entropy, approx_kl, clip_fraction = sums
+    return no_terms().replace(
+        total_loss=policy - ent_coef * entropy,
+        policy_loss=policy,
+        entropy=entropy,
+        approx_kl=approx_kl,
+        clip_fraction=clip_fraction,
+        ratio_error=ratio_error,
+    )
+
+
+def _ratio_error(log_prob: jax.Array, old_log_prob: jax.Array, weights: jax.Array) -> jax.Array:
+    return jnp.max(jnp.where(weights > 0, jnp.abs(jnp.exp(log_prob - old_log_prob) - 1.0), 0.0))
 
 
 def explained_variance(values: jax.Array, targets: jax.Array, axis: Axis = None) -> jax.Array:

@@ -56,14 +56,16 @@ def training_bytes(
         eval_episodes: environments that are evaluated side by side.
         parts: memories over which the environments are shared out.
     """
-    players = tree_bytes(state.players)
-    seen = tree_bytes(state.players.env_state) // config.num_envs if keeps_states else 4 * spec.obs_size
-    step = _STEP_BYTES + seen + 4 * math.prod(spec.action.shape) + spec.masked * spec.action.num_actions
+    runner = tree_bytes(state.runner)
+    source = 4 * spec.obs_size
+    if keeps_states:  # and with them the GRU's memory, from which final observations are valued
+        source = tree_bytes((state.runner.env_state, state.runner.memory)) // config.num_envs
+    step = _STEP_BYTES + source + 4 * math.prod(spec.action.shape) + spec.masked * spec.action.num_actions
     return {
         "hidden_sizes or gru_size" if config.recurrent else "hidden_sizes": tree_bytes((state.params, state.opt_state)),
-        "num_envs": (players + tree_bytes(state.discounted_return)) // parts,
+        "num_envs": (runner + tree_bytes(state.discounted_return)) // parts,
         "num_envs x num_steps": config.batch_size * step // parts,
-        "eval_episodes": players // config.num_envs * eval_episodes,
+        "eval_episodes": runner // config.num_envs * eval_episodes,
     }
 
 

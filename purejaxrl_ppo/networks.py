@@ -8,19 +8,14 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
+from purejaxrl_ppo.categorical import ILLEGAL_LOGIT, Drawn, draw, log_prob_and_entropy
 from purejaxrl_ppo.config import PPOConfig
-
-with warnings.catch_warnings():  # its dependencies warn while they are imported
-    warnings.simplefilter("ignore")
-    import distrax
 
 Initialiser = Callable[..., jax.Array]
 Memory = Any  # float32 [B, gru_size], or () without a GRU
-ILLEGAL_LOGIT = float(np.finfo(np.float32).min)  # finite: -inf gives NaN gradients
-_ACTIVATIONS = {"tanh": jnp.tanh, "relu": nn.relu, "gelu": nn.gelu, "silu": nn.silu, "elu": nn.elu}
+ACTIVATIONS = {"tanh": jnp.tanh, "relu": nn.relu, "gelu": nn.gelu, "silu": nn.silu, "elu": nn.elu}
 
 
 class ActionSpec(struct.PyTreeNode):
@@ -85,6 +80,16 @@ class ActorCritic(nn.Module):
         """Memory of `batch` environments before their first step."""
         return jnp.zeros((batch, self.gru_size)) if self.recurrent else ()
 
+    def pad_inputs(self, params: Any, width: int) -> Any:
+        """`params` for observations that are padded to `width` with zeros: the first kernel gets rows of zeros."""
+        first = "encoder" if self.recurrent else "shared_0" if self.shared_torso else "actor_critic_0"
+        layer = params["params"][first]
+        spare = width - layer["kernel"].shape[0]
+        if not spare:
+            return params
+        layer = {**layer, "kernel": jnp.pad(layer["kernel"], ((0, spare), (0, 0)))}
+        return {**params, "params": {**params["params"], first: layer}}
+
     @nn.compact
     def __call__(self, memory: Memory, obs: jax.Array, reset: jax.Array) -> tuple[Memory, jax.Array, jax.Array]:
         """Apply the network to normalised observations.
@@ -110,24 +115,25 @@ class ActorCritic(nn.Module):
         return memory, head, value[..., 0]
 
     @property
-    def _dtype(self) -> Any:
+    def dtype(self) -> Any:
+        """Precision of hidden layers."""
         return jnp.bfloat16 if self.bfloat16 else jnp.float32
 
     def _dense(self, width: int, name: str, kernel: Initialiser | None = None, dtype: Any = None) -> nn.Dense:
         kernel = kernel or nn.initializers.orthogonal(math.sqrt(2.0))
-        return nn.Dense(width, kernel_init=kernel, dtype=dtype or self._dtype, name=name)
+        return nn.Dense(width, kernel_init=kernel, dtype=dtype or self.dtype, name=name)
 
     def _remember(self, memory: jax.Array, obs: jax.Array, reset: jax.Array) -> tuple[jax.Array, jax.Array]:
         single = obs.ndim == 2
         if single:
             obs, reset = obs[None], reset[None]
-        x = _ACTIVATIONS[self.activation](self._dense(self.gru_size, "encoder")(obs))
+        x = ACTIVATIONS[self.activation](self._dense(self.gru_size, "encoder")(obs))
         scan = nn.scan(ResettingGRU, variable_broadcast="params", split_rngs={"params": False})
-        memory, out = scan(self.gru_size, self._dtype, name="gru")(memory, (x, reset))
+        memory, out = scan(self.gru_size, self.dtype, name="gru")(memory, (x, reset))
         return memory, out[0] if single else out
 
     def _towers(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        act = _ACTIVATIONS[self.activation]
+        act = ACTIVATIONS[self.activation]
         first, *rest = self.hidden_sizes
         if self.shared_torso:
             for i, width in enumerate(self.hidden_sizes):
@@ -137,7 +143,7 @@ class ActorCritic(nn.Module):
         x = self._dense(2 * first, "actor_critic_0", twin_orthogonal(math.sqrt(2.0)))(x)
         if self.layer_norm:
             pair = x.reshape(*x.shape[:-1], 2, first)
-            norm = nn.LayerNorm(feature_axes=(-2, -1), dtype=self._dtype, name="actor_critic_norm_0")
+            norm = nn.LayerNorm(feature_axes=(-2, -1), dtype=self.dtype, name="actor_critic_norm_0")
             x = norm(pair).reshape(x.shape)
         towers = list(jnp.split(act(x), 2, axis=-1))
         for tower, name in enumerate(("actor", "critic")):
@@ -147,7 +153,7 @@ class ActorCritic(nn.Module):
         return towers[0], towers[1]
 
     def _norm(self, x: jax.Array, name: str) -> jax.Array:
-        return nn.LayerNorm(dtype=self._dtype, name=name)(x)
+        return nn.LayerNorm(dtype=self.dtype, name=name)(x)
 
 
 class Tower(ActorCritic):
@@ -159,7 +165,7 @@ class Tower(ActorCritic):
         x = obs
         for i, width in enumerate(self.hidden_sizes):
             x = self._dense(width, f"{i}")(x)
-            x = _ACTIVATIONS[self.activation](self._norm(x, f"norm_{i}") if self.layer_norm else x)
+            x = ACTIVATIONS[self.activation](self._norm(x, f"norm_{i}") if self.layer_norm else x)
         return self._dense(outputs, "head", dtype=jnp.float32)(x)
 
 
@@ -178,12 +184,6 @@ def run_tower(network: ActorCritic, tower: dict[str, Any], obs: jax.Array) -> ja
     """Output [..., K] of the tower whose parameters these are, for normalised observations [..., D]."""
     fields = {name: getattr(network, name) for name in ActorCritic.__annotations__}
     return Tower(**fields).apply({"params": tower}, obs, tower["head"]["bias"].shape[0])
-
-
-def skips_forced_rows(config: PPOConfig, masked: bool) -> bool:
-    """Whether the policy's tower is left out of rows with a single legal action."""
-    separate = not config.shared_torso and not config.recurrent
-    return config.skip_forced_rows and config.choice_rows_only and masked and separate
 
 
 def make_network(config: PPOConfig, spec: ActionSpec) -> ActorCritic:
@@ -208,6 +208,9 @@ def distribution(spec: ActionSpec, head: jax.Array, mask: jax.Array | None) -> A
     probability 0 and no gradient. A row without any legal action is uniform over all of them.
     A box: a diagonal Gaussian.
     """
+    with warnings.catch_warnings():  # its dependencies warn while they are imported, which takes two seconds
+        warnings.simplefilter("ignore")
+        import distrax
     if spec.num_actions:
         logits = head if mask is None else jnp.where(mask, head, ILLEGAL_LOGIT)
         return distrax.Categorical(logits=logits)
@@ -217,24 +220,32 @@ def distribution(spec: ActionSpec, head: jax.Array, mask: jax.Array | None) -> A
 
 def draw_noise(spec: ActionSpec, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Noise [*shape, K] for `sample`: Gumbel for choices, normal for a box."""
-    draw = jax.random.gumbel if spec.num_actions else jax.random.normal
-    return draw(key, (*shape, spec.num_outputs))
+    source = jax.random.gumbel if spec.num_actions else jax.random.normal
+    return source(key, (*shape, spec.num_outputs))
 
 
-def sample(spec: ActionSpec, head: jax.Array, mask: jax.Array | None, noise: jax.Array) -> jax.Array:
-    """An action of `distribution(spec, head, mask)` from noise drawn beforehand.
+def sample(spec: ActionSpec, head: jax.Array, mask: jax.Array | None, noise: jax.Array) -> Drawn:
+    """An action of `distribution(spec, head, mask)` and its log probability, from noise drawn beforehand.
 
     A rollout draws the noise of all its steps at once: drawing inside the loop is many small operations.
-    Choices are the largest logit plus Gumbel noise (Gumbel 1954; Maddison et al. 2014, arXiv:1411.0030).
     """
     if spec.num_actions:
-        if (
-            mask is not None
-        ):  # noise is lost on the smallest float32: a row without any legal action draws by noise alone
-            head = jnp.where(mask, head, jnp.where(mask.any(axis=-1, keepdims=True), ILLEGAL_LOGIT, 0.0))
-        return jnp.argmax(head + noise, axis=-1).astype(jnp.int32)
+        return draw(head, mask, noise)
     mean, log_std = jnp.split(head, 2, axis=-1)
-    return mean + jnp.exp(log_std) * noise
+    action = mean + jnp.exp(log_std) * noise
+    return Drawn(action, evaluate_actions(spec, head, mask, action)[0])
+
+
+def evaluate_actions(
+    spec: ActionSpec, head: jax.Array, mask: jax.Array | None, action: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Log probability of `action` and entropy in nats, [...] each, of `distribution(spec, head, mask)`."""
+    if spec.num_actions:
+        return log_prob_and_entropy(head, mask, action)
+    mean, log_std = jnp.split(head, 2, axis=-1)
+    squares = jnp.square((action - mean) * jnp.exp(-log_std))
+    log_prob = -0.5 * (squares + math.log(2 * math.pi)).sum(axis=-1) - log_std.sum(axis=-1)
+    return log_prob, log_std.sum(axis=-1) + 0.5 * (1 + math.log(2 * math.pi)) * log_std.shape[-1]
 
 
 def to_environment(spec: ActionSpec, action: jax.Array) -> jax.Array:

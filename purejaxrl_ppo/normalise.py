@@ -26,14 +26,18 @@ def init_moments(shape: tuple[int, ...]) -> RunningMoments:
     return RunningMoments(jnp.zeros(shape), jnp.ones(shape), jnp.zeros(2, jnp.uint32))
 
 
+def step_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Mean and population variance of [B, ...] over its first axis."""
+    mean = x.mean(axis=0)
+    return mean, jnp.square(x - mean[None]).mean(axis=0)
+
+
 def batch_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Mean and population variance of [T, B, ...] over its first two axes.
 
     Sums run over B first and over T afterwards, which keeps float32 rounding small for large batches.
     """
-    step_mean = x.mean(axis=1)
-    step_var = jnp.square(x - step_mean[:, None]).mean(axis=1)
-    return combine_steps(step_mean, step_var)
+    return combine_steps(*jax.vmap(step_moments)(x))
 
 
 def combine_steps(step_mean: jax.Array, step_var: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -63,27 +67,6 @@ def scale_rewards(moments: RunningMoments, rewards: jax.Array, clip: float) -> j
     """Rewards over the deviation of the discounted return, clipped; unscaled where it has no variance."""
     scale = jnp.where(moments.var > 1e-8, jax.lax.rsqrt(jnp.maximum(moments.var, 1e-8)), 1.0)
     return jnp.clip(rewards * scale, -clip, clip)
-
-
-def discounted_returns(
-    start: jax.Array, rewards: jax.Array, done: jax.Array, gamma: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Running discounted sum of rewards within an episode.
-
-    Args:
-        start: sums [B] carried over from before the first step, 0 where an episode begins.
-        rewards, done: [T, B]; `done` is terminated or truncated.
-
-    Returns:
-        The sums to carry on [B] and the sum at every step [T, B].
-    """
-
-    def step(total: jax.Array, xs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        reward, ended = xs
-        total = gamma * total + reward
-        return jnp.where(ended, 0.0, total), total
-
-    return jax.lax.scan(step, start, (rewards, done))
 
 
 def _add(count: jax.Array, more: int) -> jax.Array:

@@ -9,7 +9,7 @@ from flax import struct
 from purejaxrl_ppo.config import PPOConfig
 from purejaxrl_ppo.networks import Memory, distribution, make_network, to_environment
 from purejaxrl_ppo.normalise import RunningMoments, normalise
-from purejaxrl_ppo.wrappers import EnvSpec, flatten_batch
+from purejaxrl_ppo.wrappers import EnvSpec, concrete_spec, flatten_batch, prepare
 
 
 class Policy(struct.PyTreeNode):
@@ -84,6 +84,18 @@ class Policy(struct.PyTreeNode):
     def _see(self, obs: Any) -> jax.Array:
         x = flatten_batch(self.spec.obs_shapes, obs)
         return normalise(self.moments, x, self.config.observation_clip) if self.config.normalise_observations else x
+
+
+def policy_of(state: Any, env: Any, env_params: Any, config: PPOConfig, *, sampled: bool = True) -> Policy:
+    """The policy of a training's state.
+
+    Args:
+        state: `TrainState`, of one run.
+        env, env_params, config: what it was trained on and with.
+        sampled: draw actions; False takes the most probable ones.
+    """
+    spec = concrete_spec(prepare(env, env_params)[1])
+    return Policy(state.params, state.obs_moments, spec, config, sampled)
 
 
 @jax.jit

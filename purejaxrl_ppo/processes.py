@@ -17,8 +17,6 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from jax._src import distributed, xla_bridge  # no public face tells these
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from purejaxrl_ppo.sharding import make_mesh
@@ -67,6 +65,8 @@ def start_processes(
         ProcessLost: where the others cannot be reached in time.
     """
     _check(coordinator, num_processes, process_id)
+    from jax._src import xla_bridge  # no public face tells it; one process alone imports none of it
+
     if xla_bridge.backends_are_initialized():
         raise ValueError(
             "start_processes was called after JAX had computed something: call it first, before gymnax or an "
@@ -209,6 +209,8 @@ class Team:
         """Process 0's NumPy arrays, bit for bit, in all processes; the others give arrays of the same shapes."""
         if self.size == 1:
             return arrays
+        from jax.experimental import multihost_utils
+
         # as bytes: JAX broadcasts by adding zeros, which would turn -0.0 into 0.0
         whole = np.concatenate([np.frombuffer(np.ascontiguousarray(x).tobytes(), np.uint8) for x in arrays.values()])
         whole = np.asarray(multihost_utils.broadcast_one_to_all(whole))
@@ -262,6 +264,8 @@ class Team:
 
     @property
     def _client(self) -> Any:
+        from jax._src import distributed  # no public face tells it
+
         return distributed.global_state.client
 
     def _wait_for(self, name: str) -> str:

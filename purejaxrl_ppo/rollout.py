@@ -1,7 +1,7 @@
 """Playing `num_steps` in every environment."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,28 +9,42 @@ from flax import struct
 
 from purejaxrl_ppo.blocks import over_wanted
 from purejaxrl_ppo.config import PPOConfig, nearest
+from purejaxrl_ppo.devices import Plan
+from purejaxrl_ppo.joined import apply_joined, join
 from purejaxrl_ppo.networks import (
     ActorCritic,
-    distribution,
     draw_noise,
     run_tower,
     sample,
-    skips_forced_rows,
     to_environment,
     tower_params,
 )
-from purejaxrl_ppo.normalise import RunningMoments, normalise
+from purejaxrl_ppo.normalise import RunningMoments, normalise, step_moments
+from purejaxrl_ppo.packing import packing
 from purejaxrl_ppo.sharding import Axis, environment_indices
 from purejaxrl_ppo.wrappers import EnvSpec, action_mask, flatten
 
-_FINAL_ROWS = 32  # truncated environments whose final observations are valued at once
 _CHOICE_ROWS = 128  # environments with a choice whose policies are computed at once
+
+Apply = Callable[[Any, jax.Array, jax.Array, jax.Array | None], tuple[Any, jax.Array, jax.Array]]
+
+
+class Task(NamedTuple):
+    """What is trained: environment, network and settings, as one device sees them in one iteration."""
+
+    env: Any  # of six values
+    env_params: Any
+    spec: EnvSpec
+    config: PPOConfig  # of this device's share
+    plan: Plan
+    network: ActorCritic
+    axis: Axis = None  # of the mesh, over which statistics and gradients are summed
 
 
 class Transition(struct.PyTreeNode):
     """One step of every environment; [B, ...] each, [T, B, ...] once stacked."""
 
-    seen: Any  # what `sight` makes the network's input of: that input itself, or the environment's state
+    obs_source: Any  # the state of the environment where states are kept, else the observation: see `input_of`
     reset: jax.Array  # bool: an episode begins with this observation
     mask: jax.Array | None  # bool [B, num_actions]: the mask the action was drawn under
     action: jax.Array
@@ -39,10 +53,10 @@ class Transition(struct.PyTreeNode):
     reward: jax.Array
     terminated: jax.Array
     truncated: jax.Array
-    final_value: jax.Array  # value of the final observation, 0 where not truncated
+    info: dict[str, jax.Array]  # float32 [B], the scalars in `config.log_info`
 
 
-class Players(struct.PyTreeNode):
+class RunnerState(struct.PyTreeNode):
     """The environments and what is carried along with them from step to step; leading axis B."""
 
     env_state: Any
@@ -54,23 +68,31 @@ class Players(struct.PyTreeNode):
     key: jax.Array  # one typed key
 
 
-class StepLog(struct.PyTreeNode):
-    """What one step of all environments leaves for the logs and the normaliser."""
+class Rollout(NamedTuple):
+    """What `collect` brings."""
 
-    obs_mean: jax.Array  # float32 [D], of the raw observations over B; [0] when they are not normalised
-    obs_var: jax.Array  # float32 [D] or [0]
-    ended_return: jax.Array  # float32 [B], of episodes that ended, else 0
-    ended_length: jax.Array  # int32 [B]
-    info: dict[str, jax.Array]  # float32 [B], the scalars in `config.log_info`
+    steps: Transition  # [T, B, ...]
+    final_value: jax.Array  # float32 [T, B], value of the final observation; 0 where not truncated
+    last_value: jax.Array  # float32 [B], of the observation after the last step
+    obs_mean: jax.Array  # float32 [T, D], of the raw observations of each step; [T, 0] when they are not normalised
+    obs_var: jax.Array  # float32 [T, D] or [T, 0]
 
 
-def start_players(
+class _Step(NamedTuple):
+    """What the loop over steps stores."""
+
+    transition: Transition
+    moments: tuple[jax.Array, jax.Array] | None  # of the raw observations, where they are not taken afterwards
+    final: Any  # values of final observations, or what they are valued from later: see `_final_values`
+
+
+def start_runner(
     env: Any, env_params: Any, config: PPOConfig, network: ActorCritic, key: jax.Array, axis: Axis = None
-) -> Players:
+) -> RunnerState:
     """All environments reset; on a mesh axis, those of this device."""
     key, key_reset = jax.random.split(key)
     obs, env_state = jax.vmap(env.reset, (0, None))(environment_keys(config, key_reset, axis), env_params)
-    return Players(
+    return RunnerState(
         env_state=env_state,
         obs=jax.vmap(flatten)(obs),
         memory=network.initial_memory(config.num_envs),
@@ -81,68 +103,93 @@ def start_players(
     )
 
 
-def collect(
-    env: Any,
-    spec: EnvSpec,
-    config: PPOConfig,
-    network: ActorCritic,
-    params: Any,
-    moments: RunningMoments,
-    players: Players,
-    env_params: Any,
-    axis: Axis = None,
-) -> tuple[Players, Transition, StepLog, jax.Array]:
+def collect(task: Task, params: Any, moments: RunningMoments, runner: RunnerState) -> tuple[RunnerState, Rollout]:
     """Play one rollout with fixed parameters and fixed observation statistics.
 
     Returns:
-        The players afterwards, transitions [T, B, ...], step logs [T, ...], and the value of the last
-        observation [B].
+        The runner afterwards (its episode sums are left as they were: see `episodes.follow`), and the rollout.
     """
+    config, spec = task.config, task.spec
+    apply, value_of = _network_of(task, params)
+    keep_states = keeps_states(task.env, config)
+    # final observations are valued after the rollout where they need not be stored for it, or memory is plenty
+    later = keep_states or task.plan.whole_inputs
+    # where only the network reads observations they are carried as its inputs, made by the kernel that made them
+    carry_raw = not (keep_states and task.plan.whole_inputs)
 
-    def see(obs: jax.Array) -> jax.Array:
-        return _normalised(config, moments, obs)
+    def inputs_of(shown: jax.Array) -> jax.Array:
+        return network_input(task, moments, shown) if carry_raw else shown
 
-    keep_states = keeps_states(env, config)
-    think, value_of = _minds(spec, config, network, params)
-
-    def step(players: Players, xs: tuple[jax.Array, jax.Array]) -> tuple[Players, tuple[Transition, StepLog]]:
+    def step(carry: tuple[Any, ...], xs: tuple[jax.Array, jax.Array]) -> tuple[tuple[Any, ...], _Step]:
+        env_state, raw, memory, reset = carry
         keys, noise = xs
-        mask = jax.vmap(lambda s: action_mask(env, s, env_params))(players.env_state) if spec.masked else None
-        seen = see(players.obs)
-        memory, head, value = think(players.memory, seen, players.reset, mask)
-        dist = distribution(spec.action, head, mask)
-        action = sample(spec.action, head, mask, noise)
-        obs, env_state, reward, terminated, truncated, info = jax.vmap(env.step, (0, 0, 0, None))(
-            keys, players.env_state, to_environment(spec.action, action), env_params
+        inputs = inputs_of(raw)
+        mask = _masks(task, env_state)
+        memory, head, value = apply(memory, inputs, reset, mask)
+        action, log_prob = sample(spec.action, head, mask, noise)
+        obs, after, reward, terminated, truncated, info = jax.vmap(task.env.step, (0, 0, 0, None))(
+            keys, env_state, to_environment(spec.action, action), task.env_params
         )
-        reward, done = reward.astype(jnp.float32), terminated | truncated
-        final_value = _final_values(
-            lambda m, o: value_of(m, see(jax.vmap(flatten)(o)), jnp.zeros(o_rows(o), bool)),
-            memory,
-            info["final_observation"],
-            truncated & ~terminated,
-        )
+        kept = raw if task.plan.whole_inputs else inputs
         transition = Transition(
-            seen=players.env_state if keep_states else seen,
-            reset=players.reset,
+            obs_source=env_state if keep_states else kept,
+            reset=reset,
             mask=mask,
             action=action,
-            log_prob=dist.log_prob(action),
+            log_prob=log_prob,
             value=value,
-            reward=reward,
+            reward=reward.astype(jnp.float32),
             terminated=terminated,
             truncated=truncated,
-            final_value=final_value,
+            info={name: _named(info, name).astype(jnp.float32) for name in config.log_info},
         )
-        log, episode_return, episode_length = _log(config, players, reward, done, info)
-        players = Players(env_state, jax.vmap(flatten)(obs), memory, done, episode_return, episode_length, players.key)
-        return players, (transition, log)
+        at_each = config.normalise_observations and not task.plan.whole_inputs
+        final: Any = (memory, None if keep_states else info["final_observation"])
+        if not later:
+            final = _final_values(task, moments, value_of, transition, final, keys)
+        stored = _Step(transition, step_moments(raw) if at_each else None, final)
+        obs = jax.vmap(flatten)(obs)
+        obs = obs if carry_raw else network_input(task, moments, obs)
+        return (after, obs, memory, terminated | truncated), stored
 
-    key, key_draws = jax.random.split(players.key)
-    xs = draw_steps(spec, config, key_draws, axis)
-    players, (transitions, log) = jax.lax.scan(step, players.replace(key=key), xs)
-    last_value = value_of(players.memory, see(players.obs), players.reset)
-    return players, transitions, log, last_value
+    key, key_draws = jax.random.split(runner.key)
+    draws = draw_steps(spec, config, key_draws, task.axis)
+    first = runner.obs if carry_raw else network_input(task, moments, runner.obs)
+    start = (runner.env_state, first, runner.memory, runner.reset)
+    (env_state, raw, memory, reset), stored = _scan(task, step, start, draws)
+    last_value = value_of(memory, inputs_of(raw), reset)
+    final_value = stored.final
+    if later:
+        final_value = _final_values(task, moments, value_of, stored.transition, stored.final, draws[0])
+    obs_mean, obs_var = stored.moments or _no_moments(config)
+    raw = raw if carry_raw else _observed(task.env, task.env_params, env_state)
+    runner = runner.replace(env_state=env_state, obs=raw, memory=memory, reset=reset, key=key)
+    return runner, Rollout(stored.transition, final_value, last_value, obs_mean, obs_var)
+
+
+def _scan(task: Task, step: Callable[..., Any], start: Any, xs: Any) -> tuple[Any, _Step]:
+    """`lax.scan`, of which the small arrays that a step stores are one where the plan says so."""
+    if not task.plan.packed:
+        return jax.lax.scan(step, start, xs)
+    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs)
+    pack, unpack = packing(jax.eval_shape(step, start, one)[1])
+
+    def packed(carry: Any, x: Any) -> tuple[Any, Any]:
+        carry, stored = step(carry, x)
+        return carry, pack(stored)
+
+    end, stored = jax.lax.scan(packed, start, xs)
+    return end, unpack(stored)
+
+
+def _masks(task: Task, env_state: Any) -> jax.Array | None:
+    if not task.spec.masked:
+        return None
+    return jax.vmap(lambda state: action_mask(task.env, state, task.env_params))(env_state)
+
+
+def _no_moments(config: PPOConfig) -> tuple[jax.Array, jax.Array]:
+    return jnp.zeros((config.num_steps, 0)), jnp.zeros((config.num_steps, 0))
 
 
 def rebuilds_observations(env: Any) -> bool:
@@ -174,24 +221,41 @@ def keeps_states(env: Any, config: PPOConfig) -> bool:
     return allowed and config.rollout_storage != "observations"
 
 
-def refreshed(env: Any, env_params: Any, players: Players) -> Players:
-    """Players whose present observation is the one under these parameters, where it can be rebuilt.
+def refreshed(env: Any, env_params: Any, runner: RunnerState) -> RunnerState:
+    """The runner with its present observation under these parameters, where it can be rebuilt.
 
     It was made by the last step of the iteration before, under that iteration's parameters.
     """
     if not rebuilds_observations(env):
-        return players
-    return players.replace(obs=_observed(env, env_params, players.env_state))
+        return runner
+    return runner.replace(obs=_observed(env, env_params, runner.env_state))
 
 
-def sight(env: Any, env_params: Any, config: PPOConfig, moments: RunningMoments) -> Callable[[Any], jax.Array]:
-    """Function from rows [n, ...] of `Transition.seen` to the network's input [n, D], the same as in the rollout.
+def input_of(task: Task, moments: RunningMoments) -> Callable[[Any], jax.Array]:
+    """Function from rows [n, ...] of `Transition.obs_source` to the network's input [n, D], the same as in the rollout.
 
     That is so where the rollout was played under these parameters from its first observation on: see `refreshed`.
     """
-    if not keeps_states(env, config):
-        return lambda seen: seen
-    return lambda states: _normalised(config, moments, _observed(env, env_params, states))
+    if keeps_states(task.env, task.config):
+        return lambda states: network_input(task, moments, _observed(task.env, task.env_params, states))
+    return (lambda raw: network_input(task, moments, raw)) if task.plan.whole_inputs else (lambda inputs: inputs)
+
+
+def whole_inputs(task: Task, moments: RunningMoments, rollout: Rollout) -> Rollout:
+    """The rollout with the network's inputs [T, B, D] as its source of observations, and with their statistics.
+
+    Only where the plan says so; else it stays as it is.
+    """
+    if not task.plan.whole_inputs:
+        return rollout
+    config, raw = task.config, rollout.steps.obs_source
+    if keeps_states(task.env, config):
+        states = jax.tree.map(lambda x: x.reshape(config.batch_size, *x.shape[2:]), raw)
+        raw = _observed(task.env, task.env_params, states)
+        raw = raw.reshape(config.num_steps, config.num_envs, -1)
+    mean, var = jax.vmap(step_moments)(raw) if config.normalise_observations else _no_moments(config)
+    steps = rollout.steps.replace(obs_source=network_input(task, moments, raw))
+    return rollout._replace(steps=steps, obs_mean=mean, obs_var=var)
 
 
 def _observed(env: Any, env_params: Any, states: Any) -> jax.Array:
@@ -199,8 +263,20 @@ def _observed(env: Any, env_params: Any, states: Any) -> jax.Array:
     return jax.vmap(lambda state: flatten(env.observe(None, state, None, env_params)))(states)
 
 
-def _normalised(config: PPOConfig, moments: RunningMoments, obs: jax.Array) -> jax.Array:
-    return normalise(moments, obs, config.observation_clip) if config.normalise_observations else obs
+def network_input(task: Task, moments: RunningMoments, raw: jax.Array) -> jax.Array:
+    """What the network sees of flat observations [..., D]: normalised; padded with a 1 and zeros as the plan says.
+
+    The 1 is for the first layers' biases, which are a row of their kernel where towers are joined.
+    """
+    config = task.config
+    x = normalise(moments, raw, config.observation_clip) if config.normalise_observations else raw
+    if task.plan.joined_towers:
+        x = x.astype(task.network.dtype)
+    spare = padded_size(task) - x.shape[-1]
+    if not spare:
+        return x
+    end = jnp.arange(spare) == 0
+    return jnp.concatenate([x, jnp.broadcast_to(end.astype(x.dtype), (*x.shape[:-1], spare))], axis=-1)
 
 
 def environment_keys(config: PPOConfig, key: jax.Array, axis: Axis) -> jax.Array:
@@ -222,65 +298,100 @@ def draw_steps(spec: EnvSpec, config: PPOConfig, key: jax.Array, axis: Axis) -> 
     return jax.vmap(draw, out_axes=1)(environment_keys(config, key, axis))
 
 
-def o_rows(obs: Any) -> int:
-    """Leading axis of a batch of observations of any structure."""
-    return int(jax.tree.leaves(obs)[0].shape[0])
+def arranged(task: Task, params: Any) -> Any:
+    """The network's parameters as `policy_and_value` takes them; a linear function, each number in one place."""
+    if task.plan.joined_towers:
+        return join(task.network, params, padded_size(task))
+    return task.network.pad_inputs(params, padded_size(task))
 
 
-def _minds(spec: EnvSpec, config: PPOConfig, network: ActorCritic, params: Any) -> tuple[Callable, Callable]:
-    """(memory, obs, reset, mask) -> (memory, policy head, value), and (memory, obs, reset) -> value.
+def policy_and_value(task: Task, arranged: Any) -> Callable[..., tuple[Any, jax.Array, jax.Array]]:
+    """(memory, inputs, reset) -> (memory, policy head, value) over all rows, as the plan computes it."""
+    network = task.network
+    if task.plan.joined_towers:
+        return lambda memory, inputs, reset: (memory, *apply_joined(network, arranged, inputs))
+    return lambda memory, inputs, reset: network.apply(arranged, memory, inputs, reset)
+
+
+def _narrowed(task: Task, arranged: Any) -> Any:
+    """Joined towers in the precision that their products take; once for all steps instead of in each."""
+    if not task.plan.joined_towers:
+        return arranged
+    layers, dtype = (arranged.first, arranged.further, arranged.head[0]), task.network.dtype
+    first, further, head = jax.tree.map(lambda x: x.astype(dtype), layers)
+    return arranged._replace(first=first, further=further, head=(head, arranged.head[1]))
+
+
+def padded_size(task: Task) -> int:
+    """Length of a network input."""
+    size, multiple = task.spec.obs_size, task.plan.input_multiple
+    return size if multiple == 1 else -(-(size + 1) // multiple) * multiple
+
+
+def _network_of(task: Task, params: Any) -> tuple[Apply, Callable[[Any, jax.Array, jax.Array], jax.Array]]:
+    """(memory, inputs, reset, mask) -> (memory, policy head, value), and (memory, inputs, reset) -> value.
 
     Where rows with a single legal action count for nothing, the policy's tower runs over the other rows only and the
     head of those is 0: the one legal action is drawn whatever it holds.
     """
-    if not skips_forced_rows(config, spec.masked):
-        return (lambda memory, obs, reset, mask: network.apply(params, memory, obs, reset)), (
-            lambda memory, obs, reset: network.apply(params, memory, obs, reset)[2]
+    network = task.network
+    if not task.plan.skip_in_rollout:
+        everything = policy_and_value(task, _narrowed(task, arranged(task, params)))
+        return (lambda memory, inputs, reset, mask: everything(memory, inputs, reset)), (
+            lambda memory, inputs, reset: everything(memory, inputs, reset)[2]
         )
-    actor, critic = tower_params(params, "actor"), tower_params(params, "critic")
+    padded = network.pad_inputs(params, padded_size(task))
+    actor, critic = tower_params(padded, "actor"), tower_params(padded, "critic")
 
-    def value_of(memory: Any, obs: jax.Array, reset: jax.Array) -> jax.Array:
-        return run_tower(network, critic, obs)[..., 0]
+    def value_of(memory: Any, inputs: jax.Array, reset: jax.Array) -> jax.Array:
+        return run_tower(network, critic, inputs)[..., 0]
 
-    def think(memory: Any, obs: jax.Array, reset: jax.Array, mask: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
+    def apply(memory: Any, inputs: jax.Array, reset: jax.Array, mask: Any) -> tuple[Any, jax.Array, jax.Array]:
         def block(head: jax.Array, rows: jax.Array) -> jax.Array:
-            logits = run_tower(network, actor, obs.at[rows].get(mode="clip"))
+            logits = run_tower(network, actor, inputs.at[rows].get(mode="clip"))
             return head.at[rows].set(logits, mode="drop")
 
         head = over_wanted(mask.sum(axis=-1) >= 2, _CHOICE_ROWS, block, jnp.zeros(mask.shape))
-        return memory, head, value_of(memory, obs, reset)
+        return memory, head, value_of(memory, inputs, reset)
 
-    return think, value_of
+    return apply, value_of
 
 
-def _final_values(value_of: Any, memory: Any, final_obs: Any, wanted: jax.Array) -> jax.Array:
-    """Values [B] of the final observations where `wanted`, 0 elsewhere.
+def _final_values(
+    task: Task,
+    moments: RunningMoments,
+    value_of: Callable[..., jax.Array],
+    steps: Transition,
+    final: tuple[Any, Any],
+    keys: jax.Array,
+) -> jax.Array:
+    """Values of the final observations of truncated rows, 0 elsewhere; of one step [B] or of a rollout [T, B].
 
-    Few environments are truncated in one step, so only they are gathered and valued.
+    Few rows are truncated, so only they are valued, a block at a time.
+
+    Args:
+        final: the GRU's memory after each step, and the final observations; None where the rollout keeps states: then
+            the last step is played again, which shows the observation before the reset.
+        keys: of the steps.
     """
+    shape, size = steps.truncated.shape, steps.truncated.size
+    memory, shown = final
+    data = (steps.obs_source, steps.action, keys) if shown is None else shown
+    data, memory = jax.tree.map(lambda x: x.reshape(size, *x.shape[len(shape) :]), (data, memory))
+
+    def again(state: Any, action: jax.Array, key: jax.Array) -> Any:
+        return task.env.step(key, state, action, task.env_params)[5]["final_observation"]
 
     def block(values: jax.Array, rows: jax.Array) -> jax.Array:
-        take = jax.tree.map(lambda x: x.at[rows].get(mode="clip"), (memory, final_obs))
-        return values.at[rows].set(value_of(*take), mode="drop")
+        found, mine = jax.tree.map(lambda x: x.at[rows].get(mode="clip"), (data, memory))
+        if shown is None:
+            state, action, key = found
+            found = jax.vmap(again)(state, to_environment(task.spec.action, action), key)
+        inputs = network_input(task, moments, jax.vmap(flatten)(found))
+        return values.at[rows].set(value_of(mine, inputs, jnp.zeros(rows.shape, bool)), mode="drop")
 
-    return over_wanted(wanted, _FINAL_ROWS, block, jnp.zeros(wanted.shape[0]))
-
-
-def _log(
-    config: PPOConfig, players: Players, reward: jax.Array, done: jax.Array, info: dict[str, Any]
-) -> tuple[StepLog, jax.Array, jax.Array]:
-    """The step's log, and return and length of the episodes that go on."""
-    returns, lengths = players.episode_return + reward, players.episode_length + 1
-    seen = players.obs if config.normalise_observations else players.obs[:, :0]
-    mean = seen.mean(axis=0)
-    log = StepLog(
-        obs_mean=mean,
-        obs_var=jnp.square(seen - mean[None]).mean(axis=0),
-        ended_return=jnp.where(done, returns, 0.0),
-        ended_length=jnp.where(done, lengths, 0),
-        info={name: _named(info, name).astype(jnp.float32) for name in config.log_info},
-    )
-    return log, jnp.where(done, 0.0, returns), jnp.where(done, 0, lengths)
+    wanted = (steps.truncated & ~steps.terminated).reshape(size)
+    return over_wanted(wanted, task.plan.final_block, block, jnp.zeros(size)).reshape(shape)
 
 
 def _named(info: dict[str, Any], name: str) -> jax.Array:

@@ -56,7 +56,7 @@ def axis_of(mesh: Mesh | None) -> Axis:
     return str(mesh.axis_names[0])
 
 
-def share_of(config: PPOConfig, mesh: Mesh | None) -> PPOConfig:
+def local_config(config: PPOConfig, mesh: Mesh | None) -> PPOConfig:
     """The settings as one device of the mesh sees them: `num_envs` and `total_timesteps` of its share.
 
     Raises:

@@ -13,20 +13,24 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from purejaxrl_ppo.config import Hyperparameters, PPOConfig, check_config
+from purejaxrl_ppo.devices import plan_for
+from purejaxrl_ppo.episodes import Ended, EpisodeSums, follow
 from purejaxrl_ppo.learn import Batch, Learner, Metrics, Rates, choice_rows, learn
 from purejaxrl_ppo.losses import explained_variance, gae
 from purejaxrl_ppo.networks import make_network
-from purejaxrl_ppo.normalise import (
-    RunningMoments,
-    batch_moments,
-    combine_steps,
-    discounted_returns,
-    init_moments,
-    merge,
-    scale_rewards,
+from purejaxrl_ppo.normalise import RunningMoments, batch_moments, combine_steps, init_moments, merge, scale_rewards
+from purejaxrl_ppo.rollout import (
+    Rollout,
+    RunnerState,
+    Task,
+    Transition,
+    collect,
+    input_of,
+    refreshed,
+    start_runner,
+    whole_inputs,
 )
-from purejaxrl_ppo.rollout import Players, StepLog, Transition, collect, refreshed, sight, start_players
-from purejaxrl_ppo.sharding import Axis, axis_of, mean, over_devices, pooled, share_of, total
+from purejaxrl_ppo.sharding import Axis, axis_of, local_config, mean, over_devices, pooled, total
 from purejaxrl_ppo.wrappers import prepare
 
 ParamsSchedule = Callable[[jax.Array, Any], Any]
@@ -38,7 +42,7 @@ class TrainState(struct.PyTreeNode):
 
     params: Any
     opt_state: Any
-    players: Players  # environments, memory, keys and episode accumulators
+    runner: RunnerState  # environments, memory, keys and episode accumulators
     obs_moments: RunningMoments
     return_moments: RunningMoments  # of the discounted return
     discounted_return: jax.Array  # float32 [B], running discounted return of every environment
@@ -63,7 +67,12 @@ class Trainer(NamedTuple):
 
 
 def make_train(
-    env: Any, config: PPOConfig, params_schedule: ParamsSchedule | None = None, *, mesh: Mesh | None = None
+    env: Any,
+    config: PPOConfig,
+    params_schedule: ParamsSchedule | None = None,
+    *,
+    mesh: Mesh | None = None,
+    backend: str | None = None,
 ) -> Callable[..., TrainResult]:
     """Build `train(key, env_params, hyperparameters=None) -> TrainResult`, a pure function.
 
@@ -81,12 +90,14 @@ def make_train(
         mesh: devices that share the environments out among themselves, on its only axis (`make_mesh`); None trains on
             one. Minibatches by time are the same for any number of devices, and so is what is learned but for
             rounding; by rows or environments, each device shuffles its own share.
+        backend: the kind of device whose paths are taken, "cpu" or "gpu" (`devices.plan_for`); None: JAX's default.
+            They learn the same but for rounding, and all run anywhere.
 
     Raises:
         ValueError: for environments or minibatches that the devices cannot share evenly; on the first call, for
             values of the schedule that are not scalars by name.
     """
-    trainer = make_trainer(env, config, params_schedule, mesh=mesh)
+    trainer = make_trainer(env, config, params_schedule, mesh=mesh, backend=backend)
     if config.total_timesteps % config.batch_size:
         log.warning("purejaxrl_ppo: %s", config.budget_note)
 
@@ -102,58 +113,93 @@ def make_train(
 
 
 def make_trainer(
-    env: Any, config: PPOConfig, params_schedule: ParamsSchedule | None = None, *, mesh: Mesh | None = None
+    env: Any,
+    config: PPOConfig,
+    params_schedule: ParamsSchedule | None = None,
+    *,
+    mesh: Mesh | None = None,
+    backend: str | None = None,
 ) -> Trainer:
-    """The named parts of training; `make_train` scans them, `fit` drives them from the host."""
-    check_config(config)
-    axis, share = axis_of(mesh), share_of(config, mesh)
-    optimiser = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=config.adam_eps))
+    """The named parts of training; `make_train` scans them, `fit` drives them from the host.
+
+    Args:
+        env, config, params_schedule, mesh, backend: as of `make_train`.
+    """
+    parts = trainer_parts(env, config, params_schedule, mesh=mesh, backend=backend)
 
     def init(key: jax.Array, env_params: Any) -> TrainState:
-        return _init(env, config, share, axis, optimiser, params_schedule, key, env_params)
+        return _init(parts, key, env_params)
 
     def update(state: TrainState, env_params: Any, hyper: Hyperparameters) -> tuple[TrainState, Metrics]:
-        return _update(env, config, share, axis, optimiser, params_schedule, state, env_params, hyper)
+        return _update(parts, state, env_params, hyper)
 
-    states = state_specs(axis)
+    states = state_specs(parts.axis)
     return Trainer(
         over_devices(init, mesh, (P(), P()), states),
         over_devices(update, mesh, (states, P(), P()), (states, P())),
     )
 
 
-def state_specs(axis: Axis) -> TrainState:
-    """How a state lies on a mesh: players shared out over its axis, everything else on every device."""
-    players: Any = {name: P(axis) for name in Players.__dataclass_fields__} | {"key": P()}
-    state: Any = {name: P() for name in TrainState.__dataclass_fields__}
-    return TrainState(**{**state, "players": Players(**players), "discounted_return": P(axis)})
+class TrainerParts(NamedTuple):
+    """What a trainer is made of."""
+
+    env: Any
+    config: PPOConfig  # of all devices together
+    local: PPOConfig  # of one device's share
+    axis: Axis
+    optimiser: optax.GradientTransformation
+    schedule: ParamsSchedule | None
+    backend: str | None
+
+    def task(self, iteration: jax.Array, env_params: Any) -> Task:
+        """Environment, its parameters in that iteration, and the network."""
+        env_params = scheduled_params(self.config, self.schedule, iteration, env_params)
+        env, spec = prepare(self.env, env_params)
+        plan = plan_for(self.local, spec.masked, spec.obs_size, self.backend)
+        if plan.prepared_params and callable(getattr(env, "prepared", None)):
+            env_params = env.prepared(env_params)
+        return Task(env, env_params, spec, self.local, plan, make_network(self.config, spec.action), self.axis)
 
 
-def _init(
+def trainer_parts(
     env: Any,
     config: PPOConfig,
-    share: PPOConfig,
-    axis: Axis,
-    optimiser: optax.GradientTransformation,
-    params_schedule: ParamsSchedule | None,
-    key: jax.Array,
-    env_params: Any,
-) -> TrainState:
-    env_params = scheduled_params(config, params_schedule, jnp.int32(0), env_params)
-    env, spec = prepare(env, env_params)
-    network = make_network(config, spec.action)
+    params_schedule: ParamsSchedule | None = None,
+    *,
+    mesh: Mesh | None = None,
+    backend: str | None = None,
+) -> TrainerParts:
+    """What `make_trainer` makes its functions of; arguments as there."""
+    check_config(config)
+    local = local_config(config, mesh)
+    return TrainerParts(env, config, local, axis_of(mesh), _optimiser(config), params_schedule, backend)
+
+
+def _optimiser(config: PPOConfig) -> optax.GradientTransformation:
+    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=config.adam_eps))
+
+
+def state_specs(axis: Axis) -> TrainState:
+    """How a state lies on a mesh: environments shared out over its axis, everything else on every device."""
+    runner: Any = {name: P(axis) for name in RunnerState.__dataclass_fields__} | {"key": P()}
+    state: Any = {name: P() for name in TrainState.__dataclass_fields__}
+    return TrainState(**{**state, "runner": RunnerState(**runner), "discounted_return": P(axis)})
+
+
+def _init(parts: TrainerParts, key: jax.Array, env_params: Any) -> TrainState:
+    task = parts.task(jnp.int32(0), env_params)
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         key = jax.random.wrap_key_data(key)  # an old-style uint32 key
-    key, key_network, key_players = jax.random.split(key, 3)
-    players = start_players(env, env_params, share, network, key_players, axis)
-    params = network.init(key_network, players.memory, players.obs, players.reset)
+    key, key_network, key_runner = jax.random.split(key, 3)
+    runner = start_runner(task.env, task.env_params, task.config, task.network, key_runner, task.axis)
+    params = task.network.init(key_network, runner.memory, runner.obs, runner.reset)
     state = TrainState(
         params=params,
-        opt_state=optimiser.init(ravel_pytree(params)[0]),
-        players=players,
-        obs_moments=init_moments((spec.obs_size,)),
+        opt_state=parts.optimiser.init(ravel_pytree(params)[0]),
+        runner=runner,
+        obs_moments=init_moments((task.spec.obs_size,)),
         return_moments=init_moments(()),
-        discounted_return=jnp.zeros(share.num_envs),
+        discounted_return=jnp.zeros(task.config.num_envs),
         episode_return=jnp.float32(0),
         episode_length=jnp.float32(0),
         key=key,
@@ -163,101 +209,107 @@ def _init(
 
 
 def _update(
-    env: Any,
-    config: PPOConfig,
-    share: PPOConfig,
-    axis: Axis,
-    optimiser: optax.GradientTransformation,
-    params_schedule: ParamsSchedule | None,
-    state: TrainState,
-    env_params: Any,
-    hyper: Hyperparameters,
+    parts: TrainerParts, state: TrainState, env_params: Any, hyper: Hyperparameters
 ) -> tuple[TrainState, Metrics]:
-    """One iteration: a rollout, and the updates made from it; on a mesh axis, `share` of it (`share_of`)."""
-    env_params = scheduled_params(config, params_schedule, state.iteration, env_params)
-    env, spec = prepare(env, env_params)
-    network = make_network(config, spec.action)
+    """One iteration: a rollout, and the updates made from it; on a mesh axis, this device's share of it."""
+    config, axis = parts.config, parts.axis
+    task = parts.task(state.iteration, env_params)
     rates = _rates(config, hyper, state.iteration)
-    before = state.players if params_schedule is None else refreshed(env, env_params, state.players)
-    players, rollout, steps, last_value = collect(
-        env, spec, share, network, state.params, state.obs_moments, before, env_params, axis
-    )
-    rewards, return_moments, discounted_return = _rewards(config, axis, state, rollout, hyper.gamma)
+    before = state.runner if parts.schedule is None else refreshed(task.env, task.env_params, state.runner)
+    runner, rollout = collect(task, state.params, state.obs_moments, before)
+    rollout = whole_inputs(task, state.obs_moments, rollout)
+    steps = rollout.steps
+    done = steps.terminated | steps.truncated
+    sums = EpisodeSums(state.discounted_return, before.episode_return, before.episode_length)
+    sums, ended, discounted = follow(sums, steps.reward, done, hyper.gamma, task.plan.unroll)
+    rewards, return_moments = _rewards(config, axis, state.return_moments, steps.reward, discounted)
     advantages, targets = gae(
         rewards,
-        rollout.value,
-        last_value,
+        steps.value,
+        rollout.last_value,
         rollout.final_value,
-        rollout.terminated,
-        rollout.truncated,
+        steps.terminated,
+        steps.truncated,
         hyper.gamma,
         hyper.gae_lambda,
+        task.plan.unroll,
     )
-    batch = Batch(
-        seen=rollout.seen,
-        reset=rollout.reset,
-        mask=rollout.mask,
-        action=rollout.action,
-        log_prob=rollout.log_prob,
-        value=rollout.value,
-        target=targets,
-        advantage=advantages,
-        weight=choice_rows(config, rollout.mask, advantages),
-    )
-    ended = total((rollout.terminated | rollout.truncated).astype(jnp.float32).sum(), axis)
-    ended_return, ended_length = total((steps.ended_return.sum(), steps.ended_length.astype(jnp.float32).sum()), axis)
     key, key_epochs = jax.random.split(state.key)
-    look = sight(env, env_params, share, state.obs_moments)
-    learner = Learner(share, spec.action, network, optimiser, rates, batch, state.players.memory, look, axis)
+    batch = _batch(config, steps, advantages, targets)
+    look = input_of(task, state.obs_moments) if not task.plan.whole_inputs else lambda inputs: inputs
+    learner = Learner(task, parts.optimiser, rates, batch, state.runner.memory, look)
     params, opt_state, learned = learn(learner, state.params, state.opt_state, key_epochs)
+    episodes = _episode_means(axis, state, ended, done)
     new_state = TrainState(
         params=params,
         opt_state=opt_state,
-        players=players,
-        obs_moments=_merge_observations(config, axis, state.obs_moments, steps),
+        runner=runner.replace(episode_return=sums.episode_return, episode_length=sums.episode_length),
+        obs_moments=_merge_observations(config, axis, state.obs_moments, rollout),
         return_moments=return_moments,
-        discounted_return=discounted_return,
-        episode_return=_mean_or(ended_return, ended, state.episode_return),
-        episode_length=_mean_or(ended_length, ended, state.episode_length),
+        discounted_return=sums.discounted,
+        episode_return=episodes["episode_return"],
+        episode_length=episodes["episode_length"],
         key=key,
         iteration=state.iteration + 1,
     )
-    metrics = {**learned, **_rollout_metrics(axis, rollout, steps, targets), **rates._asdict(), "episodes": ended}
-    metrics |= {"episode_return": new_state.episode_return, "episode_length": new_state.episode_length}
-    metrics |= _schedule_metrics(config, params_schedule, state.iteration)
+    metrics = {**learned, **_rollout_metrics(axis, steps, targets), **rates._asdict(), **episodes}
+    metrics |= _schedule_metrics(config, parts.schedule, state.iteration)
     return jax.tree.map(strong, new_state), metrics
 
 
+def _batch(config: PPOConfig, steps: Transition, advantages: jax.Array, targets: jax.Array) -> Batch:
+    return Batch(
+        obs_source=steps.obs_source,
+        reset=steps.reset,
+        mask=steps.mask,
+        action=steps.action,
+        log_prob=steps.log_prob,
+        value=steps.value,
+        target=targets,
+        advantage=advantages,
+        weight=choice_rows(config, steps.mask, advantages),
+    )
+
+
 def _rewards(
-    config: PPOConfig, axis: Axis, state: TrainState, rollout: Transition, gamma: jax.Array
-) -> tuple[jax.Array, RunningMoments, jax.Array]:
-    """Rewards as they are learned from, and the statistics behind them.
+    config: PPOConfig, axis: Axis, moments: RunningMoments, rewards: jax.Array, discounted: jax.Array
+) -> tuple[jax.Array, RunningMoments]:
+    """Rewards as they are learned from, and the statistics of the discounted returns behind them.
 
     The statistics take in this rollout first: nothing acts on rewards, so one scale serves the whole rollout,
     and the first one is never divided by a variance of nothing.
     """
     if not config.normalise_rewards:
-        return rollout.reward, state.return_moments, state.discounted_return
-    done = rollout.terminated | rollout.truncated
-    running, returns = discounted_returns(state.discounted_return, rollout.reward, done, gamma)
-    moments = merge(state.return_moments, *pooled(*batch_moments(returns), axis), config.batch_size)
-    return scale_rewards(moments, rollout.reward, config.reward_clip), moments, running
+        return rewards, moments
+    moments = merge(moments, *pooled(*batch_moments(discounted), axis), config.batch_size)
+    return scale_rewards(moments, rewards, config.reward_clip), moments
 
 
-def _merge_observations(config: PPOConfig, axis: Axis, moments: RunningMoments, steps: StepLog) -> RunningMoments:
+def _merge_observations(config: PPOConfig, axis: Axis, moments: RunningMoments, rollout: Rollout) -> RunningMoments:
     if not config.normalise_observations:
         return moments
-    return merge(moments, *pooled(*combine_steps(steps.obs_mean, steps.obs_var), axis), config.batch_size)
+    return merge(moments, *pooled(*combine_steps(rollout.obs_mean, rollout.obs_var), axis), config.batch_size)
 
 
-def _rollout_metrics(axis: Axis, rollout: Transition, steps: StepLog, targets: jax.Array) -> Metrics:
-    means = {"reward": rollout.reward.mean(), "truncated": rollout.truncated.astype(jnp.float32).mean()}
+def _episode_means(axis: Axis, state: TrainState, ended: Ended, done: jax.Array) -> Metrics:
+    """Number of episodes that ended, mean return and length: those known before where none ended."""
+    count = total(done.astype(jnp.float32).sum(), axis)
+    returns, lengths = total((ended.episode_return.sum(), ended.episode_length.astype(jnp.float32).sum()), axis)
+    return {
+        "episodes": count,
+        "episode_return": _mean_or(returns, count, state.episode_return),
+        "episode_length": _mean_or(lengths, count, state.episode_length),
+    }
+
+
+def _rollout_metrics(axis: Axis, steps: Transition, targets: jax.Array) -> Metrics:
+    means = {"reward": steps.reward.mean(), "truncated": steps.truncated.astype(jnp.float32).mean()}
     sums = {f"info/{name}": values.sum() for name, values in steps.info.items()}
-    if rollout.mask is not None:
-        legal = rollout.mask.sum(axis=-1)
+    if steps.mask is not None:
+        legal = steps.mask.sum(axis=-1)
         means["choice_rows"] = (legal >= 2).astype(jnp.float32).mean()
         sums["all_illegal_rows"] = (legal == 0).astype(jnp.float32).sum()
-    spread = {"explained_variance": explained_variance(rollout.value, targets, axis)}
+    spread = {"explained_variance": explained_variance(steps.value, targets, axis)}
     return {**mean(means, axis), **spread, **total(sums, axis)}
 
 

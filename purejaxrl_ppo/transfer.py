@@ -10,10 +10,11 @@ import numpy as np
 
 from purejaxrl_ppo.checkpoint import Arrays, from_arrays, to_arrays
 from purejaxrl_ppo.config import PPOConfig
+from purejaxrl_ppo.devices import plan_for
 from purejaxrl_ppo.networks import ILLEGAL_LOGIT, make_network
 from purejaxrl_ppo.normalise import RunningMoments
 from purejaxrl_ppo.policy import Policy
-from purejaxrl_ppo.rollout import collect
+from purejaxrl_ppo.rollout import Task, collect
 from purejaxrl_ppo.train import TrainState
 from purejaxrl_ppo.wrappers import hashable, prepare
 
@@ -150,10 +151,11 @@ def _play(env: Any, config: PPOConfig, state: TrainState, env_params: Any) -> tu
     """Logits [T, B, K] and masks of one rollout."""
     env, spec = prepare(env, env_params)
     config = dataclasses.replace(config, rollout_storage="observations")
-    network = make_network(config, spec.action)
-    players, params = state.players, state.params
-    rollout = collect(env, spec, config, network, params, state.obs_moments, players, env_params)[1]
-    return network.apply(params, players.memory, rollout.seen, rollout.reset)[1], rollout.mask
+    # the paths of a CPU, on any device: they keep the network's inputs as they are
+    plan = plan_for(config, spec.masked, spec.obs_size, "cpu")
+    task = Task(env, env_params, spec, config, plan, make_network(config, spec.action))
+    steps = collect(task, state.params, state.obs_moments, state.runner)[1].steps
+    return task.network.apply(state.params, state.runner.memory, steps.obs_source, steps.reset)[1], steps.mask
 
 
 def _merge(name: str, old: Arrays, new: Arrays, choice: _Choice, report: list[str]) -> np.ndarray:

@@ -38,21 +38,6 @@ class Wrapper:
         return state
 
 
-class FlattenObservation(Wrapper):
-    """Observations (arrays, dicts, tuples) as one float32 vector, `final_observation` included."""
-
-    def reset(self, key: jax.Array, params: Any = None) -> tuple[jax.Array, Any]:
-        """Reset the inner environment."""
-        obs, state = self._env.reset(key, params)
-        return flatten(obs), state
-
-    def step(self, key: jax.Array, state: Any, action: Any, params: Any = None) -> tuple[Any, ...]:
-        """Step the inner environment: the six values of gymnax."""
-        obs, state, reward, terminated, truncated, info = self._env.step(key, state, action, params)
-        info = {**info, "final_observation": flatten(info["final_observation"])}
-        return flatten(obs), state, reward, terminated, truncated, info
-
-
 class FiveValueAdapter(Wrapper):
     """An environment of the older interface (obs, state, reward, done, info) with six values.
 

@@ -1,7 +1,6 @@
 """Hyperparameter search in one program: seeds x configurations side by side, the losers halved at rungs."""
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from purejaxrl_ppo.host import check_arguments, refuse_tracers
 from purejaxrl_ppo.learn import Metrics
 from purejaxrl_ppo.memory import check_memory, memory_in_words, training_bytes
 from purejaxrl_ppo.policy import Policy
+from purejaxrl_ppo.programs import kept_with_environment
 from purejaxrl_ppo.rollout import keeps_states
 from purejaxrl_ppo.sweep.halving import NAMES, Range, check_ranges, draw, rung_iterations, survivors
 from purejaxrl_ppo.train import ParamsSchedule, TrainState, make_trainer, strong
@@ -278,12 +278,18 @@ class _Runs:
         return from_arrays(jax.eval_shape(self._init, keys, self._params), stacked)
 
 
-@functools.lru_cache(maxsize=4)
+@kept_with_environment
 def _programs(
-    env: Any, config: PPOConfig, schedule: ParamsSchedule | None, eval_episodes: int, eval_max_steps: int
+    env_of: Callable[[], Any],
+    config: PPOConfig,
+    schedule: ParamsSchedule | None,
+    eval_episodes: int,
+    eval_max_steps: int,
 ) -> tuple[Any, Any]:
     """Compiled `init` and `stage` of a block of runs; kept, so that a second search does not compile again."""
-    trainer = make_trainer(env, config, schedule)
+
+    def init(keys: jax.Array, env_params: Any) -> TrainState:
+        return jax.vmap(make_trainer(env_of(), config, schedule).init, (0, None))(keys, env_params)
 
     def stage(
         states: TrainState,
@@ -294,7 +300,8 @@ def _programs(
         count: jax.Array,
         keys: jax.Array,
     ) -> tuple[TrainState, jax.Array, jax.Array]:
-        spec = prepare(env, env_params)[1]
+        env = env_of()
+        trainer, spec = make_trainer(env, config, schedule), prepare(env, env_params)[1]
 
         def body(_: jax.Array, carry: tuple[TrainState, jax.Array]) -> tuple[TrainState, jax.Array]:
             states, good = carry
@@ -310,7 +317,7 @@ def _programs(
         states, good = jax.lax.fori_loop(0, count, body, (states, good))
         return states, jax.vmap(score)(states, keys), good
 
-    return jax.jit(jax.vmap(trainer.init, (0, None))), jax.jit(stage)
+    return jax.jit(init), jax.jit(stage)
 
 
 def _finite(metrics: Metrics, arrays: Any) -> jax.Array:

@@ -74,7 +74,7 @@ def main() -> None:
             metrics |= {f"{name}/{count}/{key}": np.asarray(value) for key, value in result.metrics.items()}
             if count == 8:
                 facts[f"{name} equal"] = _equal_on_all(result.state)
-                facts[f"{name} shares"] = [x.data.shape[0] for x in result.state.players.obs.addressable_shards]
+                facts[f"{name} shares"] = [x.data.shape[0] for x in result.state.runner.obs.addressable_shards]
     np.savez(folder / "metrics.npz", **metrics)
     if "fit" in names:
         facts |= _runs(folder)

@@ -56,15 +56,6 @@ def test_what_is_shuffled():
     assert PPOConfig(recurrent=True).minibatch_mode == "envs"
 
 
-def test_parts_of_a_minibatch():
-    # 32 time steps of 1,024 environments: parts of one time step
-    assert PPOConfig().microbatches("cpu") == 16
-    assert PPOConfig().microbatches("gpu") == 1
-    assert PPOConfig(microbatch_rows=5000).microbatches("cpu") == 8  # 6.6 rounded up, and up to a divisor of 32
-    assert PPOConfig(num_envs=4).microbatches("cpu") == 1  # 128 rows
-    assert PPOConfig(num_envs=4, microbatch_rows=32).microbatches("gpu") == 4
-
-
 def test_settings_as_json_and_back():
     config = PPOConfig(hidden_sizes=(3, 2), target_kl=0.1, log_info=("trade_pnl",))
     assert PPOConfig.from_dict(config.to_dict()) == config

@@ -16,7 +16,7 @@ from purejaxrl_ppo import PPOConfig, make_train, make_trainer
 from purejaxrl_ppo.blocks import over_wanted
 from purejaxrl_ppo.networks import ActionSpec, make_network, run_tower, sample, tower_params
 from purejaxrl_ppo.rollout import rebuilds_observations, refreshed
-from purejaxrl_ppo.wrappers import FlattenObservation
+from purejaxrl_ppo.wrappers import Wrapper
 from tests.ppo.probes import StateTable, Table, table
 
 CONFIG = PPOConfig(
@@ -44,8 +44,9 @@ def branching() -> Any:
 
 
 @functools.cache
-def trained(**settings: Any) -> Any:
-    return jax.jit(make_train(StateTable(), dataclasses.replace(CONFIG, **settings)))(jax.random.key(0), branching())
+def trained(backend: str = "cpu", **settings: Any) -> Any:
+    config = dataclasses.replace(CONFIG, **settings)
+    return jax.jit(make_train(StateTable(), config, backend=backend))(jax.random.key(0), branching())
 
 
 def leaves(tree: Any) -> dict[str, np.ndarray]:
@@ -64,11 +65,18 @@ def leaves(tree: Any) -> dict[str, np.ndarray]:
         {"rollout_storage": "states", "skip_forced_rows": True},
         {"rollout_storage": "states", "recurrent": True, "gru_size": 8},
         {"rollout_storage": "auto", "shared_torso": True},
+        {"backend": "gpu", "minibatch_by": "time"},
+        {"backend": "gpu", "rollout_storage": "states", "hidden_sizes": (16, 8, 8)},
+        {"backend": "gpu", "rollout_storage": "states", "recurrent": True, "gru_size": 8},
+        {"backend": "gpu", "shared_torso": True},
+        {"backend": "gpu", "layer_norm": True, "minibatch_by": "envs"},
+        {"backend": "gpu", "hidden_sizes": (160, 160), "activation": "relu", "target_kl": 0.01},
     ],
     ids=str,
 )
 def test_a_fast_path_learns_the_same(fast):
-    slow = {name: value for name, value in fast.items() if name not in ("skip_forced_rows", "rollout_storage")}
+    paths = ("skip_forced_rows", "rollout_storage", "backend")
+    slow = {name: value for name, value in fast.items() if name not in paths}
     one, other = trained(**slow), trained(**fast)
     there, here = leaves(one.state.params), leaves(other.state.params)
     assert there.keys() == here.keys()
@@ -85,11 +93,13 @@ def test_the_market_learns_the_same_by_all_paths():
     config = dataclasses.replace(CONFIG, num_envs=16, num_steps=64, total_timesteps=16 * 64 * 2, minibatch_by="time")
     slow = jax.jit(make_train(env, config))(jax.random.key(1), params)
     fast = dataclasses.replace(config, skip_forced_rows=True, rollout_storage="states")
-    result = jax.jit(make_train(env, fast))(jax.random.key(1), params)
-    for there, here in zip(jax.tree.leaves(slow.state.params), jax.tree.leaves(result.state.params), strict=True):
-        np.testing.assert_allclose(here, there, atol=2e-5, rtol=0)
-    np.testing.assert_array_equal(slow.state.players.env_state.balance, result.state.players.env_state.balance)
-    assert float(result.metrics["first_ratio_error"].max()) < 1e-5
+    for backend in ("cpu", "gpu"):
+        result = jax.jit(make_train(env, fast, backend=backend))(jax.random.key(1), params)
+        for there, here in zip(jax.tree.leaves(slow.state), jax.tree.leaves(result.state), strict=True):
+            if not jnp.issubdtype(there.dtype, jax.dtypes.prng_key):
+                np.testing.assert_allclose(here, there, atol=2e-5, rtol=1e-5)
+        np.testing.assert_array_equal(slow.state.runner.env_state.balance, result.state.runner.env_state.balance)
+        assert float(result.metrics["first_ratio_error"].max()) < 1e-5
 
 
 @pytest.mark.parametrize("storage", ["observations", "states"])
@@ -104,13 +114,13 @@ def test_parameters_that_change_between_iterations_are_seen_from_the_first_step_
     result = jax.jit(make_train(env, config, schedule))(jax.random.key(0), params)
     assert float(result.metrics["first_ratio_error"].max()) < 1e-5
     last = params.replace(profit_target=1_000.0 + 8_000.0 * 2 / 3)
-    players = result.state.players
-    seen = jax.vmap(lambda state: env.observe(None, state, None, last))(players.env_state)
-    np.testing.assert_allclose(players.obs, seen, atol=1e-6)
+    runner = result.state.runner
+    seen = jax.vmap(lambda state: env.observe(None, state, None, last))(runner.env_state)
+    np.testing.assert_allclose(runner.obs, seen, atol=1e-6)
     # the distance to the target, which the schedule moved
-    anew = jax.jit(refreshed, static_argnums=0)(env, params, players).obs
-    assert float(jnp.abs(anew[:, 226] - players.obs[:, 226]).max()) > 1e-3
-    np.testing.assert_allclose(np.delete(anew, 226, axis=1), np.delete(players.obs, 226, axis=1), atol=1e-6)
+    anew = jax.jit(refreshed, static_argnums=0)(env, params, runner).obs
+    assert float(jnp.abs(anew[:, 226] - runner.obs[:, 226]).max()) > 1e-3
+    np.testing.assert_allclose(np.delete(anew, 226, axis=1), np.delete(runner.obs, 226, axis=1), atol=1e-6)
 
 
 class Doubled(StateTable):
@@ -126,7 +136,7 @@ def test_who_may_be_rebuilt():
     assert rebuilds_observations(gymnax.make("TradingPhase2-v0")[0])
     assert not rebuilds_observations(Table())
     assert not rebuilds_observations(Doubled())
-    assert not rebuilds_observations(FlattenObservation(StateTable()))
+    assert not rebuilds_observations(Wrapper(StateTable()))
 
 
 def test_states_are_refused_where_observations_cannot_be_rebuilt():
@@ -171,5 +181,5 @@ def test_wanted_rows_are_met_once_each_in_order(wanted, block):
 def test_without_a_legal_action_all_are_drawn_alike():
     noise = jax.random.gumbel(jax.random.key(0), (3_000, 3))
     head, mask = jnp.array([5.0, 0.0, -5.0]), jnp.zeros(3, bool)
-    drawn = np.bincount(sample(ActionSpec(3), head[None], mask[None], noise), minlength=3)
+    drawn = np.bincount(sample(ActionSpec(3), head[None], mask[None], noise).action, minlength=3)
     assert drawn.min() > 900

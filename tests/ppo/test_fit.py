@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import gc
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ import signal
 import threading
 import time
 import warnings
+import weakref
 from typing import Any
 
 import jax
@@ -20,7 +22,8 @@ import pytest
 
 from purejaxrl_ppo import CheckpointError, FitOptions, PPOConfig, evaluate, fit, load_policy
 from purejaxrl_ppo.checkpoint import to_arrays
-from purejaxrl_ppo.fit import _programs
+from purejaxrl_ppo.fit import _programs, evaluation_key
+from purejaxrl_ppo.programs import kept_with_environment
 from tests.ppo.probes import Table, table
 
 ENV = Table()
@@ -336,6 +339,44 @@ def test_a_second_run_of_the_same_settings_does_not_compile_again(finished, tmp_
     other = PARAMS.replace(reward=PARAMS.reward * 2)
     fit(ENV, other, CONFIG, run_dir=tmp_path / "run", options=OPTIONS)
     assert chunk._cache_size() == before == 1
+
+
+def test_programs_go_with_their_environment():
+    class Held:
+        """Equal to itself only, as an environment is."""
+
+    built = []
+
+    @kept_with_environment
+    def build(env_of, size):
+        built.append(size)
+        return lambda: (env_of(), size)
+
+    env, other = Held(), Held()
+    assert build(env, 1) is build(env, 1)
+    assert build(env, 1)() == (env, 1)
+    assert build(other, 1)() == (other, 1)
+    assert built == [1, 1]
+    for size in range(2, 10):
+        build(env, size)
+    assert build(env, 9)()[1] == 9
+    assert built[2:] == list(range(2, 10))
+    build(env, 1)  # the ninth before: no longer kept
+    assert built[-1] == 1
+    gone = weakref.ref(env)
+    del env
+    gc.collect()
+    assert gone() is None
+
+
+def test_evaluations_draw_from_keys_of_their_own():
+    """Training splits the seed's key in three, of which one makes the network and one the environments."""
+    seed = jax.random.key(5)
+    own = jax.random.key_data(jax.vmap(lambda i: evaluation_key(5, i))(jnp.arange(64)))
+    training = jax.random.key_data(jnp.concatenate([seed[None], jax.random.split(seed, 3), jax.random.split(seed, 64)]))
+    assert (
+        len(np.unique(np.asarray(jnp.concatenate([own, training])), axis=0)) == 64 + 1 + 64
+    )  # split(3) is in split(64)
 
 
 def test_a_warm_start_begins_with_the_policy(finished, tmp_path, capsys):

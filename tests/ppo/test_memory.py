@@ -13,10 +13,11 @@ import pytest
 
 from purejaxrl_ppo import FitOptions, PPOConfig, evaluate, fit, make_trainer, memory, sweep
 from purejaxrl_ppo.cli import main as trainer_cli
+from purejaxrl_ppo.devices import plan_for
 from purejaxrl_ppo.memory import OutOfMemory, check_memory, memory_in_words, size_text, training_bytes, tree_bytes
 from purejaxrl_ppo.networks import make_network
 from purejaxrl_ppo.policy import Policy
-from purejaxrl_ppo.rollout import collect, keeps_states
+from purejaxrl_ppo.rollout import Task, collect, keeps_states
 from purejaxrl_ppo.wrappers import concrete_spec, prepare
 from tests.ppo.probes import StateTable, Table, table
 from trading_gymnax.cli import main as trading_cli
@@ -41,17 +42,18 @@ def test_the_estimate_is_what_state_and_rollout_hold(more, kind):
     config = PPOConfig(**TINY, **more)
     env, spec = prepare(kind(), PARAMS)
     state = state_shapes(config)
-    network = make_network(config, spec.action)
-    rollout = jax.eval_shape(
-        lambda s: collect(env, spec, config, network, s.params, s.obs_moments, s.players, PARAMS)[1], state
-    )
+    plan = plan_for(config, spec.masked, spec.obs_size, "cpu")
+    task = Task(env, PARAMS, spec, config, plan, make_network(config, spec.action))
+    rollout = jax.eval_shape(lambda s: collect(task, s.params, s.obs_moments, s.runner)[1], state)
+    # with states, the GRU's memory is kept for the values of final observations
+    beside = tree_bytes(state.runner.memory) * config.num_steps if keeps_states(env, config) else 0
     sizes = training_bytes(config, spec, state, keeps_states(env, config), eval_episodes=10)
     width = "hidden_sizes or gru_size" if more else "hidden_sizes"
     assert list(sizes) == [width, "num_envs", "num_envs x num_steps", "eval_episodes"]
-    assert sizes["num_envs x num_steps"] == tree_bytes(rollout)
-    held = tree_bytes((state.params, state.opt_state, state.players, state.discounted_return))
+    assert sizes["num_envs x num_steps"] == tree_bytes((rollout.steps, rollout.final_value)) + beside
+    held = tree_bytes((state.params, state.opt_state, state.runner, state.discounted_return))
     assert sizes[width] + sizes["num_envs"] == held
-    assert sizes["eval_episodes"] == tree_bytes(state.players) // 4 * 10
+    assert sizes["eval_episodes"] == tree_bytes(state.runner) // 4 * 10
 
 
 def test_what_does_not_fit_is_refused_with_the_setting_behind_it(monkeypatch):

@@ -49,12 +49,14 @@ def test_noise_drawn_beforehand_samples_the_distribution():
     shape = (20_000,)
     head = jnp.broadcast_to(jnp.array([0.0, 1.0, 2.0]), (*shape, 3))
     mask = jnp.broadcast_to(jnp.array([True, True, False]), (*shape, 3))
-    action = sample(THREE, head, mask, draw_noise(THREE, jax.random.key(0), shape))
+    action, log_prob = sample(THREE, head, mask, draw_noise(THREE, jax.random.key(0), shape))
+    np.testing.assert_allclose(log_prob, distribution(THREE, head, mask).log_prob(action), rtol=1e-5)
     # legal logits 0 and 1: probability of the second 1 / (1 + exp(-1)) = 0.7311; deviation of the mean 0.0031
     assert float((action == 1).mean()) == pytest.approx(0.7311, abs=0.015)
     assert not (action == 2).any()
     box_head = jnp.broadcast_to(jnp.array([1.0, -1.0, np.log(2.0), 0.0]), (*shape, 4))
-    drawn = sample(BOX, box_head, None, draw_noise(BOX, jax.random.key(0), shape))
+    drawn, log_prob = sample(BOX, box_head, None, draw_noise(BOX, jax.random.key(0), shape))
+    np.testing.assert_allclose(log_prob, distribution(BOX, box_head, None).log_prob(drawn), rtol=1e-4)
     np.testing.assert_allclose(drawn.mean(0), [1.0, -1.0], atol=0.06)
     np.testing.assert_allclose(drawn.std(0), [2.0, 1.0], atol=0.05)
 

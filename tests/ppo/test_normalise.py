@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from purejaxrl_ppo.normalise import (
     RunningMoments,
     batch_moments,
-    discounted_returns,
     init_moments,
     merge,
     normalise,
@@ -58,16 +57,6 @@ def test_normalising_clips_and_broadcasts_over_leading_axes():
     moments = RunningMoments(jnp.array([1.0]), jnp.array([4.0]), jnp.array([0, 9], jnp.uint32))
     x = jnp.array([[[3.0]], [[1000.0]]])  # (3 - 1) / 2 = 1; (1000 - 1) / 2 is clipped to 10
     np.testing.assert_allclose(normalise(moments, x, 10.0), [[[1.0]], [[10.0]]], rtol=1e-6)
-
-
-def test_discounted_returns_restart_with_the_episode():
-    rewards = jnp.array([[1.0], [1.0], [1.0]])
-    done = jnp.array([[False], [True], [False]])
-    carry, returns = discounted_returns(jnp.array([2.0]), rewards, done, 0.5)
-    # 0.5*2 + 1 = 2; 0.5*2 + 1 = 2 and ends; 1
-    np.testing.assert_allclose(returns[:, 0], [2.0, 2.0, 1.0])
-    assert carry[0] == 1.0
-    assert discounted_returns(jnp.array([2.0]), rewards, done | True, 0.5)[0][0] == 0.0
 
 
 def test_rewards_without_variance_are_left_alone():

@@ -18,7 +18,6 @@ from gymnax.wrappers import purerl
 from purejaxrl_ppo import PPOConfig, make_train
 from purejaxrl_ppo.wrappers import (
     FiveValueAdapter,
-    FlattenObservation,
     Wrapper,
     action_mask,
     action_spec,
@@ -46,28 +45,16 @@ class OldStyle:
         return self._inner.action_space(params)
 
 
-@pytest.mark.parametrize(
-    "make", [Wrapper, FlattenObservation, FiveValueAdapter, lambda e: Wrapper(FlattenObservation(e))]
-)
+@pytest.mark.parametrize("make", [Wrapper, FiveValueAdapter, lambda e: Wrapper(Wrapper(e))])
 def test_wrappers_survive_copy_pickle_and_hashing(make):
     env = make(Table())
-    assert isinstance(copy.deepcopy(env)._env, Table | FlattenObservation)
+    assert isinstance(copy.deepcopy(env)._env, Table | Wrapper)
     assert pickle.loads(pickle.dumps(env)).num_actions == 3
     assert env == copy.copy(env)
     assert hash(env) == hash(copy.copy(env))
     assert env != make(Table())  # another environment object
     with pytest.raises(AttributeError):
         env.no_such_thing  # noqa: B018
-
-
-def test_flattening_reaches_the_final_observation():
-    env = FlattenObservation(DictObservation())
-    key = jax.random.key(0)
-    obs, state = env.reset(key, env.default_params)
-    assert obs.shape == (3,)
-    final = env.step(key, state, jnp.zeros(1), env.default_params)[5]["final_observation"]
-    # leaves in tree order: "pair" = (place, time = 1 after the step), then "place"
-    np.testing.assert_allclose(final, [obs[0], 1.0, obs[2]])
 
 
 def test_five_values_become_six():
@@ -189,10 +176,10 @@ def test_masks_are_asked_of_the_inner_state_through_any_wrapper():
     for env in (
         Table(),
         Wrapper(Table()),
-        FlattenObservation(Wrapper(Table())),
+        Wrapper(Wrapper(Table())),
         purerl.LogWrapper(Table()),
         purerl.FlattenObservationWrapper(purerl.LogWrapper(Table())),
-        FlattenObservation(purerl.LogWrapper(Table())),
+        Wrapper(purerl.LogWrapper(Table())),
     ):
         _, state = env.reset(jax.random.key(0), params)
         np.testing.assert_array_equal(action_mask(env, state, params), [True, False, True])

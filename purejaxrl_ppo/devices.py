@@ -1,0 +1,83 @@
+"""How a kind of device computes an update: the one place where paths and block sizes are chosen.
+
+None of it changes what is learned, but for the order of sums (and, where `bfloat16` asks for it, the precision). A CPU
+wants work left out and data that stays in its cache; an accelerator wants few kernels over all rows, whose launch costs
+it as much as a thousand rows do.
+"""
+
+import dataclasses
+
+import jax
+
+from purejaxrl_ppo.config import PPOConfig
+
+_INPUT_BYTES = 16 << 30  # network inputs of a whole rollout that an accelerator keeps; more are made anew where read
+_LANES = 64  # inputs are padded to a multiple: matrix units read aligned rows
+_CACHED_ROWS = 2048  # whose gradient fits the cache of a CPU and keeps two cores busy
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What `plan_for` chose."""
+
+    skip_in_rollout: bool
+    """Leave the policy's tower out of rows with a single legal action, playing."""
+    skip_in_learning: bool
+    """The same in learning."""
+    joined_towers: bool
+    """Compute both towers together, as products over all rows (`joined.py`)."""
+    whole_inputs: bool
+    """Make the network's inputs of a rollout once, and observation statistics from them; else each where it is read,
+    and statistics step by step."""
+    prepared_params: bool
+    """Let an environment with a method `prepared` work out once an iteration what depends on its parameters alone."""
+    packed: bool
+    """Store the small arrays of a step as one."""
+    input_multiple: int
+    """To which the network's input is padded; 1 leaves it as it is, any other makes room for a 1 behind it."""
+    microbatches: int
+    """Equal parts in which a minibatch's gradient is computed; their gradients add up."""
+    choice_block: int
+    """Rows with a choice whose policy gradient is computed at once."""
+    final_block: int
+    """Truncated rows whose final observations are valued at once."""
+    unroll: int
+    """Steps of a recurrence over time in one turn of its loop."""
+
+
+def plan_for(config: PPOConfig, masked: bool, inputs: int, backend: str | None = None) -> Plan:
+    """The plan for one device's share of a training.
+
+    Args:
+        config: settings of this device's share.
+        masked: whether the environment has masks.
+        inputs: length of a flat observation.
+        backend: kind of device, "cpu" or any other; None: JAX's default. Every plan runs on every device.
+    """
+    cpu = (jax.default_backend() if backend is None else backend) == "cpu"
+    separate = not config.shared_torso and not config.recurrent
+    skip = cpu and config.skip_forced_rows and config.choice_rows_only and masked and separate
+    rows = config.batch_size // config.num_minibatches
+    input_bytes = config.batch_size * inputs * (2 if config.bfloat16 else 4)
+    return Plan(
+        skip_in_rollout=skip,
+        skip_in_learning=skip,
+        joined_towers=not cpu and separate and not config.layer_norm,
+        whole_inputs=not cpu and input_bytes <= _INPUT_BYTES,
+        prepared_params=not cpu,
+        packed=not cpu,
+        input_multiple=1 if cpu else _LANES,
+        microbatches=_microbatches(config, cpu),
+        choice_block=min(config.microbatch_rows or 1024, rows),
+        final_block=min(64 if cpu else max(1024, config.batch_size // 64), config.batch_size),
+        unroll=8 if cpu else 32,
+    )
+
+
+def _microbatches(config: PPOConfig, cpu: bool) -> int:
+    units = config.minibatch_units // config.num_minibatches
+    rows = config.batch_size // config.num_minibatches
+    # a GRU runs through its time steps once per part, which costs more than the cache gains
+    wanted = config.microbatch_rows or (_CACHED_ROWS if cpu and not config.recurrent else rows)
+    parts = min(units, -(-rows // wanted))
+    return next(n for n in range(parts, units + 1) if units % n == 0)
