@@ -12,11 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purejaxrl_ppo import Policy, PPOConfig, load_policy, make_train
+from purejaxrl_ppo import Policy, PPOConfig, load_policy, make_train, policy_of
 from purejaxrl_ppo.networks import ILLEGAL_LOGIT
 from purejaxrl_ppo.train import make_trainer
 from purejaxrl_ppo.transfer import warm_started
-from purejaxrl_ppo.wrappers import concrete_spec, prepare
 from tests.data.tables import PLAIN
 from trading_gymnax import TradingPhase1, TradingPhase2, load_market_data
 from trading_gymnax.cli import main as cli
@@ -36,12 +35,11 @@ def started():
     market = load_market_data(tape.frame, tape.spec)
     old_env, env = TradingPhase1(market, **FIELDS), TradingPhase2(market, **FIELDS)
     learnt = jax.jit(make_train(old_env, CONFIG))(jax.random.key(0), old_env.default_params).state
-    old_spec = concrete_spec(prepare(old_env, old_env.default_params)[1])
-    old = Policy(learnt.params, learnt.obs_moments, old_spec, CONFIG)
+    old = policy_of(learnt, old_env, old_env.default_params, CONFIG)
     params = env.default_params
     fresh = jax.jit(make_trainer(env, CONFIG).init)(jax.random.key(1), params)
     state, report = warm_started(fresh, old, env, params, CONFIG)
-    new = Policy(state.params, state.obs_moments, concrete_spec(prepare(env, params)[1]), CONFIG)
+    new = policy_of(state, env, params, CONFIG)
     return old, new, env, params, report
 
 

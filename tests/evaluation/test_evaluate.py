@@ -429,9 +429,7 @@ def test_summary_of_the_trades_worked_by_hand():
 @pytest.mark.slow
 @pytest.mark.parametrize("drift", [1 / 3, 0.0])
 def test_two_million_steps_find_an_edge_where_there_is_one_and_none_where_there_is_none(drift):
-    from purejaxrl_ppo import make_train
-    from purejaxrl_ppo.policy import Policy
-    from purejaxrl_ppo.wrappers import concrete_spec, prepare
+    from purejaxrl_ppo import make_train, policy_of
     from trading_gymnax.cli.learners import TRADER
 
     def tape(seed: int):
@@ -442,8 +440,7 @@ def test_two_million_steps_find_an_edge_where_there_is_one_and_none_where_there_
     params = env.default_params
     held_out = params.replace(market=load_market_data(unseen.frame, unseen.spec))
     result = jax.jit(make_train(env, TRADER))(jax.random.key(0), params)
-    spec = concrete_spec(prepare(env, params)[1])
-    policy = Policy(result.state.params, result.state.obs_moments, spec, TRADER, sampled=False)
+    policy = policy_of(result.state, env, params, TRADER, sampled=False)
     row = summarise(evaluate_policy(policy, env, held_out, key=KEY))
     oracle = summarise(evaluate_policy(BarSignals(jnp.asarray(unseen.hidden)[None]), env, held_out, key=KEY))
     moves = (unseen.frame["close"] - unseen.frame["open"]).to_numpy() / unseen.spec.tick_size

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from purejaxrl_ppo import Policy, PPOConfig, make_train
-from purejaxrl_ppo.wrappers import concrete_spec, prepare
+from purejaxrl_ppo import PPOConfig, make_train, policy_of
 from tests.data.tables import PLAIN, table
 from tests.rules.handmade import make_bars
 from tests.rules.parity import Parity
@@ -285,8 +284,7 @@ def test_one_policy_for_three_markets_does_as_well_on_each():
         env = TradingPhase1(pack([seen[name] for name in names]))
         config = dataclasses.replace(TRADER, total_timesteps=2_000_000 * len(names))
         result = jax.jit(make_train(env, config))(KEY, env.default_params)
-        spec = concrete_spec(prepare(env, env.default_params)[1])
-        policy = Policy(result.state.params, result.state.obs_moments, spec, config, sampled=False)
+        policy = policy_of(result.state, env, env.default_params, config, sampled=False)
         held_out = env.default_params.replace(market=pack([unseen[name] for name in names]))
         return by_market(evaluate_policy(policy, env, held_out, key=KEY))["net_per_session_usd"].to_dict()
 

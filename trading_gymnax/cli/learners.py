@@ -19,7 +19,7 @@ from trading_gymnax.walkforward.run import FoldLearner, shared_and_stacked
 
 with warnings.catch_warnings():  # distrax and its own dependencies warn while they are imported
     warnings.simplefilter("ignore")
-    from purejaxrl_ppo import Policy, PPOConfig, make_train
+    from purejaxrl_ppo import Policy, PPOConfig, make_train, policy_of
     from purejaxrl_ppo.memory import check_memory, training_bytes
     from purejaxrl_ppo.rollout import keeps_states
     from purejaxrl_ppo.train import make_trainer
@@ -59,7 +59,7 @@ def ppo_learner(config: PPOConfig) -> Learner:
     def learn(env: TradingPhase1, params: Any, seed: int) -> Policy:
         train = programs.setdefault(env, jax.jit(make_train(env, config)))
         state = train(jax.random.key(seed), params).state
-        return Policy(state.params, state.obs_moments, concrete_spec(prepare(env, params)[1]), config, sampled=False)
+        return policy_of(state, env, params, config, sampled=False)
 
     return learn
 
