@@ -95,18 +95,19 @@ def main(options: Options) -> None:
             PATIENCE_S,
             deadline=began + 60 * options.minutes,
             together=True,
-            watch=sampler.watch,
+            watch=lambda go: _told(sampler.watch(go)),
         )
     finally:
         sampler.stop()
-    rows = [report.compare(row, found) for group in chosen for row in group.rows]
     about = {"device": _device(found), **machine(), "minutes": f"{(time.monotonic() - began) / 60:.1f}"}
+    name = f"gpu_{about['device']}".replace(" ", "_").lower() + "_smoke" * options.smoke
+    content = {"command": _command(options), "machine": about, "versions": versions(PACKAGES)}
+    content["contenders"] = {contender: dataclasses.asdict(one) for contender, one in found.items()}
+    report.write_numbers(options.out, name, content)  # device time is dear: whatever comes next, these stay
+    rows = [report.compare(row, found) for group in chosen for row in group.rows]
     page = _page(options, about, sampler.reason, chosen, found, rows)
     print("\n".join(page))
-    everything = {name: dataclasses.asdict(one) for name, one in found.items()}
-    content = {"command": _command(options), "machine": about, "versions": versions(PACKAGES), "rows": rows}
-    name = f"gpu_{about['device']}".replace(" ", "_").lower() + "_smoke" * options.smoke
-    report.write(options.out, name, page, {**content, "contenders": everything})
+    report.write(options.out, name, page, {**content, "rows": rows})
 
 
 def groups(scale: Scale) -> list[Group]:
@@ -258,6 +259,12 @@ def _page(
 
 def _command(options: Options) -> str:
     return f"python -m benchmarks.gpu {'--smoke' if options.smoke else f'--rounds {options.rounds}'}"
+
+
+def _told(numbers: dict[str, float]) -> dict[str, float]:
+    """The numbers of one measurement, printed as they come."""
+    _say("    " + ", ".join(f"{name} {report.number(value)}" for name, value in numbers.items()))
+    return numbers
 
 
 def _say(line: str) -> None:

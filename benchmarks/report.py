@@ -60,7 +60,7 @@ def contender_table(groups: list[Group], found: list[Found]) -> list[str]:
             compile_s = measured.facts.get("compile_s")
             about = contender.about if measured.reason is None else f"not measured: {measured.reason}"
             for key in sorted({key for one in measured.rounds for key in one}) or [""]:
-                values = [one[key] for one in measured.rounds] if key else []
+                values = [one[key] for one in measured.rounds if key in one]  # a sample may fall into no round
                 spread = f"{number(min(values))} to {number(max(values))}" if values else ""
                 median = number(statistics.median(values)) if values else ""
                 compiled = "" if compile_s is None else f"{compile_s:.1f}"
@@ -71,8 +71,13 @@ def contender_table(groups: list[Group], found: list[Found]) -> list[str]:
 
 def write(out: pathlib.Path, name: str, page: list[str], content: dict[str, Any]) -> None:
     """`<name>.md` and `<name>.json` in the folder `out`."""
-    out.mkdir(parents=True, exist_ok=True)
+    write_numbers(out, name, content)
     (out / f"{name}.md").write_text("\n".join(page) + "\n")
+
+
+def write_numbers(out: pathlib.Path, name: str, content: dict[str, Any]) -> None:
+    """`<name>.json` in the folder `out`."""
+    out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
