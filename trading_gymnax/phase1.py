@@ -213,10 +213,9 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         stands in `info["final_observation"]` and costs nothing when nobody reads it.
         """
         params = self.default_params if params is None else params
-        _, key_reset = jax.random.split(key)
         after, reward, terminated, info = self._transition(state, action, params)
         truncated = self.is_truncated(after, params)
-        account = restart(self._fresh_account, key_reset, terminated | truncated, after, params)
+        account = restart(self._fresh_account, starts.reset_key(key), terminated | truncated, after, params)
         # Without the barrier a GPU's compiler may play the rules anew for each of the observation's numbers.
         account = jax.lax.optimization_barrier(account)
         final = self._observation(after, params)

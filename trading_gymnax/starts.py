@@ -73,7 +73,7 @@ def draw_start(key: jax.Array, params: EnvParams, plan: SessionPlan) -> Start:
 
     Contracts of one market share its weight by their sessions, so that each session is as likely as the others.
     """
-    bits = jax.random.bits(key, (6,), jnp.uint32)
+    bits = _six_words(key)
     weights = jnp.where(plan.usable_count > 0, params.market_weights, 0.0)
     if len(set(params.market.roots)) < params.market.num_markets:
         weights = weights * _shares_of_contracts(plan.usable_count, params.market.root_ids)
@@ -86,6 +86,21 @@ def draw_start(key: jax.Array, params: EnvParams, plan: SessionPlan) -> Start:
     forced = _share(bits[4]) < params.forced_entry_fraction
     forced_side = jnp.where(forced, 2 * (bits[5] >> 31).astype(jnp.int32) - 1, 0)
     return Start(market_id, bar, forced_side)
+
+
+def reset_key(key: jax.Array) -> jax.Array:
+    """The second key of `jax.random.split(key)`, put together from its words.
+
+    On a GPU the compiler makes single words where they are used, and a row of them in a kernel of its own before.
+    """
+    words = jax.random.key_data(jax.random.split(key))
+    return jax.random.wrap_key_data(jnp.stack([words[1, 0], words[1, 1]]), impl=jax.random.key_impl(key))
+
+
+def _six_words(key: jax.Array) -> list[jax.Array]:
+    """The numbers of `jax.random.bits(key, (6,), jnp.uint32)`, each by itself for the reason that `reset_key` gives."""
+    words = [jax.random.key_data(jax.random.fold_in(key, index)) for index in range(6)]
+    return [word[0] ^ word[1] for word in words]
 
 
 def _shares_of_contracts(usable_count: jax.Array, root_ids: np.ndarray) -> jax.Array:

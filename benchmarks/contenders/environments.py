@@ -86,18 +86,20 @@ def programs(env: Any, kind: Kind, num_envs: int, num_steps: int) -> tuple[Calla
         return jax.vmap(env.reset, (0, None))(jax.random.split(key, num_envs), params)[1]
 
     def one(params: Any, carry: Any, xs: Any) -> Any:
-        (state, buffer, total), (at, key) = carry, xs
-        key_action, key_step = jax.random.split(key)
+        (state, buffer, total), (at, key, noise) = carry, xs
         mask = jax.vmap(env.action_mask, (0, None))(state, params)
-        action = jnp.argmax(jnp.where(mask, jax.random.uniform(key_action, mask.shape), -1.0), axis=1)
-        keys = jax.random.split(key_step, num_envs)
+        action = jnp.argmax(jnp.where(mask, noise.astype(jnp.int32), -1), axis=1)
+        keys = jax.random.split(key, num_envs)
         obs, state, reward, _, _, _ = jax.vmap(step, (0, 0, 0, None))(keys, state, action, params)
         if kind == "stored":
             return (state, buffer.at[at].set(obs), total + reward.sum()), None
         return (state, buffer, total + reward.sum() + obs.sum()), None
 
     def roll(key: jax.Array, state: Any, buffer: jax.Array, params: Any) -> Any:
-        xs = jnp.arange(num_steps), jax.random.split(key, num_steps)
+        key_steps, key_noise = jax.random.split(key)
+        # Drawn at once, as a trainer does, and in single bytes, which count little in the memory of a rollout.
+        noise = jax.random.bits(key_noise, (num_steps, num_envs, env.num_actions), jnp.uint8)
+        xs = jnp.arange(num_steps), jax.random.split(key_steps, num_steps), noise
         params = env.prepared(params)
         return jax.lax.scan(functools.partial(one, params), (state, buffer, jnp.float32(0)), xs)[0]
 
