@@ -129,14 +129,14 @@ def _stepping(scale: Scale) -> Group:
         settings = {"num_envs": num_envs, **size, **more}
         return Contender(f"{name}, {num_envs:,}", f"{DEVICE}:stepping", settings, "observations consumed")
 
-    contenders = [one("stepping", count) for count in scale.stepping]
-    contenders += [one("phase 2", scale.others, phase=2), one("gymnax's own step", scale.others, kind="stock")]
+    alone = {count: one("stepping", count) for count in scale.stepping}
     rows = []
-    for contender, target in zip(contenders, (None, 5e8, None, 3e9), strict=False):
-        if target is not None:
-            goal = Quantity(f"{target / 1e6:,g} million", factor=target)
-            rows.append(Row(contender.name, contender.name, _speed("phase 1", contender), goal, 1.0))
-    return Group(tuple(contenders), tuple(rows))
+    for count, target in {10_000: 5e8, 1_000_000: 3e9}.items():
+        if count in alone:
+            name, goal = alone[count].name, Quantity(f"{target / 1e6:,g} million", factor=target)
+            rows.append(Row(name, name, _speed("phase 1", alone[count]), goal, 1.0))
+    others = (one("phase 2", scale.others, phase=2), one("gymnax's own step", scale.others, kind="stock"))
+    return Group((*alone.values(), *others), tuple(rows))
 
 
 def _training(size: Size) -> Group:
