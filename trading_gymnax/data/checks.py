@@ -26,7 +26,7 @@ _LARGEST_TICKS = 2**30  # differences of two prices must fit int32
 _EXAMPLES = 3
 # So many bars against the calendar are no stray prints: then the calendar may be the one that errs.
 _MANY_BARS = 30
-_DAY = 1440  # minutes
+_DAY, _HOUR = 1440, 60  # minutes
 
 
 def check_rows(
@@ -170,7 +170,13 @@ def _bar_length(rows: Rows, spec: ContractSpec, findings: Findings, bar_minutes:
         findings.refuse("bar_minutes", text)
         return None
     if step % minute == 0:
-        return step // minute
+        length = _length_on_grid(rows, spec, step // minute)
+        if length >= _HOUR:
+            name = "hourly bars" if length == _HOUR else f"bars of {length:,} minutes"
+            findings.doubt(
+                "bar_minutes", f"these are {name}: what happens within one is hidden, and a session has few decisions"
+            )
+        return length
     irregular = "" if counts.max() > len(steps) / 2 else ", and steps differ, as those of ticks do"
     text = (
         f"the commonest step between two rows is {step / 1e6:g} seconds{irregular}: bars must last whole minutes, so "
@@ -178,6 +184,15 @@ def _bar_length(rows: Rows, spec: ContractSpec, findings: Findings, bar_minutes:
     )
     findings.refuse("bar_minutes", text)
     return None
+
+
+def _length_on_grid(rows: Rows, spec: ContractSpec, step: int) -> int:
+    """The step, or the part of it on whose grid the stamps lie: a thin contract may trade in every other minute."""
+    since = rows.utc // MICROSECONDS_PER_MINUTE - spec.session_start_minute
+    if 60 % step or (since % step != 0).mean() <= 1 / 2:
+        return step
+    parts = (part for part in range(step - 1, 0, -1) if step % part == 0)
+    return next((part for part in parts if (since % part != 0).mean() <= 1 / 100), step)
 
 
 def _check_grid(rows: Rows, spec: ContractSpec, findings: Findings, bar_minutes: int, mark_is_end: bool) -> Rows:
@@ -193,7 +208,19 @@ def _check_grid(rows: Rows, spec: ContractSpec, findings: Findings, bar_minutes:
         return rows.take(np.zeros(len(rows), bool))
     bad = (rows.utc % MICROSECONDS_PER_MINUTE != 0) | (time % bar_minutes != 0)
     what = f"that do not close on a whole {bar_minutes}-minute step after {spec.session_start} New York"
-    return drop(rows, bad, findings, "off_grid", what)
+    return _check_repeated_hour(drop(rows, bad, findings, "off_grid", what), findings)
+
+
+def _check_repeated_hour(rows: Rows, findings: Findings) -> Rows:
+    """Minutes that New York's clock has twice, on a night in autumn in which only markets without a weekend trade."""
+    if len(rows) == 0:
+        return rows
+    minute = rows.day.astype(np.int64) * (_DAY + 1) + rows.time
+    latest = np.maximum.accumulate(minute)
+    again = np.zeros(len(rows), bool)
+    again[1:] = minute[1:] <= latest[:-1]
+    what = "in the hour that New York's clock has twice in autumn: a session counts its minutes by that clock"
+    return drop(rows, again, findings, "clock_change", what)
 
 
 def _check_sessions(

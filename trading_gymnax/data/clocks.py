@@ -22,6 +22,7 @@ from trading_gymnax.text import count_text
 _LISTED = 5
 _REGULAR_MINUTES = 10  # outside the sessions, on most days
 _REGULAR_SHARE = 0.1  # of all bars, on whatever days
+_MARK_SHARE = 0.6  # of the bars in halts: more of them than the one bar a day are a wrong zone
 _BUSY_DAYS = 5
 _BUSY_STEP = 2.5
 _HALF_HOUR = 30
@@ -140,7 +141,7 @@ def clock_is_wrong(
         return False
     count, full = int(outside.sum()), sessions.full_session_minutes(spec, rows.day)
     days = max(len(np.unique(rows.day[~outside])), 1)
-    mark = _other_mark(rows, days, full, bar_minutes, mark_is_end)
+    mark = _other_mark(rows, outside, full, bar_minutes, mark_is_end)
     if mark is not None:
         where, there = ("just after the close", "first") if mark == "end" else ("just before the start", "last")
         text = (
@@ -160,16 +161,19 @@ def clock_is_wrong(
     return True
 
 
-def _other_mark(rows: Rows, days: int, full: int, bar_minutes: int, mark_is_end: bool) -> str | None:
-    """What the stamps mark where each session has a bar too late, or too early, and lacks one at its other end."""
+def _other_mark(rows: Rows, outside: np.ndarray, full: int, bar_minutes: int, mark_is_end: bool) -> str | None:
+    """What the stamps mark where most sessions have one bar too late, or too early, and lack the one at the other."""
+    of_week = sessions.is_weekday(rows.day)
+    in_halt, days = int((outside & of_week).sum()), max(len(np.unique(rows.day[~outside])), 1)
 
     def count(minute: int) -> int:
-        return int((rows.time == minute).sum())
+        return int(((rows.time == minute) & of_week).sum())
 
+    least = max(days / 2, in_halt * _MARK_SHARE)
     late, early = count(full + bar_minutes), count(sessions.MINUTES_PER_DAY)
-    if not mark_is_end and late > days / 2 and count(bar_minutes) < late / 4:
+    if not mark_is_end and late > least and count(bar_minutes) < late / 4:
         return "end"
-    if mark_is_end and full < sessions.MINUTES_PER_DAY and early > days / 2 and count(full) < early / 4:
+    if mark_is_end and full < sessions.MINUTES_PER_DAY and early > least and count(full) < early / 4:
         return "start"
     return None
 

@@ -40,8 +40,9 @@ ANY = Layout("any other", lambda source, names: True, (Reading("", None),))
 
 def _compact_stamps(source: Source, names: tuple[str, ...]) -> bool:
     """`yyyyMMdd HHmmss;open;high;low;close;volume` without a header."""
-    first = str(source.frame.iloc[0, 0]).strip() if len(source.frame) else ""
-    return source.headless and source.separator == ";" and bool(_COMPACT.fullmatch(first))
+    if not source.headless or source.separator != ";" or source.frame.empty:
+        return False
+    return _COMPACT.fullmatch(str(source.frame.iloc[0, 0]).strip()) is not None
 
 
 def _has(*wanted: str) -> Callable[[Source, tuple[str, ...]], bool]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,10 @@ from trading_gymnax.data.names import plain_text
 from trading_gymnax.data.spec import ContractSpec
 
 _BLANKS = "[\\s\u00a0\u202f]"
-_COMMA_IS_DECIMAL = r"^-?\d*,(\d{1,2}|\d{4,})$|\.\d{3},\d|^-?0,\d|^-?\d{4,},\d"
-_COMMA_IS_THOUSANDS = r"^-?\d{1,3}(,\d{3}){2,}|,\d{3}\."
-_COMMA = r"^-?\d{1,3},\d{3}$"
+_COMMA_IS_DECIMAL = r"^[+-]?\d+,(\d{1,2}|\d{4,})$|^[+-]?\d{1,3}(\.\d{3})+,\d+$|^[+-]?0,\d|^[+-]?\d{4,},\d+$"
+_POINT_IS_DECIMAL = r"^[+-]?\d*\.(\d{1,2}|\d{4,})$|^[+-]?\d{1,3}(,\d{3})+\.\d*$|^[+-]?0\.\d|^[+-]?\d{4,}\.\d+$"
+_COMMA_IS_THOUSANDS = r"^[+-]?\d{1,3}(,\d{3}){2,}$|^[+-]?\d{1,3}(,\d{3})+\."
+_COMMA = r"^[+-]?\d{1,3},\d{3}$"
 _FRACTION = r"^\d{1,4}['\-]\d{1,3}$"
 _SWISS = r"\d'\d{3}(\.|'|$)"
 _EIGHTHS_OF_32NDS = {"": 0.0, "0": 0.0, "1": 0.125, "2": 0.25, "3": 0.375, "5": 0.5, "6": 0.625, "7": 0.75, "8": 0.875}
@@ -55,10 +57,13 @@ class Notation:
     def _from_text(self, text: pd.Series) -> np.ndarray:
         if self.fraction:
             return _fractions(text, self.fraction)
-        for sign in self.thousands:
-            text = text.str.replace(sign, "", regex=False)
-        if self.decimal != ".":
-            text = text.str.replace(self.decimal, ".", regex=False)
+        text = text.str.strip()
+        if self.thousands:  # only groups of three digits: a slip must not become another number
+            signs, point = re.escape(self.thousands), re.escape(self.decimal)
+            grouped = _matches(text, rf"^[+-]?\d{{1,3}}(?:[{signs}]\d{{3}})+(?:{point}\d*)?$")
+            text = text.mask(grouped, text.str.replace(rf"[{signs}]", "", regex=True))
+        if self.decimal == ",":
+            text = text.mask(_matches(text, r"\."), None).str.replace(",", ".", regex=False)
         return pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan)
 
 
@@ -88,26 +93,36 @@ def find_notation(
         return PLAIN
     if _share(price_text, _FRACTION) > 0.5 and not _any(price_text, r"'\d{3}\."):
         return _fraction_notation(price_text, spec)
-    all_text = price_text + volume_text
-    other = "".join(sign for sign, form in ((" ", rf"\d{_BLANKS}\d{{3}}"), ("'", _SWISS)) if _any(all_text, form))
-    blanks = "\u00a0\u202f " if " " in other else ""
-    marks = blanks + "'" * ("'" in other)
-    if not _any(all_text, r"\d,\d"):
+    texts = price_text + volume_text
+    marks = "\u00a0\u202f " * _any(texts, rf"\d{_BLANKS}\d{{3}}") + "'" * _any(texts, _SWISS)
+    if not _any(texts, r"\d,\d"):
         return Notation(thousands=marks, note="numbers with thousands separators") if marks else PLAIN
-    if _any(all_text, _COMMA_IS_DECIMAL) and separator != "," and not _any(price_text, _COMMA_IS_THOUSANDS):
-        first = _first(all_text, r"\d,\d")
+    point = _any(texts, _POINT_IS_DECIMAL) or any(_has_fractions(column) for column in prices)
+    thousands = _any(texts, _COMMA_IS_THOUSANDS)
+    if _any(texts, _COMMA_IS_DECIMAL):
+        first = _first(texts, _COMMA_IS_DECIMAL)
+        if point or thousands:
+            second = _first(texts, f"{_POINT_IS_DECIMAL}|{_COMMA_IS_THOUSANDS}") or "a decimal point"
+            raise NotationError(
+                f"some numbers have decimal commas ({first}) and others not ({second}): write one notation"
+            )
         return Notation(",", "." + marks, note=f"numbers with decimal commas ({first})")
-    prices_tell = _any(price_text, _COMMA_IS_THOUSANDS) or _any(price_text, r"\d\.\d") or len(price_text) < len(prices)
-    if separator == "," or prices_tell or not _any(price_text, _COMMA):
-        return Notation(
-            thousands="," + marks,
-            note=f"numbers with thousands separators ({_first(all_text, _COMMA + '|' + _COMMA_IS_THOUSANDS)})",
-        )
+    if separator == "," or point or thousands or not _any(price_text, _COMMA):
+        first = _first(texts, f"{_COMMA}|{_COMMA_IS_THOUSANDS}")
+        return Notation(thousands="," + marks, note=f"numbers with thousands separators ({first})")
     first = _first(price_text, _COMMA)
     raise NotationError(
         f"a price such as {first!r} is {float(first.replace(',', '.')):g} or {float(first.replace(',', '')):,.0f}, and "
         "nothing in the table tells which: write the prices with a decimal point"
     )
+
+
+def _has_fractions(column: pd.Series) -> bool:
+    """Whether a column was read as numbers, some of them not whole: then its decimals are written with a point."""
+    if not pd.api.types.is_float_dtype(column.dtype):
+        return False
+    values = column.to_numpy(np.float64, na_value=np.nan)
+    return bool((np.nan_to_num(values) % 1).any())
 
 
 def _fraction_notation(texts: list[pd.Series], spec: ContractSpec) -> Notation:

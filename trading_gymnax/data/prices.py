@@ -114,7 +114,7 @@ def _distances(prices: np.ndarray, far: float) -> tuple[np.ndarray, np.ndarray]:
     """
     size = len(prices)
     high, low = prices[:, 1], prices[:, 2]
-    beyond = np.minimum(_beyond(high, low, 1), _beyond(high, low, -1))
+    beyond = np.maximum(_beyond_neighbours(high), _beyond_neighbours(-low))
     for first, end in _runs(high, low, far):
         sides = [low[first - 1], high[first - 1], low[end], high[end]]
         middle = (high[first:end] + low[first:end]) / 2
@@ -130,16 +130,15 @@ def _distances(prices: np.ndarray, far: float) -> tuple[np.ndarray, np.ndarray]:
     return away, ranges
 
 
-def _beyond(high: np.ndarray, low: np.ndarray, side: int) -> np.ndarray:
-    """How far a bar reaches beyond the bar after it (1) or before it (-1), float64 [N].
+def _beyond_neighbours(top: np.ndarray) -> np.ndarray:
+    """How far each bar's highest price (float64 [N]) lies above those of both bars beside it, 0 where one reaches it.
 
-    At an end of the table the one neighbour that there is serves for both, and only half of the distance counts.
+    At an end of the table there is one neighbour only, and half of the distance counts.
     """
-    other_high, other_low = np.roll(high, -side), np.roll(low, -side)
-    end, inner = (-1, -2) if side == 1 else (0, 1)
-    other_high[end], other_low[end] = high[inner], low[inner]
-    beyond = np.maximum(high - other_high, other_low - low).clip(0)
-    beyond[end] /= 2
+    before, after = np.roll(top, 1), np.roll(top, -1)
+    before[0], after[-1] = top[1], top[-2]
+    beyond = np.minimum(top - before, top - after).clip(0)
+    beyond[[0, -1]] /= 2
     return beyond
 
 

@@ -31,7 +31,15 @@ _ZONE_NAME = re.compile(r"\d(?:\s?[AP]M)?\s(?:[A-Za-z]+(?:/[A-Za-z_]+)+|[ECMP][S
 _DAYS = ("%m/%d/%Y", "%d/%m/%Y", "%m.%d.%Y", "%d.%m.%Y", "%m-%d-%Y", "%d-%m-%Y", "%m/%d/%y", "%d/%m/%y")
 _CLOCKS = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%H:%M:%S.%f")
 _COMPACT = ("%Y%m%d %H:%M:%S", "%Y%m%d %H:%M", "%Y%m%d-%H:%M:%S", "%Y%m%d %H%M%S", "%Y%m%d;%H%M%S")
-_FORMATS = ("%Y%m%d%H%M", "%Y%m%d%H%M%S", *_COMPACT, *(f"{day} {clock}" for day in _DAYS for clock in _CLOCKS), *_DAYS)
+_YEAR_FIRST = tuple(f"{day} {clock}" for day in ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d") for clock in _CLOCKS)
+_FORMATS = (
+    "%Y%m%d%H%M",
+    "%Y%m%d%H%M%S",
+    *_COMPACT,
+    *_YEAR_FIRST,
+    *(f"{day} {clock}" for day in _DAYS for clock in _CLOCKS),
+    *_DAYS,
+)
 _SAMPLE = 4000
 # A stamp outside them comes from a wrong unit or a slip, and would overflow the time zone tables.
 _YEARS = (1970, 2200)
@@ -245,7 +253,8 @@ def _read_any(text: pd.Series, aware: bool) -> pd.Series:
     """Text -> datetimes by the format that fits most; StampError when none fits, or two equally well."""
     sample = _sample(text)
     best, misses = "", len(sample)
-    for form in ("ISO8601", *_FORMATS):
+    forms = [form + end for end in ("%z", " %z") for form in _FORMATS] if aware else list(_FORMATS)
+    for form in ("ISO8601", *forms):
         missed = int(_read(sample, form, aware).isna().sum())
         if missed < misses:
             best, misses = form, missed
@@ -257,7 +266,7 @@ def _read_any(text: pd.Series, aware: bool) -> pd.Series:
         raise StampError(f"the time stamps cannot be read (first: {first!r}): pass {example}")
     swapped = best.replace("%m", "%?").replace("%d", "%m").replace("%?", "%d")
     parsed = _read(text, best, aware)
-    if swapped == best or swapped not in _FORMATS or _read(sample, swapped, aware).isna().sum() > misses:
+    if swapped == best or swapped not in forms or _read(sample, swapped, aware).isna().sum() > misses:
         return parsed
     other = _read(text, swapped, aware)
     fits, other_fits = int(parsed.notna().sum()), int(other.notna().sum())

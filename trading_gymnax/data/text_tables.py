@@ -45,7 +45,9 @@ def read_text(content: bytes) -> TextTable:
         rows = list(csv.reader(lines, delimiter=separator))
         skip, names, headless = _header(rows)
         width = max(len(names), *map(len, rows))
-        frame = _read_columns(content, separator, skip, width)
+        # With decimal commas a point separates thousands, and "1.234" must not become a number before that is known.
+        as_text = any(re.search(r"\d,\d", field) for row in rows[skip:] for field in row)
+        frame = _read_columns(content, separator, skip, width, as_text)
     except UnreadableError:
         raise
     except (ValueError, csv.Error, OverflowError, pd.errors.ParserWarning) as error:
@@ -106,8 +108,8 @@ def _cut_footer(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     return frame.iloc[: len(frame) - len(footer)], tuple(footer[::-1])
 
 
-def _read_columns(content: bytes, separator: str, skip: int, width: int) -> pd.DataFrame:
-    """Columns 0, 1, 2, ... below the header; their names are given by the caller.
+def _read_columns(content: bytes, separator: str, skip: int, width: int, as_text: bool) -> pd.DataFrame:
+    """Columns 0, 1, 2, ... below the header, all of them text where `as_text`; their names are given by the caller.
 
     pandas would rename a second "close" to "close.1" without a word.
     """
@@ -123,6 +125,7 @@ def _read_columns(content: bytes, separator: str, skip: int, width: int) -> pd.D
             index_col=False,
             low_memory=False,
             skipinitialspace=True,
+            dtype=str if as_text else None,
         )
 
 

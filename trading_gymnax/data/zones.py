@@ -53,7 +53,7 @@ _NAMED = (
     "Australia/Sydney",
 )  # fmt: skip
 _BLOCK = 30  # minutes: session starts and closes lie on whole and half hours, nearly
-_FITS, _BEYOND_BEST = 0.01, 0.003  # shares of the bars outside the sessions
+_FITS, _BEYOND_BEST = 0.005, 0.003  # shares of the bars outside the sessions
 _CLEARLY_BUSY = 1.3
 _STOCK_HOURS = ((9 * 60 + 30, 10 * 60), (15 * 60 + 30, 16 * 60))  # New York; the busiest of an index future's day
 
