@@ -310,7 +310,7 @@ def main() -> None:
         "PAR1",
     ]
     words.write_text("".join('"' + word.replace('"', "\\x22") + '"\n' for word in tokens))
-    limits = ["-max_len=16384", "-timeout=20", "-rss_limit_mb=4096", "-print_final_stats=1", f"-dict={words}"]
+    limits = ["-max_len=16384", "-timeout=120", "-rss_limit_mb=4096", "-print_final_stats=1", f"-dict={words}"]
     limits += [f"-max_total_time={chosen.seconds}", f"-artifact_prefix={target.found}{os.sep}"]
 
     def one(data: bytes) -> None:

@@ -59,7 +59,8 @@ def check_rows(
     if table.prices is not None:
         rows = check_neighbours(rows, spec, findings, minutes)
     rows = _check_grid(rows, spec, findings, minutes, mark_is_end)
-    return _check_sessions(rows, table.clock, spec, findings, minutes, mark_is_end), minutes
+    rows = _check_sessions(rows, table.clock, spec, findings, minutes, mark_is_end)
+    return _check_repeated_hour(rows, findings), minutes
 
 
 def _all_rows(table: RawTable, stamps: Stamps | None) -> Rows:
@@ -208,12 +209,12 @@ def _check_grid(rows: Rows, spec: ContractSpec, findings: Findings, bar_minutes:
         return rows.take(np.zeros(len(rows), bool))
     bad = (rows.utc % MICROSECONDS_PER_MINUTE != 0) | (time % bar_minutes != 0)
     what = f"that do not close on a whole {bar_minutes}-minute step after {spec.session_start} New York"
-    return _check_repeated_hour(drop(rows, bad, findings, "off_grid", what), findings)
+    return drop(rows, bad, findings, "off_grid", what)
 
 
 def _check_repeated_hour(rows: Rows, findings: Findings) -> Rows:
     """Minutes that New York's clock has twice, on a night in autumn in which only markets without a weekend trade."""
-    if len(rows) == 0:
+    if len(rows) == 0 or findings.has("timezone", "timestamps_mark"):
         return rows
     minute = rows.day.astype(np.int64) * (_DAY + 1) + rows.time
     latest = np.maximum.accumulate(minute)

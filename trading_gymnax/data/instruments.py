@@ -11,6 +11,7 @@ from trading_gymnax.data.contracts import CONTRACTS
 from trading_gymnax.data.findings import Findings
 from trading_gymnax.data.formats import Source
 from trading_gymnax.data.names import SYMBOL_NAMES, normal_name, plain_text
+from trading_gymnax.data.numerals import as_text, is_text
 from trading_gymnax.data.spec import ContractSpec
 from trading_gymnax.text import count_text, did_you_mean
 
@@ -30,6 +31,7 @@ def choose_instrument(
         findings.refuse("symbol", f"symbol={symbol!r} chooses rows by a column symbol, and the table has none")
         return None
     values = source.frame.iloc[:, column]
+    values = as_text(values) if is_text(values) else values  # lists and the like have no other name
     codes, uniques = pd.factorize(values)
     texts = [plain_text(value).strip() for value in uniques]
     if symbol is not None:
@@ -110,15 +112,7 @@ def _symbol_column(frame: pd.DataFrame, columns: dict[str, str]) -> int | None:
 
 def _is_float(column: pd.Series) -> bool:
     """Numbers with a fraction tell no instruments apart, whatever their column is called."""
-    return bool(pd.api.types.is_float_dtype(column.dtype)) or not _hashable(column)
-
-
-def _hashable(column: pd.Series) -> bool:
-    try:
-        pd.factorize(column)
-    except TypeError:
-        return False
-    return True
+    return bool(pd.api.types.is_float_dtype(column.dtype))
 
 
 def _compare(name: str, spec: ContractSpec, findings: Findings) -> None:

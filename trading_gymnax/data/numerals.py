@@ -49,10 +49,16 @@ class Notation:
         if pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype):
             values = column.to_numpy(np.float64, na_value=np.nan)
         elif is_text(column):
-            values = self._from_text(as_text(column))
+            values = self._from_unique(as_text(column))
         else:  # dates, intervals, complex numbers
             values = np.full(len(column), np.nan)
         return np.where(np.isfinite(values), values, np.nan)
+
+    def _from_unique(self, text: pd.Series) -> np.ndarray:
+        """Each different text is read once: a million prices are some thousand different ones."""
+        encoded = pyarrow.array(text, pyarrow.large_string()).dictionary_encode()
+        values = np.append(self._from_text(pd.Series(encoded.dictionary.to_pylist(), dtype="str")), np.nan)
+        return np.asarray(values[encoded.indices.fill_null(len(values) - 1).to_numpy()])
 
     def _from_text(self, text: pd.Series) -> np.ndarray:
         if self.fraction:
@@ -87,7 +93,7 @@ def find_notation(
 ) -> Notation:
     """The notation of a table. Raises NotationError where two are as good as each other."""
     price_text, volume_text = (
-        [as_text(column) for column in columns if is_text(column)] for columns in (prices, volumes)
+        [_different(as_text(column)) for column in columns if is_text(column)] for columns in (prices, volumes)
     )
     if not price_text and not volume_text:
         return PLAIN
@@ -148,6 +154,10 @@ def _fractions(text: pd.Series, parts: int) -> np.ndarray:
     value = whole + (count + rest) / parts
     plain = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan)  # 110 without a fraction
     return np.where(np.isnan(value) | (count >= parts), np.where(np.isnan(value), plain, np.nan), value)
+
+
+def _different(text: pd.Series) -> pd.Series:
+    return pd.Series(pc.unique(pyarrow.array(text, pyarrow.large_string())).to_pylist(), dtype="str")
 
 
 def _matches(text: pd.Series, form: str) -> np.ndarray:
