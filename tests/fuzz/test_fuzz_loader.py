@@ -22,7 +22,7 @@ from trading_gymnax.data.loader import REPAIRS, Bars, DataError, load_bars
 BARS = table("2025-03-03", first=900, last=960)
 HEADER = list(BARS.columns)
 ALL = tuple(REPAIRS)
-DROPS = ("nan", "inconsistent", "clock_change", "off_grid", "repeated", "stray_prints")
+DROPS = ("nan", "inconsistent", "bad_prices", "clock_change", "off_grid", "repeated", "stray_prints", "footer")
 TEXT = BARS.to_csv(index=False)
 PARQUET = BARS.to_parquet(compression=None)
 

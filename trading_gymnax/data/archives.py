@@ -7,12 +7,13 @@ import pathlib
 import re
 import zipfile
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
-from trading_gymnax.data.formats import Source, open_bytes
 from trading_gymnax.data.names import PRICES, UnreadableError, normal_name
+from trading_gymnax.data.source import Source
 
 _DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)-?(\d\d)-?(\d\d)(?!\d)")
 _LEAN = re.compile(
@@ -27,12 +28,12 @@ def is_zip(content: bytes) -> bool:
     return content[:4] in (b"PK\x03\x04", b"PK\x05\x06")
 
 
-def open_zip(content: bytes) -> Source:
+def open_zip(content: bytes, open_file: Callable[[bytes], Source]) -> Source:
     """All tables of a zip as one. Raises UnreadableError for none, a damaged one and tables that differ."""
-    return _joined(_members("", content))
+    return _joined(_members("", content), open_file)
 
 
-def open_folder(path: pathlib.Path) -> Source:
+def open_folder(path: pathlib.Path, open_file: Callable[[bytes], Source]) -> Source:
     """All files of a folder as one table, in the order of their names; those in folders of it are left alone."""
     files: list[tuple[str, bytes]] = []
     try:
@@ -44,7 +45,7 @@ def open_folder(path: pathlib.Path) -> Source:
         raise UnreadableError(f"{path} cannot be read: {error}") from None
     if not files:
         raise UnreadableError(f"{path} is a folder without a file: name one file of bars")
-    return _joined(files)
+    return _joined(files, open_file)
 
 
 def _members(outer: str, content: bytes) -> list[tuple[str, bytes]]:
@@ -56,13 +57,13 @@ def _members(outer: str, content: bytes) -> list[tuple[str, bytes]]:
         raise UnreadableError(f"the zip file is broken, or locked: {error}") from None
 
 
-def _joined(files: list[tuple[str, bytes]]) -> Source:
+def _joined(files: list[tuple[str, bytes]], open_file: Callable[[bytes], Source]) -> Source:
     if not files:
         raise UnreadableError("the zip file is empty")
     parts = []
     for name, content in files:
         try:
-            opened = open_bytes(content)
+            opened = open_file(content)
         except UnreadableError as error:
             raise UnreadableError(f"{name}: {error}") from None
         parts.append((name, _lean(name, opened)))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from trading_gymnax.data.findings import Findings
-from trading_gymnax.data.formats import Source, open_table
+from trading_gymnax.data.formats import open_table
 from trading_gymnax.data.layouts import Layout, recognise
 from trading_gymnax.data.names import (
     CLOCK_NAMES,
@@ -25,6 +25,7 @@ from trading_gymnax.data.names import (
     plain_text,
 )
 from trading_gymnax.data.numerals import PLAIN, Notation, NotationError, as_text, find_notation, is_text
+from trading_gymnax.data.source import Source
 from trading_gymnax.data.spec import ContractSpec
 from trading_gymnax.data.stamps import Clock, StampError, read_clock
 from trading_gymnax.text import count_text, did_you_mean

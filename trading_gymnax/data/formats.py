@@ -6,7 +6,6 @@ matter, what is inside a zip or a folder that of `archives`.
 
 from __future__ import annotations
 
-import dataclasses
 import gzip
 import io
 import os
@@ -17,19 +16,11 @@ from typing import Any
 import pandas as pd
 import pyarrow
 
+from trading_gymnax.data import archives
 from trading_gymnax.data.json_tables import is_json, read_json
 from trading_gymnax.data.names import PRICES, UnreadableError, normal_name
+from trading_gymnax.data.source import Source
 from trading_gymnax.data.text_tables import positional_names, read_text
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """A table as it was opened: nothing dropped but what is no row."""
-
-    frame: pd.DataFrame
-    separator: str | None = None  # between the fields of a text; None where there is no text
-    headless: bool = False  # the text has no line with names
-    footer: tuple[str, ...] = ()  # lines below the bars that are none
 
 
 def title_of(source: Any) -> str:
@@ -51,14 +42,12 @@ def open_table(source: Any) -> Source:
     if not isinstance(source, (str, os.PathLike)):
         text = f"a table is a path to a CSV or parquet file, or a DataFrame, not a {type(source).__name__}"
         raise UnreadableError(text)
-    from trading_gymnax.data import archives  # it opens each of its files by `open_bytes`
-
     path = pathlib.Path(os.fsdecode(source))
     if str(source) and _is_folder(path):
-        return archives.open_folder(path)
+        return archives.open_folder(path, open_bytes)
     content = _read_bytes(path)
     if archives.is_zip(content):
-        return archives.open_zip(content)
+        return archives.open_zip(content, open_bytes)
     return open_bytes(content)
 
 

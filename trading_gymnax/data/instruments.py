@@ -9,9 +9,9 @@ import pandas as pd
 
 from trading_gymnax.data.contracts import CONTRACTS
 from trading_gymnax.data.findings import Findings
-from trading_gymnax.data.formats import Source
 from trading_gymnax.data.names import SYMBOL_NAMES, normal_name, plain_text
 from trading_gymnax.data.numerals import as_text, is_text
+from trading_gymnax.data.source import Source
 from trading_gymnax.data.spec import ContractSpec
 from trading_gymnax.text import count_text, did_you_mean
 

@@ -9,8 +9,8 @@ import dataclasses
 import re
 from collections.abc import Callable
 
-from trading_gymnax.data.formats import Source
 from trading_gymnax.data.names import normal_name, says_utc
+from trading_gymnax.data.source import Source
 
 _COMPACT = re.compile(r"\d{8} \d{6}")
 
