@@ -209,6 +209,7 @@ def check_rows(bars: Bars, text: bytes, options: dict[str, Any]) -> None:
             stamp = dt.datetime.fromisoformat(row[0].strip()).replace(tzinfo=None)
             ticks = tuple(round(float(x) / bars.spec.tick_size) for x in row[1:5])
             volume = 0.0 if bars.report.finding("volume") else round(float(row[5]), 6)  # told as empty
+            volume = 0.0 if volume == -1 and bars.report.finding("volume_unknown") else volume  # told as none
             known.add((np.datetime64(stamp, "m") + later, *ticks, volume))
         except (ValueError, OverflowError, IndexError):
             continue

@@ -33,6 +33,7 @@ from trading_gymnax.text import count_text, did_you_mean
 _FIXED_POINT = 1e9
 _NO_PRICE = 2.0**62  # Databento's mark for a price that is none, the largest int64, and what is near it
 _LISTED = 30
+_FEW_UNKNOWN = 10  # volumes of -1; more are a vendor's word for none
 _FEW_UNREADABLE = 3  # damaged cells; more are a notation
 
 
@@ -219,7 +220,7 @@ def _volume(
         findings.note("volume", f"{what}: volumes are 0, and so is the volume feature")
         return None
     none = volume == -1
-    if none.any() and none.mean() > 1 / 1000:
+    if none.sum() > _FEW_UNKNOWN and none.mean() > 1 / 1000:
         count = count_text(int(none.sum()), "bar")
         findings.note("volume_unknown", f"{count} of volume -1, which means that none is known: read as 0")
         volume = np.where(none, 0.0, volume)
