@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 import inspect
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -70,6 +70,7 @@ class MarketData:
     roots: tuple[str, ...] = struct.field(pytree_node=False)  # symbol of each one's market; contracts share it
     feature_names: tuple[str, ...] = struct.field(pytree_node=False)
     rth: tuple[float, float] = struct.field(pytree_node=False)  # the loader's hours
+    doubts: tuple[str, ...] = struct.field(pytree_node=False, default=())  # what may make all results wrong
 
     @property
     def num_markets(self) -> int:
@@ -250,20 +251,28 @@ def pack(tables: Sequence[Bars], roots: Sequence[str] | None = None) -> MarketDa
         roots=tuple(roots or [table.spec.symbol for table in tables]),
         feature_names=first.feature_names,
         rth=first.rth,
+        doubts=tuple(f"{table.spec.symbol}: {doubt}" for table in tables for doubt in table.report.doubts),
     )
     return market.with_view(market.view)
 
 
 _BARS_OPTIONS = tuple(
-    name for name, option in inspect.signature(load_bars).parameters.items() if option.kind is option.KEYWORD_ONLY
+    name
+    for name, option in inspect.signature(load_bars).parameters.items()
+    if option.kind is option.KEYWORD_ONLY and name != "symbol"
 )
-LOADER_OPTIONS = (*_BARS_OPTIONS, "roll")
+LOADER_OPTIONS = (*_BARS_OPTIONS, "roll", "symbol")
 
 
 def load_market_data(
-    source: Any, market: str | ContractSpec | None = None, *, roll: Any = None, **options: Any
+    source: Any,
+    market: str | ContractSpec | None = None,
+    *,
+    roll: Any = None,
+    symbol: str | Sequence[str] | None = None,
+    **options: Any,
 ) -> MarketData:
-    """Read, check and pack bars: a CSV, gzipped CSV, parquet, DataFrame, or a dict of them by symbol.
+    """Read, check and pack bars: a CSV, JSON (gzip too), parquet, zip, folder, DataFrame, or a dict of them by symbol.
 
     Args:
         source: bars of one market, or {symbol: bars}. In place of one table, a list of contracts that follow one
@@ -271,6 +280,8 @@ def load_market_data(
             a jump: no episode and no window crosses a roll, and each session is traded in the contract of its day.
         market: symbol or `ContractSpec` of a single source; the keys of a dict are the symbols.
         roll: when the next contract is traded: "volume" or dates, see `rolls.front_sessions`.
+        symbol: which instrument of a table that holds several; one name for each table, in their order, or several
+            names for the one table there is: contracts that follow one another, with roll=.
         options: those of `trading_gymnax.data.loader.load_bars`, for every source.
 
     Raises ValueError with all that is wrong.
@@ -286,13 +297,17 @@ def load_market_data(
         raise ValueError("say which contract the bars are of, for example market='NQ'")
     else:
         markets = {contract(market): source}
+    names = _chosen_symbols(symbol)
+    if len(names) > 1 and len(markets) == 1 and not isinstance(next(iter(markets.values())), list | tuple | Mapping):
+        markets = {key: dict.fromkeys(names, table) for key, table in markets.items()}
     several = [isinstance(one, list | tuple | Mapping) for one in markets.values()]
+    each = _symbol_of_each(names, sum(len(x) if many else 1 for x, many in zip(markets.values(), several, strict=True)))
     if roll is not None and not any(several):
         raise ValueError(f"roll={roll!r} needs two or more contracts of a market, data={{'NQ': [first, second]}} say")
     tables, roots, spans = [], [], []
-    for (symbol, one), rolled in zip(markets.items(), several, strict=True):
-        spec = contract(symbol)
-        contracts = _contracts(spec, one, options) if rolled else [load_bars(one, spec, **options)]
+    for (key, one), rolled in zip(markets.items(), several, strict=True):
+        spec = contract(key)
+        contracts = _contracts(spec, one, each, options) if rolled else [_load(one, spec, next(each), options)]
         tables += contracts
         roots += [spec.symbol] * len(contracts)
         spans += front_sessions(contracts, roll if rolled else None)
@@ -307,14 +322,34 @@ def _refuse_twice(symbols: list[str]) -> None:
             raise ValueError(f"data names {symbol} twice: give each market once, with a list of its contracts in order")
 
 
-def _contracts(spec: ContractSpec, sources: Any, options: dict[str, Any]) -> list[Bars]:
+def _chosen_symbols(symbol: Any) -> list[str]:
+    names = [] if symbol is None else [symbol] if isinstance(symbol, str) else list(symbol)
+    if not all(isinstance(name, str) and name.strip() for name in names) or len(set(names)) < len(names):
+        raise ValueError(f"symbol is the name of an instrument of the table, or several different ones; got {symbol!r}")
+    return names
+
+
+def _symbol_of_each(names: list[str], tables: int) -> Iterator[str | None]:
+    """The instrument to choose of each table."""
+    if len(names) > 1 and len(names) != tables:
+        raise ValueError(
+            f"symbol names {len(names)} instruments for {tables} tables: give one for each, or one for all"
+        )
+    return iter(names) if len(names) == tables else itertools.repeat(names[0] if names else None)
+
+
+def _load(source: Any, spec: ContractSpec, symbol: str | None, options: dict[str, Any]) -> Bars:
+    return load_bars(source, spec, symbol=symbol, **options)
+
+
+def _contracts(spec: ContractSpec, sources: Any, symbols: Iterator[str | None], options: dict[str, Any]) -> list[Bars]:
     """The checked bars of each contract of a market."""
     if not sources:
         raise ValueError(f"{spec.symbol} has an empty list of contracts; give at least one")
     tables = list(sources.values()) if isinstance(sources, Mapping) else list(sources)
     names = labels(spec.symbol, sources)
     return [
-        load_bars(table, dataclasses.replace(spec, symbol=name), **options)
+        _load(table, dataclasses.replace(spec, symbol=name), next(symbols), options)
         for table, name in zip(tables, names, strict=True)
     ]
 

@@ -85,9 +85,15 @@ def build(settings: TradingSettings) -> Split:
     note = f"{name}: {train.date_text()} to train, {test.date_text()} held out"
     if settings.train_until is None:
         note += f" (the last third of the sessions; --train-until {first_held_out} says the same)"
+    note = _doubts(market) + note
     start, schedule = params.replace(market=train), schedule_of(settings)
     held_out = final_params(schedule, params.replace(market=test))
     return Split(env, final_params(schedule, start), held_out, note, schedule, start)
+
+
+def _doubts(market: MarketData) -> str:
+    """Lines that belong on top of all results on these bars; "" where nothing is doubtful."""
+    return "".join(f"DOUBTFUL: {doubt}\n" for doubt in market.doubts)
 
 
 def build_environment(settings: TradingSettings) -> TradingPhase1:
@@ -170,7 +176,7 @@ def build_other(settings: TradingSettings, first: str | None, until: str | None,
     env = _environment(settings, market)
     view, seen = market.between(first, until), learnt.train_params.market
     note = f"{', '.join(market.symbols)}: {view.date_text()} to judge; the run learnt from {seen.date_text()}"
-    note += _refuse_seen(seen, view)
+    note = _doubts(view) + note + _refuse_seen(seen, view)
     params = env.default_params.replace(market=view)
     scale = np.array(params.reward_scale)
     for symbol in set(seen.symbols) & set(view.symbols):
@@ -237,9 +243,10 @@ def _market(settings: TradingSettings) -> MarketData:
             f"--market names {rolled[0]} for {len(files[rolled[0]])} files: say when the next contract is traded, "
             "--roll volume or --roll with the date of its first session, or put the bars of one contract into one file"
         )
-    if settings.roll and not rolled:
+    if settings.roll and not rolled and len(loader.get("symbol", ())) < 2:
         raise ValueError(
-            "--roll needs two or more files of one market, --data h25.csv m25.csv --market NQ NQ say: "
+            "--roll needs two or more files of one market, --data h25.csv m25.csv --market NQ NQ say, or two or more "
+            "instruments of one file, --symbol NQH5 NQM5: "
             f"here is one for each of {', '.join(files)}"
         )
     roll = settings.roll[0] if len(settings.roll) == 1 else settings.roll or None

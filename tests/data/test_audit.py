@@ -193,11 +193,11 @@ def test_a_function_is_loaded_from_the_file_that_is_named(tmp_path: pathlib.Path
     path = tmp_path / "my_features.py"
     path.write_text("def make(frame):\n    return frame * 2\n\nlimit = 3\n")
     assert load_function(f"{path}:make")(4) == 8
-    with pytest.raises(ValueError, match="has no function 'mke': did you mean make"):
+    with pytest.raises(ValueError, match="has no function 'mke': did you mean 'make'"):
         load_function(f"{path}:mke")
     with pytest.raises(ValueError, match="has no function 'limit': there are make"):
         load_function(f"{path}:limit")
-    with pytest.raises(FileNotFoundError, match=r"there is no file .*my_feature\.py: did you mean my_features\.py\?"):
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*my_feature\.py: did you mean 'my_features\.py'\?"):
         load_function(f"{tmp_path / 'my_feature.py'}:make")
     for text in ("my_features.py", ":make", "my_features.py:"):
         with pytest.raises(ValueError, match=r"not of the form FILE\.py:function"):

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from tests.data.tables import PLAIN, assert_same_bars, load, table
-from trading_gymnax.data.checks import Rows
 from trading_gymnax.data.loader import Bars, DataError, load_bars
-from trading_gymnax.data.stamps import parse_stamps
+from trading_gymnax.data.rows import Rows
+from trading_gymnax.data.stamps import place, read_clock
+from trading_gymnax.data.zones import find_zone
 
 DAYS = ("2025-03-06", "2025-03-07", "2025-03-14")  # the clock goes forward on Sunday the 9th
 TEXT_COLUMNS = ["open", "high", "low", "close", "volume"]
@@ -223,13 +224,17 @@ def test_ninjatrader_files_are_utc_and_mark_the_end_unless_told(
 ) -> None:
     path = tmp_path / "NQ 03-25.Last.txt"
     path.write_text(ninjatrader(tidy))
-    page = str(load_bars(path, PLAIN).report)
-    assert "UTC as NinjaTrader exports them" in page
+    page = " ".join(str(load_bars(path, PLAIN).report).split())
+    assert "read as UTC time, as NinjaTrader exports them (assumed, as the bars fit; not UTC-5 as HistData" in page
     assert "stamped at their end" in page
-    told = load_bars(path, PLAIN, timestamps_mark="start", repair="stray_prints")
-    assert told.close_time[0] == expected.close_time[0] + np.timedelta64(1, "m")
-    moved = load_bars(path, PLAIN, timezone="Asia/Tokyo", repair="stray_prints")
-    assert "Asia/Tokyo" in str(moved.report)
+    # Read otherwise, a bar lies in the halt on every day: that is the clock, and no bar of them is stray.
+    with pytest.raises(DataError) as caught:
+        load_bars(path, PLAIN, timestamps_mark="start", repair="stray_prints")
+    assert [finding.name for finding in caught.value.report.refused] == ["timestamps_mark"]
+    with pytest.raises(DataError) as caught:
+        load_bars(path, PLAIN, timezone="Asia/Tokyo", repair="stray_prints")
+    assert [finding.name for finding in caught.value.report.refused] == ["timezone"]
+    assert "pass timezone='UTC'" in " ".join(str(caught.value).split())
 
 
 # --- stamps that nobody can place ------------------------------------------------------------------------
@@ -324,8 +329,11 @@ def test_the_hour_that_comes_twice_is_known_when_the_table_has_it_twice() -> Non
     assert caught.value.report.refused[0].count == 180
     series = local_frame["timestamp"]
     expected = pd.DatetimeIndex(whole["timestamp"]).as_unit("us").asi8
-    forward = parse_stamps(series, "America/New_York", None, False)
-    newest_first = parse_stamps(series[::-1].reset_index(drop=True), "America/New_York", None, False)
+    zone = find_zone("America/New_York")
+    assert zone is not None
+    forward, newest_first = (
+        place(read_clock(one.reset_index(drop=True), None), zone) for one in (series, series[::-1])
+    )
     np.testing.assert_array_equal(forward.utc, expected)
     np.testing.assert_array_equal(newest_first.utc, expected[::-1])
 
@@ -337,14 +345,18 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "blank": (b"\n \n\n", "the file is empty"),
     "header only": (b"time,open,high,low,close\n", "the table has no rows"),
     "binary": (bytes(range(256)) * 40, "neither text nor parquet"),
-    "zip": (b"PK\x03\x04\x00\x00\x00", "neither text nor parquet; unpack a zip"),
+    "zip": (b"PK\x03\x04\x00\x00\x00", "the zip file is broken"),
     "false gzip": (b"\x1f\x8b nothing", "the gzip file is broken"),
     "false parquet": (b"PAR1 nothing", "the parquet file cannot be read"),
     "poem": (b"once upon a time, bars\nof music, were read\n", "no column open, high, low, close"),
     "web page": (b"<html><body>404\n<p>not found</body></html>\n", "no column open, high, low, close"),
     "ragged": (
         b"time,open,high,low,close\n" + b"1,2,3,4,5\n" * 30 + b"1,2,3,4,5,6,7\n",
-        "the file is no table",
+        "line 32 has 7 fields where the header has 5",
+    ),
+    "ragged at once": (
+        b"time,open,high,low,close\n" + b"2025-03-06 10:00,5900,25,5901,5899,5900\n" * 3,
+        "line 2 has 6 fields where the header has 5",
     ),
     "open quote": (b'time,open,high,low,close\n"1,2,3,4,5\n', "the file is no table"),
 }
@@ -387,8 +399,8 @@ def test_sources_that_are_no_table(source: Any, text: str) -> None:
         load_bars(source, PLAIN)
 
 
-def test_a_folder_is_no_file(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(DataError, match="is a folder: name one file in it"):
+def test_an_empty_folder(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(DataError, match="is a folder without a file"):
         load_bars(tmp_path, PLAIN)
 
 
@@ -415,12 +427,12 @@ def test_an_index_of_several_levels(tidy: pd.DataFrame) -> None:
         load(tidy.assign(symbol="NQ").set_index(["symbol", "timestamp"]))
 
 
-def test_a_footer_is_a_row_without_numbers(tidy: pd.DataFrame, expected: Bars, tmp_path: pathlib.Path) -> None:
+def test_a_footer_is_no_bar(tidy: pd.DataFrame, expected: Bars, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "bars.csv"
-    path.write_text(comma(tidy) + "total 4140 rows\n")
-    with pytest.raises(DataError, match=r"1 bar with a missing or unreadable .*row 4,141"):
-        load_bars(path, PLAIN)
-    assert_same_bars(load_bars(path, PLAIN, repair="nan"), expected)
+    path.write_text(comma(tidy) + "total 4140 rows\nDownloaded, as of yesterday\n")
+    bars = load_bars(path, PLAIN)
+    assert_same_bars(bars, expected)
+    assert "2 lines below the bars left out: 'total 4140 rows'" in str(bars.report)
 
 
 def test_examples_name_three_rows_at_most() -> None:

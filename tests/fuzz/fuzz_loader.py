@@ -24,6 +24,7 @@ import pathlib
 import sys
 import tempfile
 import traceback
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -37,24 +38,63 @@ except ImportError:
 with atheris.instrument_imports(include=["trading_gymnax"]):
     from market_inputs import play  # the file beside this one
 
-    from trading_gymnax.data.contracts import ContractSpec
+    from trading_gymnax.data.contracts import CONTRACTS, ContractSpec
     from trading_gymnax.data.loader import REPAIRS, Bars, load_bars
 
-PLAIN = ContractSpec("PLAIN", 0.25, 20.0, 2.5, calendar=None)
 SHARED = pathlib.Path(__file__).resolve().parents[3] / "shared" / "data"
 HEADER = ["timestamp", "open", "high", "low", "close", "volume"]
 SEED_ROWS = 120
-KINDS = ("text", "gzip", "bytes", "frame", "plain", "markets", "markets")
-DROPS = ("nan", "inconsistent", "clock_change", "off_grid", "repeated", "stray_prints")
-ZONES = (None, "UTC", "America/New_York", "Asia/Kolkata")
+KINDS = ("text", "gzip", "bytes", "frame", "plain", "markets", "zip", "text")
+DROPS = (
+    "nan",
+    "inconsistent",
+    "bad_prices",
+    "clock_change",
+    "off_grid",
+    "repeated",
+    "stray_prints",
+    "footer",
+    "symbol",
+)
+ZONES = (
+    None,
+    "UTC",
+    "America/New_York",
+    "Asia/Kolkata",
+    "UTC-5",
+    "UTC+5:30",
+    "ET",
+    "EST",
+    "New York+7",
+    "EDT",
+    "\ud800",
+)
+SYMBOLS = (None, None, None, None, "ESM5", "A", "\ud800")
+COLUMNS = (
+    (),
+    (),
+    (),
+    (),
+    "close=Last",
+    "timestamp=Time,close=open",
+    {"volume": "Volume"},
+    {"symbol": "close"},
+    "close",
+)
+SPECS = (
+    ContractSpec("PLAIN", 0.25, 20.0, 2.5, calendar=None),
+    ContractSpec("COIN", 0.01, 1.0, 0.0, calendar=None, session_start="00:00", session_minutes=1440, weekends=True),
+    CONTRACTS["ES"],
+    CONTRACTS["ZB"],
+)
 FORMATS = (None, None, None, "%Y-%m-%d %H:%M:%S", "%d/%m/%Y %H:%M", "%Y%m%d %H%M%S%z", "%j")
 
 
 def seeds() -> dict[str, bytes]:
     """Small inputs of every kind: the raw files of ../shared/data where it is there, and tables made here."""
     found: dict[str, bytes] = {}
-    options = bytes([1, 255, 0, 0])  # one zone, all repairs
-    for path in sorted(SHARED.glob("raw_*.gz")):
+    options = bytes([1, 255, 0, 0, 0, 0])  # one zone, all repairs
+    for path in sorted([*SHARED.glob("raw_*.gz"), *SHARED.glob("vendors/*.gz")]):
         lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
         middle = len(lines) // 2
         text = b"".join(lines[:4] + lines[middle : middle + SEED_ROWS])
@@ -77,8 +117,8 @@ def seeds() -> dict[str, bytes]:
 
 
 def options_of(data: bytes) -> dict[str, Any]:
-    """Loader options from four bytes."""
-    zone, repairs, mark, form = data.ljust(4, b"\0")[:4]
+    """Loader options from six bytes."""
+    zone, repairs, mark, form, symbol, columns = data.ljust(6, b"\0")[:6]
     # "too_short" always: a few hundred rows are never enough for an episode
     chosen = [name for i, name in enumerate(REPAIRS) if repairs >> (i % 8) & 1]
     return {
@@ -87,6 +127,8 @@ def options_of(data: bytes) -> dict[str, Any]:
         "timestamps_mark": (None, "start", "end")[mark % 3],
         "timestamp_format": FORMATS[form % len(FORMATS)],
         "bar_minutes": (None, None, None, 1, 5, 7)[mark // 3 % 6],
+        "symbol": SYMBOLS[symbol % len(SYMBOLS)],
+        "columns": COLUMNS[columns % len(COLUMNS)],
     }
 
 
@@ -153,18 +195,21 @@ def check_bars(bars: Bars) -> None:
     assert not bars.report.refused
 
 
-def check_rows(bars: Bars, text: bytes, mark_is_end: bool) -> None:
+def check_rows(bars: Bars, text: bytes, options: dict[str, Any]) -> None:
     """Every bar is a row of the text, and every row is a bar or was told as dropped."""
     rows = [row for row in csv.reader(io.StringIO(text.decode("utf-8", "replace"), newline="")) if row]
     if [name.strip() for name in rows[0]] != HEADER or any("+00:00" not in row[0] for row in rows[1:] if any(row)):
         return
-    later = np.timedelta64(0 if mark_is_end else bars.bar_minutes, "m")
+    if options["columns"] or bars.report.finding("numbers"):
+        return
+    later = np.timedelta64(0 if options["timestamps_mark"] == "end" else bars.bar_minutes, "m")
     known = set()
     for row in rows[1:]:
         try:
             stamp = dt.datetime.fromisoformat(row[0].strip()).replace(tzinfo=None)
-            ticks = tuple(round(float(x) / PLAIN.tick_size) for x in row[1:5])
+            ticks = tuple(round(float(x) / bars.spec.tick_size) for x in row[1:5])
             volume = 0.0 if bars.report.finding("volume") else round(float(row[5]), 6)  # told as empty
+            volume = 0.0 if volume == -1 and bars.report.finding("volume_unknown") else volume  # told as none
             known.add((np.datetime64(stamp, "m") + later, *ticks, volume))
         except (ValueError, OverflowError, IndexError):
             continue
@@ -209,24 +254,28 @@ class Target:
 
     def _load(self, data: bytes) -> str:
         kind = KINDS[data[0] % len(KINDS)] if data else "bytes"
-        options, content = options_of(data[1:5]), data[5:]
+        options, content = options_of(data[1:7]), data[7:]
+        spec = SPECS[data[5] // 16 % len(SPECS)] if len(data) > 5 else SPECS[0]
         source: Any = self.file
         if kind == "frame":
             source = frame_of(content)
         elif kind != "markets":
             self.file.write_bytes(gzip.compress(content, 0) if kind == "gzip" else content)
+            if kind == "zip":
+                with zipfile.ZipFile(self.file, "w") as archive:
+                    archive.writestr("20250303_es_minute_trade.csv", content)
         try:
             if kind == "markets":
                 return play(data[1:], self.file.parent)
-            bars = load_bars(source, PLAIN, **options)
+            bars = load_bars(source, spec, **options)
         except (ValueError, FileNotFoundError) as error:
             ours = type(error).__module__.startswith(("builtins", "trading_gymnax"))
             if isinstance(error, UnicodeError) or not ours or not str(error).strip():
                 raise RuntimeError("the error of a library, or one without a word, reached the user") from error
             return "refused"
         check_bars(bars)
-        if kind != "frame" and content[:2] != b"\x1f\x8b" and content[:4] != b"PAR1":
-            check_rows(bars, content, options["timestamps_mark"] == "end")
+        if kind not in ("frame", "zip") and content[:2] not in (b"\x1f\x8b", b"PK") and content[:4] != b"PAR1":
+            check_rows(bars, content, options)
         return "bars"
 
 
@@ -246,9 +295,23 @@ def main() -> None:
     for name, content in seeds().items():
         (corpus / name).write_bytes(content)
     words = chosen.out / "words"
-    tokens = [*HEADER, "date", "time", "nan", "inf", "1e308", "-1", "2025-03-09 02:30", "+00:00", "ticker", "PAR1"]
-    words.write_text("".join(f'"{word}"\n' for word in tokens))
-    limits = ["-max_len=16384", "-timeout=20", "-rss_limit_mb=4096", "-print_final_stats=1", f"-dict={words}"]
+    tokens = [*HEADER, "date", "time", "symbol", "Latest", "Up", "Down", "Gmt time", ";", "1,234", "5900,25", "110'165"]
+    tokens += [
+        "US/Central",
+        "EDT",
+        "20250602  17:00:00",
+        "[{",
+        "nan",
+        "inf",
+        "1e308",
+        "-1",
+        "2025-03-09 02:30",
+        "+00:00",
+        "ticker",
+        "PAR1",
+    ]
+    words.write_text("".join('"' + word.replace('"', "\\x22") + '"\n' for word in tokens))
+    limits = ["-max_len=16384", "-timeout=120", "-rss_limit_mb=4096", "-print_final_stats=1", f"-dict={words}"]
     limits += [f"-max_total_time={chosen.seconds}", f"-artifact_prefix={target.found}{os.sep}"]
 
     def one(data: bytes) -> None:

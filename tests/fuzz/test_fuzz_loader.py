@@ -22,7 +22,7 @@ from trading_gymnax.data.loader import REPAIRS, Bars, DataError, load_bars
 BARS = table("2025-03-03", first=900, last=960)
 HEADER = list(BARS.columns)
 ALL = tuple(REPAIRS)
-DROPS = ("nan", "inconsistent", "clock_change", "off_grid", "repeated", "stray_prints")
+DROPS = ("nan", "inconsistent", "bad_prices", "clock_change", "off_grid", "repeated", "stray_prints", "footer")
 TEXT = BARS.to_csv(index=False)
 PARQUET = BARS.to_parquet(compression=None)
 
@@ -202,12 +202,17 @@ def test_half_a_surrogate_pair_is_a_missing_value(name):
 
 
 def test_volumes_that_cannot_be_read_are_not_taken_for_none():
-    with pytest.raises(DataError, match=r"the first has volume='1.5K'"):
+    with pytest.raises(DataError, match=r"60 cells of volume hold no number that is understood, the first '1.5K'"):
         load(BARS.assign(volume="1.5K"), repair="too_short")
     for nothing in (None, np.nan, "", "  "):
         bars = load(BARS.assign(volume=nothing), repair="too_short")
         assert "the volume column is empty" in str(bars.report)
         assert not bars.volume.any()
+
+
+def test_lists_in_a_column_that_is_said_to_name_instruments():
+    with pytest.raises(DataError, match=r"2 instruments in one table"):
+        load(BARS.assign(kind=[[1]] * 30 + [{}] * 30), columns={"symbol": "kind"}, repair="too_short")
 
 
 def test_a_file_that_is_gone_is_named():

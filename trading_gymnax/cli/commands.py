@@ -19,9 +19,9 @@ class Loader:
     """How a file of bars is read."""
 
     timezone: str | None = None
-    """Of stamps without an offset, America/New_York say."""
+    """Of stamps without an offset: America/New_York, UTC-5, or New_York+7 for brokers who follow New York's close."""
     timestamps_mark: Literal["start", "end"] | None = None
-    """What a stamp marks of its bar; by default the start, in NinjaTrader's text layout the end."""
+    """What a stamp marks of its bar; by default what the vendor's layout fixes, else the start."""
     timestamp_format: str | None = None
     """Of text stamps, as for strptime, where it cannot be told from them."""
     bar_minutes: int | None = None
@@ -34,11 +34,24 @@ class Loader:
     """Opening and closing hour, New York clock."""
     feature_columns: tuple[str, ...] = ()
     """Columns of the file, or sma_5, rsi and so on, in place of the default features."""
+    symbol: tuple[str, ...] = ()
+    """Instrument of a file that holds several; one for each file, or with --roll several contracts of one file."""
+    columns: tuple[str, ...] = ()
+    """Columns that are called unusually: close=Settle,timestamp="Bar time" say."""
 
     def options(self) -> dict[str, Any]:
         """Those that differ from the defaults, as `load_bars` takes them."""
         values = dataclasses.asdict(self)
         return {name: value for name, value in values.items() if value != getattr(Loader(), name)}
+
+    def options_of_one(self) -> dict[str, Any]:
+        """The options for one file, as `load_bars` takes them; ValueError for several instruments of it."""
+        values = self.options()
+        if len(self.symbol) > 1:
+            raise ValueError(
+                f"--symbol names {len(self.symbol)} instruments: give one, this command looks at one table"
+            )
+        return values | ({"symbol": self.symbol[0]} if self.symbol else {})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,10 +59,15 @@ class Check:
     """Say what is wrong with a file of bars, in plain words; exit status 0 when it can be loaded, 1 when not."""
 
     file: tyro.conf.Positional[pathlib.Path]
-    """A CSV (gzip too) or parquet file."""
+    """A CSV, JSON (gzip too) or parquet file, or a zip or a folder of such files."""
     market: str
     """Symbol of the contract, NQ say."""
     loader: tyro.conf.OmitArgPrefixes[Loader] = dataclasses.field(default_factory=Loader)
+
+
+@dataclasses.dataclass(frozen=True)
+class Contracts:
+    """List the contracts that are known by symbol: tick, dollars, session, calendar, and the source of each."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The command line: `trading-gymnax check | audit | train | walk-forward | evaluate | report | certify`."""
+"""The command line: `trading-gymnax check | contracts | audit | train | walk-forward | evaluate | report | certify`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from trading_gymnax.cli.commands import Audit, Check, Evaluate, Folds, Report, Trading
+from trading_gymnax.cli.commands import Audit, Check, Contracts, Evaluate, Folds, Report, Trading
 from trading_gymnax.cli.learners import TRADER, device_note, ppo_fold_learner, ppo_learner, trader_for
 from trading_gymnax.data.audit import audit_features, feature_table, load_function
-from trading_gymnax.data.contracts import contract
+from trading_gymnax.data.contracts import contract, contract_lines
 from trading_gymnax.data.loader import DataError, load_bars
 from trading_gymnax.evaluation.certify import SESSIONS, certify
 from trading_gymnax.render import MissingExtra
@@ -138,6 +138,7 @@ def _commands(trader: PPOConfig = TRADER) -> Any:
     subcommand = tyro.conf.subcommand
     return (
         Annotated[Check, subcommand("check")]
+        | Annotated[Contracts, subcommand("contracts")]
         | Annotated[Audit, subcommand("audit")]
         | Annotated[Train, subcommand("train", default=Train(config=trader))]
         | Annotated[WalkForward, subcommand("walk-forward", default=WalkForward(config=trader))]
@@ -149,15 +150,19 @@ def _commands(trader: PPOConfig = TRADER) -> Any:
 
 def _check(command: Check) -> None:
     try:
-        print(load_bars(command.file, command.market, **command.loader.options()).report)
+        print(load_bars(command.file, command.market, **command.loader.options_of_one()).report)
     except DataError as refused:
         print(refused.report)
         raise SystemExit(1) from None
 
 
+def _contracts(command: Contracts) -> None:
+    print("\n".join(contract_lines()))
+
+
 def _audit(command: Audit) -> None:
     make = load_function(command.features)
-    table = feature_table(command.file, command.market, **command.loader.options())
+    table = feature_table(command.file, command.market, **command.loader.options_of_one())
     found = audit_features(make, table, command.cuts)
     print(found)
     if not found.passed:
@@ -374,6 +379,7 @@ _LOWER = {
 }
 _RUN: dict[type, Callable[[Any], None]] = {
     Check: _check,
+    Contracts: _contracts,
     Audit: _audit,
     Train: _train,
     Evaluate: _evaluate,

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trading_gymnax.data.contracts import ContractSpec
 from trading_gymnax.data.features import FeatureFn, call_feature_fn
 from trading_gymnax.data.findings import Findings
 from trading_gymnax.data.loader import load_bars
+from trading_gymnax.data.spec import ContractSpec
 from trading_gymnax.text import count_text, did_you_mean
 
 LEAST_BARS = 390  # kept by the shortest cut of a long table: features may need some bars to begin with

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from trading_gymnax.data import sessions
-from trading_gymnax.data.checks import Rows
-from trading_gymnax.data.columns import RawTable, numbers
-from trading_gymnax.data.contracts import ContractSpec
+from trading_gymnax.data.columns import RawTable
 from trading_gymnax.data.findings import Findings
-from trading_gymnax.data.formats import PRICES
 from trading_gymnax.data.indicators import DEFAULT_FEATURES, NAMED_FEATURES, default_features
+from trading_gymnax.data.names import PRICES
+from trading_gymnax.data.rows import Rows
+from trading_gymnax.data.spec import ContractSpec
 from trading_gymnax.text import count_text, did_you_mean
 
 FeatureFn = Callable[[pd.DataFrame], pd.DataFrame]
@@ -71,7 +71,7 @@ def _from_columns(
         elif names.count(key) > 1:
             problems.append(f"{names.count(key)} columns are called {key!r}: which one is meant?")
         elif key in names:
-            columns[name] = numbers(table.frame.iloc[:, names.index(key)])[rows.row]
+            columns[name] = table.numbers(names.index(key))[rows.row]
             if lower in NAMED_FEATURES:
                 findings.note("feature_columns", f"feature {name!r} is the table's own column, not computed")
         elif lower in NAMED_FEATURES:

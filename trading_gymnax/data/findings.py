@@ -11,6 +11,7 @@ from trading_gymnax.text import count_text, did_you_mean
 REPAIRS: dict[str, str] = {
     "nan": "drops bars with a missing price, volume or time stamp",
     "inconsistent": "drops bars whose high or low lies inside their other prices, or of negative volume",
+    "bad_prices": "drops bars with a price that the contract cannot have had, or far from the bars before and after it",
     "off_tick": "rounds prices to the nearest tick (as snap_to_tick=True does)",
     "clock_change": "drops bars whose local time stamp exists twice or never on a day of clock change",
     "off_grid": "drops bars that do not close on a whole bar length after the session's start",
@@ -33,8 +34,14 @@ class Finding:
 
     name: str  # what it is about; the name of the repair where there is one
     text: str  # plain words with counts and first examples
-    kind: str  # "refused", "repaired" or "note"
+    kind: str  # "refused", "repaired", "doubt" or "note"
     count: int = 0  # rows or sessions concerned
+    allow: bool = False  # refused, and the repair of that name would allow it
+
+    @property
+    def line(self) -> str:
+        """The text, with the repair that there is."""
+        return f"{self.text} [to allow: repair={self.name!r}, {REPAIRS[self.name]}]" if self.allow else self.text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,18 +58,26 @@ class Report:
         """Findings that stop the table from being loaded."""
         return tuple(finding for finding in self.findings if finding.kind == "refused")
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What does not stop the table, and may make every result of it wrong: on top of all pages about it."""
+        return tuple(finding.text for finding in self.findings if finding.kind == "doubt")
+
     def finding(self, name: str) -> Finding | None:
         """The first finding of that name, or None."""
         return next((finding for finding in self.findings if finding.name == name), None)
 
     def __str__(self) -> str:
-        lines = [self.title, *(f"  {line}" for line in self.summary)]
+        lines = [self.title]
+        for doubt in self.doubts:
+            lines += _bullet(f"DOUBTFUL: {doubt}")
+        lines += [f"  {line}" for line in self.summary]
         for kind, heading in (("refused", "Refused"), ("repaired", "Repaired"), ("note", "Noted")):
             chosen = [finding for finding in self.findings if finding.kind == kind]
             if chosen:
                 lines += ["", heading]
             for finding in chosen:
-                lines += _bullet(finding.text)
+                lines += _bullet(finding.line)
         if self.unusable:
             heading = f"Sessions in which no episode starts ({len(self.unusable):,})"
             lines += ["", f"{heading}; their bars serve as history"]
@@ -82,9 +97,9 @@ class DataError(ValueError):
         self.report = report
         lines = [f"{report.title}: refused, {count_text(len(report.refused), 'thing')} wrong"]
         for finding in report.refused:
-            lines += _bullet(finding.text)
+            lines += _bullet(finding.line)
         names = list(dict.fromkeys(finding.name for finding in report.refused))
-        if all(name in REPAIRS for name in names):
+        if all(finding.allow for finding in report.refused):
             listed = ", ".join(repr(name) for name in names) + ("," if len(names) == 1 else "")
             lines.append(f"To load it all the same: repair=({listed}), or --repair {' '.join(names)}")
         super().__init__("\n".join(lines))
@@ -101,6 +116,10 @@ class Findings:
         self.repair = check_repairs(repair)
         self.items: list[Finding] = []
 
+    def has(self, *names: str) -> bool:
+        """Whether one of these stops the table: then what follows from it is not looked for."""
+        return any(finding.kind == "refused" and finding.name in names for finding in self.items)
+
     @property
     def refused(self) -> bool:
         """Whether anything stops the table so far."""
@@ -114,13 +133,20 @@ class Findings:
         """Something that the reader should know and that does not stop the table."""
         self.items.append(Finding(name, text, "note", count))
 
+    def doubt(self, name: str, text: str, count: int = 0) -> None:
+        """Something that may make every result wrong and that the table alone cannot tell."""
+        self.items.append(Finding(name, text, "doubt", count))
+
     def repairable(self, name: str, text: str, count: int, done: str) -> None:
         """Something refused unless the repair of that name is allowed; `done` says what it did."""
         if name in self.repair:
             self.items.append(Finding(name, f"{text} [{name}: {done}]", "repaired", count))
         else:
-            allow = f"[to allow: repair={name!r}, {REPAIRS[name]}]"
-            self.items.append(Finding(name, f"{text} {allow}", "refused", count))
+            self.items.append(Finding(name, text, "refused", count, allow=True))
+
+    def offer_no_repair(self) -> None:
+        """Take back the offers: all repairs together would leave no bar."""
+        self.items = [dataclasses.replace(finding, allow=False) for finding in self.items]
 
     def report(self, summary: Iterable[str] = (), unusable: Iterable[tuple[str, str]] = ()) -> Report:
         """The page so far."""

@@ -14,27 +14,36 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from trading_gymnax.data import sessions
-from trading_gymnax.data.checks import Rows, check_rows
-from trading_gymnax.data.columns import read_table
-from trading_gymnax.data.contracts import ContractSpec, check_switch, contract
+from trading_gymnax.data.checks import check_rows
+from trading_gymnax.data.clocks import doubt_busy_minutes, place_stamps
+from trading_gymnax.data.columns import RawTable, open_source, read_columns
+from trading_gymnax.data.contracts import contract
 from trading_gymnax.data.features import FeatureFn, build_features
 from trading_gymnax.data.findings import REPAIRS, DataError, Finding, Findings, Report
-from trading_gymnax.data.formats import PRICES, title_of
+from trading_gymnax.data.formats import title_of
 from trading_gymnax.data.indicators import atr
+from trading_gymnax.data.instruments import choose_instrument
+from trading_gymnax.data.names import PRICES, check_columns
 from trading_gymnax.data.notes import SessionTable, note_sessions, note_table
+from trading_gymnax.data.rows import Rows
+from trading_gymnax.data.spec import ContractSpec, check_switch
+from trading_gymnax.data.stamps import Stamps
 from trading_gymnax.text import count_text
 
 __all__ = ["REPAIRS", "WARM_UP_BARS", "Bars", "DataError", "Finding", "Report", "load_bars"]
 
 WARM_UP_BARS = 390
 """Bars at the start of a table that are never a decision bar (docs/rules.md, section 5.2)."""
+
+_CAUSES = ("symbol", "market", "numbers", "columns", "timestamp", "timezone", "timestamps_mark", "bar_minutes")
+"""Findings that make all that is told of sessions, holes and features of the table follow from them."""
 
 RTH = (9.5, 16 + 59 / 60)
 """Default hours, New York clock: 09:30 to 16:59, a minute before the session ends."""
@@ -84,15 +93,19 @@ def load_bars(
     rth: tuple[float, float] = RTH,
     feature_columns: Sequence[str] | None = None,
     feature_fn: FeatureFn | None = None,
+    symbol: str | None = None,
+    columns: Mapping[str, str] | str | Sequence[str] = (),
 ) -> Bars:
     """Read a table of bars, check it and build sessions, ATR and features.
 
     Args:
-        source: path of a CSV (gzip too) or parquet file, or a DataFrame. Column names in any case; the stamps
-            are a column timestamp, datetime, time or date, or the index.
+        source: path of a CSV, JSON (gzip too) or parquet file, of a zip or a folder of such files that are one table,
+            or a DataFrame. Columns are found by their usual names, in any case (`names.COLUMN_NAMES`), stamps also in
+            the index.
         market: symbol of the contract table, or a ContractSpec.
-        timezone: of stamps without an offset, "America/New_York" say. An offset in the stamps comes first.
-        timestamps_mark: "start" or "end" of the bar. Default: "start"; "end" for NinjaTrader's text layout.
+        timezone: of stamps without an offset: "America/New_York", "UTC-5", or "New York+7" for the clock of brokers
+            whose day ends with New York's. An offset in the stamps comes first.
+        timestamps_mark: "start" or "end" of the bar. Default: what the vendor's layout fixes, else "start".
         timestamp_format: of text stamps, as for `datetime.strptime`, where it cannot be told from them.
         bar_minutes: length of a bar; default: the commonest step between two stamps.
         snap_to_tick: rounds prices off the tick to the nearest tick instead of refusing them.
@@ -103,34 +116,41 @@ def load_bars(
         feature_fn: instead of the default features, a function of a frame with columns open, high, low, close
             (points) and volume, indexed by the bar's close in New York time; it returns a frame of as many
             rows. It is called a second time on a shorter frame, to see that it does not look ahead.
+        symbol: which instrument of a table that holds several.
+        columns: names of columns that are called unusually, {"close": "Settle", "timestamp": "Zeit"} or
+            "close=Settle,timestamp=Zeit"; fields are those of `names.FIELDS`.
 
     Raises:
         FileNotFoundError: there is no such file.
         DataError: everything that is wrong with the table, at once (a ValueError).
-        ValueError: an argument that cannot be.
+        ValueError: an argument that cannot be, and a contract whose tick is no whole number of cents.
     """
     spec = contract(market)
+    _ = spec.tick_value_cents
     _check_options(spec, timestamps_mark, bar_minutes, rth, feature_columns, feature_fn)
     if timestamp_format is not None and not isinstance(timestamp_format, str):
         raise ValueError(f"timestamp_format must be a text such as '%Y-%m-%d %H:%M', got {timestamp_format!r}")
     check_switch("snap_to_tick", snap_to_tick)
+    if symbol is not None and (not isinstance(symbol, str) or not symbol.strip()):
+        raise ValueError(f"symbol is the name of one instrument of the table, 'ESM5' say, got {symbol!r}")
+    named = check_columns(columns)
     findings = Findings(f"{title_of(source)} as {spec.symbol}", repair)
     if snap_to_tick:
         findings.repair |= {"off_tick"}
-    table = read_table(source, findings, timezone, timestamp_format)
-    if table is None:
-        raise DataError(findings.report())
-    mark_is_end = timestamps_mark == "end" or (timestamps_mark is None and table.ninjatrader)
-    rows, minutes = check_rows(table, spec, findings, bar_minutes, mark_is_end)
-    summary = [f"{count_text(len(table), 'row')}: {table.stamps.note}" if table.stamps else "no time stamps"]
-    if len(rows) == 0 and not findings.refused:
-        findings.refuse("source", "no bar is left")
-    if len(rows) == 0 or minutes is None or table.prices is None:
+    table, stamps, mark_is_end = _read(
+        source, spec, findings, timezone, timestamps_mark, timestamp_format, symbol, named
+    )
+    rows, minutes = check_rows(table, stamps, spec, findings, bar_minutes, mark_is_end)
+    summary = [f"{count_text(len(table), 'row')}: {stamps.note}" if stamps else "no time stamps"]
+    if len(rows) == 0:
+        _refuse_nothing_left(findings)
+    if len(rows) == 0 or minutes is None or table.prices is None or findings.has(*_CAUSES):
         raise DataError(findings.report(summary))
     summary.append(f"{minutes}-minute bars, stamped at their {'end' if mark_is_end else 'start'}")
     day = SessionTable.of(rows, spec)
     ticks = pd.DataFrame(rows.ticks.astype(np.float64), columns=list(PRICES)).assign(volume=rows.volume)
     features = build_features(ticks, rows, table, spec, findings, feature_columns, feature_fn)
+    doubt_busy_minutes(rows, table.clock, spec, findings, minutes)
     note_table(rows, day, spec, findings, minutes, mark_is_end)
     first_decision_bar = max(WARM_UP_BARS, features[2])
     unusable = note_sessions(rows, day, spec, findings, minutes, rth, first_decision_bar)
@@ -139,6 +159,33 @@ def load_bars(
     if report.refused:
         raise DataError(report)
     return _assemble(rows, day, ticks, features, spec, minutes, rth, report)
+
+
+def _read(
+    source: Any,
+    spec: ContractSpec,
+    findings: Findings,
+    timezone: str | None,
+    timestamps_mark: str | None,
+    timestamp_format: str | None,
+    symbol: str | None,
+    columns: dict[str, str],
+) -> tuple[RawTable, Stamps | None, bool]:
+    """The table of one instrument, its stamps, and whether they mark the end; DataError where there is no table."""
+    opened = open_source(source, findings)
+    chosen = None if opened is None else choose_instrument(opened, spec, symbol, columns, findings)
+    if chosen is None:
+        raise DataError(findings.report())
+    table = read_columns(chosen, findings, spec, timestamp_format, columns)
+    return table, *place_stamps(table, timezone, timestamps_mark, spec, findings)
+
+
+def _refuse_nothing_left(findings: Findings) -> None:
+    """All repairs together leave no bar: then none of them is a way to load the table."""
+    if findings.refused:
+        findings.offer_no_repair()
+    else:
+        findings.refuse("source", "no bar is left")
 
 
 def _assemble(

@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 
 from trading_gymnax.data import sessions
-from trading_gymnax.data.checks import Rows
-from trading_gymnax.data.contracts import ContractSpec
 from trading_gymnax.data.findings import Findings
+from trading_gymnax.data.rows import Rows
+from trading_gymnax.data.spec import ContractSpec
 from trading_gymnax.text import count_text
 
 _EXAMPLES = 3

@@ -14,7 +14,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from trading_gymnax.data.contracts import ContractSpec
+from trading_gymnax.data.spec import ContractSpec
 from trading_gymnax.text import did_you_mean
 
 NEW_YORK = "America/New_York"
@@ -56,7 +56,7 @@ def close_minutes(spec: ContractSpec, dates: np.ndarray) -> np.ndarray:
     if len(dates) == 0:
         return np.zeros(0, np.int32)
     if spec.calendar is None:
-        return np.where(is_weekday(dates), spec.session_minutes, 0).astype(np.int32)
+        return np.where(is_weekday(dates) | spec.weekends, spec.session_minutes, 0).astype(np.int32)
     known, closes = _schedule(spec, dates)
     at = np.minimum(np.searchsorted(known, dates), len(known) - 1)
     return np.where(known[at] == dates, closes[at], 0).astype(np.int32)

@@ -3,25 +3,46 @@
 from __future__ import annotations
 
 import dataclasses
-import zoneinfo
+import datetime as dt
+import re
 
 import numpy as np
 import pandas as pd
 import pyarrow
 import pyarrow.compute
 
-from trading_gymnax.data.formats import plain_text
-from trading_gymnax.text import did_you_mean
+from trading_gymnax.data.names import plain_text
+from trading_gymnax.data.zones import (
+    MICROSECONDS_PER_MINUTE,
+    OFFSETS_OF_NAMES,
+    Zone,
+    ZoneError,
+    find_zone,
+)
+
+__all__ = ["MICROSECONDS_PER_MINUTE", "NOT_A_TIME", "Clock", "StampError", "Stamps", "place", "read_clock"]
 
 NOT_A_TIME = int(np.iinfo(np.int64).min)
-MICROSECONDS_PER_MINUTE = 60_000_000
 
 # A clock followed by Z, UTC, GMT or +hh:mm: the hyphens of a date alone must not look like an offset.
-_OFFSET = r"(?:\d\s?(?:Z|UTC|GMT)|:\d\d(?:\.\d+)?\s?[+-]\d\d(?::?\d\d)?)$"
+_OFFSET = r"(?:\d\s?(?:Z|UTC|GMT)|:\d\d(?:\.\d+)?\s?(?:UTC|GMT)?[+-]\d\d(?::?\d\d)?)$"
+_ZONE_NAME_AT_END = r"^(?P<stamp>.*\d(?:\s?[AP]M)?)\s(?P<zone>[A-Za-z]+(?:/[A-Za-z_]+)+|[ECMP][SD]T|ET|CT)$"
+_ZONE_NAME = re.compile(r"\d(?:\s?[AP]M)?\s(?:[A-Za-z]+(?:/[A-Za-z_]+)+|[ECMP][SD]T|ET|CT)$")
 _DAYS = ("%m/%d/%Y", "%d/%m/%Y", "%m.%d.%Y", "%d.%m.%Y", "%m-%d-%Y", "%d-%m-%Y", "%m/%d/%y", "%d/%m/%y")
 _CLOCKS = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%H:%M:%S.%f")
-_FORMATS = ("%Y%m%d%H%M", "%Y%m%d%H%M%S", *(f"{day} {clock}" for day in _DAYS for clock in _CLOCKS), *_DAYS)
+_COMPACT = ("%Y%m%d %H:%M:%S", "%Y%m%d %H:%M", "%Y%m%d-%H:%M:%S", "%Y%m%d %H%M%S", "%Y%m%d;%H%M%S")
+_YEAR_FIRST = tuple(f"{day} {clock}" for day in ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d") for clock in _CLOCKS)
+_FORMATS = (
+    "%Y%m%d%H%M",
+    "%Y%m%d%H%M%S",
+    *_COMPACT,
+    *_YEAR_FIRST,
+    *(f"{day} {clock}" for day in _DAYS for clock in _CLOCKS),
+    *_DAYS,
+)
 _SAMPLE = 4000
+_FEW = 40  # of the sample: a format that fits none of them is not tried on the others
+_MANY = 20_000
 # A stamp outside them comes from a wrong unit or a slip, and would overflow the time zone tables.
 _YEARS = (1970, 2200)
 _EPOCHS = (  # unit, from, to, microseconds of one
@@ -45,37 +66,57 @@ class Stamps:
     note: str  # how they were read, for the report
 
 
-def parse_stamps(values: pd.Series, timezone: str | None, timestamp_format: str | None, utc_by_vendor: bool) -> Stamps:
-    """Read a column of stamps (datetimes, text or numbers) as UTC.
+@dataclasses.dataclass(frozen=True)
+class Clock:
+    """Time stamps as they were written, before anybody says where."""
 
-    `timezone` is needed for stamps that carry no offset; `utc_by_vendor` says that they are UTC without it.
-    Raises StampError when the column cannot be read or nobody knows its time zone.
+    wall: pd.Series  # naive datetimes [N]; NaT where there is none
+    is_utc: bool  # the stamps themselves say where: an offset, a zone, an epoch
+    note: str  # how they were read
+
+    @property
+    def microseconds(self) -> np.ndarray:
+        """What the clock shows, since 1970, int64 [N]; NOT_A_TIME where nothing can be read."""
+        return _result(self.wall, "").utc
+
+
+def read_clock(values: pd.Series, timestamp_format: str | None, expected_format: str | None = None) -> Clock:
+    """Read a column of stamps: datetimes, text or numbers. Raises StampError when it cannot be read.
+
+    timestamp_format is the caller's; expected_format that of a vendor's layout, used where it fits all stamps.
     """
-    zone = check_timezone(timezone)
+    if timestamp_format is None and expected_format is not None and values.dtype == "str":
+        parsed = pd.to_datetime(values.str.strip(), format=expected_format, errors="coerce")
+        if parsed.notna().all():
+            return _clock(parsed)
     values = _plain(values, digits_are_numbers=timestamp_format is None)
     if isinstance(values.dtype, pd.DatetimeTZDtype):
-        return _result(values.dt.tz_convert("UTC").dt.tz_localize(None), "stamps with a time zone")
+        return Clock(values.dt.tz_convert("UTC").dt.tz_localize(None), True, "stamps with a time zone")
     if pd.api.types.is_datetime64_dtype(values.dtype):
-        return _localize(values, zone, utc_by_vendor)
+        return Clock(values, False, "stamps without an offset")
     if pd.api.types.is_numeric_dtype(values.dtype):
         numbers = values.to_numpy(np.float64, na_value=np.nan)
         epoch = _epoch(numbers) if timestamp_format is None else None
         if epoch is not None:
             return epoch
         values = _digits(numbers, any_length=timestamp_format is not None)
-    return _from_text(values.str.strip(), zone, timestamp_format, utc_by_vendor)
+    return _from_text(values.str.strip(), timestamp_format)
 
 
-def check_timezone(timezone: str | None) -> zoneinfo.ZoneInfo | None:
-    """The named zone; StampError with the nearest name for one that does not exist."""
-    if timezone is None:
-        return None
-    try:
-        return zoneinfo.ZoneInfo(timezone)
-    except (KeyError, ValueError, OSError, TypeError, AttributeError):
-        names = sorted(zoneinfo.available_timezones())
-        hint = did_you_mean(timezone, names, "it is like 'America/New_York' or 'UTC'", cutoff=0.5)
-        raise StampError(f"unknown timezone {timezone!r}: {hint}") from None
+def place(clock: Clock, zone: Zone, because: str = "") -> Stamps:
+    """Stamps without an offset as those of a zone's clock."""
+    years = clock.wall.dt.year
+    local = clock.wall.where((years >= _YEARS[0]) & (years < _YEARS[1]))
+    known = local.dropna()
+    newest_first = len(known) > 0 and bool(known.iloc[0] > known.iloc[-1])
+    utc = zone.utc(local[::-1])[::-1] if newest_first else zone.utc(local)
+    stamps = _result(utc, f"{clock.note}, read as {zone.key} time{zone.remark}{because}")
+    return dataclasses.replace(stamps, clock_change=(utc.isna() & local.notna()).to_numpy(bool))
+
+
+def as_utc(clock: Clock, because: str = "") -> Stamps:
+    """Stamps that are UTC."""
+    return _result(clock.wall, clock.note + because)
 
 
 def _plain(values: pd.Series, digits_are_numbers: bool) -> pd.Series:
@@ -98,7 +139,7 @@ def _sample(text: pd.Series) -> pd.Series:
     return known.iloc[:: max(len(known) // _SAMPLE, 1)]
 
 
-def _epoch(numbers: np.ndarray) -> Stamps | None:
+def _epoch(numbers: np.ndarray) -> Clock | None:
     """Seconds, milli-, micro- or nanoseconds since 1970 by their size; None where they are no epoch."""
     known = np.isfinite(numbers)
     middle = np.median(numbers[known]) if known.any() else 0.0
@@ -108,7 +149,8 @@ def _epoch(numbers: np.ndarray) -> Stamps | None:
             utc = np.full(len(numbers), NOT_A_TIME)
             # Doubles hold nanoseconds only to a quarter of a microsecond, which is nothing for a bar.
             utc[known] = np.rint(numbers[known] * micro).astype(np.int64)
-            return Stamps(_sensible(utc), np.zeros(len(utc), bool), f"{unit} since 1970 UTC")
+            wall = pd.Series(utc.astype("datetime64[us]"))  # NOT_A_TIME is NaT
+            return Clock(wall, True, f"{unit} since 1970 UTC")
     return None
 
 
@@ -123,9 +165,7 @@ def _digits(numbers: np.ndarray, any_length: bool) -> pd.Series:
     return text.where(pd.Series(known))
 
 
-def _from_text(
-    text: pd.Series, zone: zoneinfo.ZoneInfo | None, timestamp_format: str | None, utc_by_vendor: bool
-) -> Stamps:
+def _from_text(text: pd.Series, timestamp_format: str | None) -> Clock:
     known = text.dropna()
     if len(known) == 0:
         raise StampError("the column of time stamps is empty")
@@ -134,11 +174,16 @@ def _from_text(
         if parsed.isna().all():
             form = repr(timestamp_format)
             raise StampError(f"timestamp_format {form} fits none of the stamps (first: {known.iloc[0]!r})")
-        return _aware_or_naive(parsed, zone, utc_by_vendor)
+        return _clock(parsed)
+    if _sample(text).str.contains("  ", regex=False).any():  # Interactive Brokers
+        text = text.str.replace(r"\s+", " ", regex=True)
+    if _sample(text).str.contains(_ZONE_NAME).mean() > 0.5:
+        return _with_zone_names(text)
     matched = pyarrow.compute.match_substring_regex(pyarrow.array(text, pyarrow.large_string()), _OFFSET)
     with_offset = matched.fill_null(False).to_numpy(zero_copy_only=False)
     aware = bool(with_offset.any())
     if aware and _sample(text).str.contains("UTC|GMT", regex=True).any():
+        text = text.str.replace(r"\s?(?:UTC|GMT)([+-])", r"\1", regex=True)
         text = text.str.replace(r"\s?(?:UTC|GMT)$", "Z", regex=True)
     parsed = _read_any(text, aware)
     naive = parsed.notna().to_numpy() & ~with_offset
@@ -148,28 +193,92 @@ def _from_text(
             f"{count:,} of {len(known):,} time stamps carry no offset (first: {first!r}) and the others do: "
             "write all of them in one way"
         )
-    return _aware_or_naive(parsed, zone, utc_by_vendor)
+    return _clock(parsed)
 
 
-def _aware_or_naive(parsed: pd.Series, zone: zoneinfo.ZoneInfo | None, utc_by_vendor: bool) -> Stamps:
+def _clock(parsed: pd.Series) -> Clock:
     if isinstance(parsed.dtype, pd.DatetimeTZDtype):
-        return _result(parsed.dt.tz_convert("UTC").dt.tz_localize(None), "stamps with an offset")
-    return _localize(parsed, zone, utc_by_vendor)
+        return Clock(parsed.dt.tz_convert("UTC").dt.tz_localize(None), True, "stamps with an offset")
+    return Clock(parsed, False, "stamps without an offset")
+
+
+def _with_zone_names(text: pd.Series) -> Clock:
+    """Stamps that end with a zone's name: "20250602 17:00:00 US/Central", "2025-06-02 17:00 EDT"."""
+    fields = pyarrow.compute.extract_regex(pyarrow.array(text, pyarrow.large_string()), _ZONE_NAME_AT_END)
+    stamps, zone_of = (pyarrow.compute.struct_field(fields, at) for at in (0, 1))
+    encoded = zone_of.dictionary_encode()
+    names, code = encoded.dictionary.to_pylist(), encoded.indices.fill_null(-1).to_numpy()
+    clock = _from_text(pd.Series(stamps.to_pandas(), index=text.index).astype("str").str.strip(), None)
+    if clock.is_utc:
+        raise StampError(f"the time stamps carry an offset and a zone's name (first: {text.dropna().iloc[0]!r})")
+    wall, utc = clock.wall, pd.Series(pd.NaT, index=text.index, dtype="datetime64[us]")
+    zones = [_named_zone(name, names, wall[code == at]) for at, name in enumerate(names)]
+    for at, zone in enumerate(zones):
+        chosen = code == at
+        utc[chosen] = place(Clock(wall[chosen], False, ""), zone).utc.astype("datetime64[us]")
+    listed = ", ".join(zone.key for zone in zones[:3])
+    return Clock(utc, True, f"stamps with the name of a zone ({listed})")
+
+
+def _named_zone(name: str, names: list[str], wall: pd.Series) -> Zone:
+    """An abbreviation beside its summer twin is a fixed offset; alone it may be a city's clock all year."""
+    hours = OFFSETS_OF_NAMES.get(name.upper())
+    if hours is None:
+        try:
+            zone = find_zone(name)
+        except ZoneError as error:
+            raise StampError(f"the zone of the time stamps: {error}") from None
+        if zone is None:  # an empty name does not match
+            raise StampError(f"{name!r} names no zone")
+        return zone
+    if len(names) == 1:
+        city = {"E": "America/New_York", "C": "America/Chicago", "M": "America/Denver", "P": "America/Los_Angeles"}
+        zone = find_zone(city[name[0].upper()])
+        moved = wall - pd.Timedelta(hours=hours)
+        if zone is not None and not place(Clock(wall, False, ""), zone).utc.tolist() == _result(moved, "").utc.tolist():
+            raise StampError(
+                f"all time stamps end with {name}, in summer and in winter: that is the clock of {zone.key}, or UTC"
+                f"{hours:+d} all year; leave the name out, and pass timezone={zone.key!r} or 'UTC{hours:+d}'"
+            )
+    return Zone(f"UTC{hours:+d}", dt.timezone(dt.timedelta(hours=hours)))
 
 
 def _read(text: pd.Series, form: str, aware: bool) -> pd.Series:
     """Text -> datetimes, NaT where the format does not fit."""
+    if len(text) > _MANY and form.count(" ") >= 1 and not aware and "%z" not in form:
+        return _read_halves(text, form)
     try:
         return pd.to_datetime(text, format=form, errors="coerce", utc=aware)
     except (ValueError, TypeError) as error:
         raise StampError(f"timestamp_format {form!r} cannot be used: {error}") from None
 
 
+def _read_halves(text: pd.Series, form: str) -> pd.Series:
+    """The same for a long column of days and clocks: each different one is read once."""
+    halves = pyarrow.compute.split_pattern(pyarrow.array(text, pyarrow.large_string()), " ", max_splits=1)
+    counts = pyarrow.compute.list_value_length(halves).fill_null(0).to_numpy()
+    sound = counts == 2
+    flat = halves.filter(pyarrow.array(sound)).flatten()
+    result = np.full(len(text), np.datetime64("NaT", "us"))
+    total = np.zeros(int(sound.sum()), "timedelta64[us]")
+    for half, part in enumerate(form.split(" ", 1)):
+        encoded = flat.take(pyarrow.array(np.arange(half, len(flat), 2))).dictionary_encode()
+        read = _read(pd.Series(encoded.dictionary.to_pylist(), dtype="str"), part, aware=False)
+        since = read.to_numpy().astype("datetime64[us]") - np.datetime64("1900-01-01" if half else "1970-01-01", "us")
+        total += since[encoded.indices.to_numpy()]  # NaT stays NaT
+    result[sound] = np.datetime64("1970-01-01", "us") + total
+    return pd.Series(result, index=text.index)
+
+
 def _read_any(text: pd.Series, aware: bool) -> pd.Series:
     """Text -> datetimes by the format that fits most; StampError when none fits, or two equally well."""
     sample = _sample(text)
     best, misses = "", len(sample)
-    for form in ("ISO8601", *_FORMATS):
+    forms = [form + end for end in ("%z", " %z") for form in _FORMATS] if aware else list(_FORMATS)
+    few = sample.iloc[:: max(len(sample) // _FEW, 1)]
+    for form in ("ISO8601", *forms):
+        if len(few) < len(sample) and bool(_read(few, form, aware).isna().all()):
+            continue
         missed = int(_read(sample, form, aware).isna().sum())
         if missed < misses:
             best, misses = form, missed
@@ -181,41 +290,28 @@ def _read_any(text: pd.Series, aware: bool) -> pd.Series:
         raise StampError(f"the time stamps cannot be read (first: {first!r}): pass {example}")
     swapped = best.replace("%m", "%?").replace("%d", "%m").replace("%?", "%d")
     parsed = _read(text, best, aware)
-    if swapped == best or swapped not in _FORMATS or _read(sample, swapped, aware).isna().sum() > misses:
+    if swapped == best or swapped not in forms or _read(sample, swapped, aware).isna().sum() > misses:
         return parsed
     other = _read(text, swapped, aware)
     fits, other_fits = int(parsed.notna().sum()), int(other.notna().sum())
     if fits == other_fits and not other.equals(parsed):
+        likely, second = (best, swapped) if _midnights(parsed) >= _midnights(other) else (swapped, best)
+        runs_on = "; by the first of them the bars run on from one day to the next" * (
+            _midnights(parsed) != _midnights(other)
+        )
         raise StampError(
             f"nothing tells day and month of the time stamps apart (first: {first!r}): pass "
-            f"timestamp_format={best!r} or {swapped!r}"
+            f"timestamp_format={likely!r} or {second!r}{runs_on}"
         )
     return parsed if fits >= other_fits else other
 
 
-def _localize(naive: pd.Series, zone: zoneinfo.ZoneInfo | None, utc_by_vendor: bool) -> Stamps:
-    known = naive.dropna()
-    if zone is None:
-        if utc_by_vendor:
-            return _result(naive, "stamps without an offset, UTC as NinjaTrader exports them")
-        first = known.iloc[0] if len(known) else "none"
-        raise StampError(
-            f"the time stamps carry no offset (first: {first}), so nobody knows when these bars were: pass "
-            "timezone='America/New_York' for US Eastern time (FirstRate, Kibot), 'America/Chicago' for "
-            "exchange time, 'UTC', or whatever your source says"
-        )
-    years = naive.dt.year
-    local = naive.where((years >= _YEARS[0]) & (years < _YEARS[1]))
-    newest_first = len(known) > 0 and bool(known.iloc[0] > known.iloc[-1])
-    forward = local[::-1] if newest_first else local
-    try:  # the hour that comes twice in autumn, where the table has it twice
-        aware = forward.dt.tz_localize(zone, ambiguous="infer", nonexistent="NaT")
-    except ValueError:
-        aware = forward.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
-    utc = aware.dt.tz_convert("UTC").dt.tz_localize(None)
-    utc = utc[::-1] if newest_first else utc
-    stamps = _result(utc, f"stamps without an offset, read as {zone.key} time")
-    return dataclasses.replace(stamps, clock_change=(utc.isna() & local.notna()).to_numpy(bool))
+def _midnights(stamps: pd.Series) -> int:
+    """How often the next stamp is at most an hour later and of another day."""
+    step = stamps.diff()
+    return int(
+        ((step > pd.Timedelta(0)) & (step <= pd.Timedelta("1h")) & (stamps.dt.day != stamps.shift().dt.day)).sum()
+    )
 
 
 def _result(utc: pd.Series, note: str) -> Stamps:
