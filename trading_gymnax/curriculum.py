@@ -3,7 +3,7 @@
 schedule = linear(trailing_dd_limit=(15_000, 2_500), commission_per_side=times(0.25, 1.0))
 train = jax.jit(make_train(env, config, params_schedule=schedule))
 
-The accounts to train for are those of `accounts`; they can be had from here as well.
+The accounts to train for are those of `accounts`.
 """
 
 from __future__ import annotations
@@ -17,23 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trading_gymnax.accounts import AccountPreset, evaluation_account, original
 from trading_gymnax.limits import check_value
 from trading_gymnax.params import EnvParamsPhase2
 from trading_gymnax.text import check_names
-
-__all__ = [
-    "AccountPreset",
-    "Factors",
-    "Schedule",
-    "evaluation_account",
-    "linear",
-    "original",
-    "original_plan",
-    "piecewise",
-    "times",
-    "vary",
-]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,6 @@ import math
 
 import jax
 import jax.numpy as jnp
-import matplotlib.image
 import numpy as np
 import pytest
 from flax import struct
@@ -15,14 +14,13 @@ from hypothesis import strategies as st
 
 from tests.rules.handmade import LEVEL, make_bars
 from trading_gymnax import TradingPhase1, TradingPhase2
-from trading_gymnax.curriculum import AccountPreset, evaluation_account, original
+from trading_gymnax.accounts import AccountPreset, evaluation_account, original
 from trading_gymnax.data.loader import load_bars
-from trading_gymnax.evaluation.baselines import AlwaysHold
 from trading_gymnax.evaluation.evaluate import _session_starts
 from trading_gymnax.evaluation.walk import walk
 from trading_gymnax.market import SESSION_AND_BREAK, pack
 from trading_gymnax.report.page import embed
-from trading_gymnax.report.survival_section import survival_picture, survival_section
+from trading_gymnax.report.survival_section import survival_section
 from trading_gymnax.rules import BAR_CLOSE, BUY, END_OF_DAY, HOLD, INTRABAR, DoneReason
 from trading_gymnax.survival import tape as tapes
 from trading_gymnax.survival.cases import all_cases
@@ -234,6 +232,11 @@ def always_buy(key, obs, mask):
     return jnp.where(mask[:, BUY], BUY, HOLD)
 
 
+def always_hold(key, obs, mask):
+    """HOLD in every row."""
+    return jnp.full(len(mask), HOLD)
+
+
 FREE = {"commission_per_side": 0.0, "slippage_ticks": 0, "stop_slippage_ticks": 0, "target_through_ticks": 0}
 
 
@@ -436,7 +439,7 @@ def test_one_who_never_trades_keeps_the_account_and_pays_for_it():
     market, env, params = tick_market()
     monthly = preset(fee=100.0, trailing_dd_limit=60.0, profit_target=80.0)
     options = {"env": env, "params": params, "paths": 100, "coin_seeds": 1}
-    found = survival(AlwaysHold(), market, monthly, key=KEY, **options)
+    found = survival(always_hold, market, monthly, key=KEY, **options)
     case = found.cases[0]
     for odds in (case.policy, case.coin):
         assert odds.running.value == 1
@@ -537,17 +540,6 @@ def test_the_section_shows_every_case_with_its_interval():
     embed(section.charts)  # plain numbers only
     hostile = dataclasses.replace(found.cases[0], account=preset("<script>alert(1)</script>"))
     assert "<script" not in survival_section(dataclasses.replace(found, cases=(hostile,)), "In sample").body
-
-
-def test_the_picture_names_its_lines(tmp_path):
-    figure = survival_picture(judged())
-    figure.savefig(tmp_path / "survival.png", dpi=60)
-    panels = [axes for axes in figure.axes if axes.axison]
-    assert len(panels) == 6  # of eight cases
-    assert {(a.get_xlabel(), a.get_ylabel()) for a in panels} == {("sessions since the start", "attempts, %")}
-    assert len(figure.legends[0].get_texts()) == 7
-    pixels = matplotlib.image.imread(tmp_path / "survival.png")
-    assert pixels[..., :3].std() > 0.05
 
 
 @pytest.mark.slow

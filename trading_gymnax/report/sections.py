@@ -27,19 +27,7 @@ from trading_gymnax.report.series import SLOT_MINUTES, daily_results, day_profil
 from trading_gymnax.report.session_charts import SessionChart
 from trading_gymnax.report.survival_section import survival_section
 from trading_gymnax.rules import HIGH_WATER_MODES
-from trading_gymnax.text import percent, ratio, usd
-
-__all__ = [
-    "SECTIONS",
-    "Material",
-    "SectionMaker",
-    "badge",
-    "ordinary_session",
-    "percent",
-    "program_version",
-    "ratio",
-    "settings_section",
-]
+from trading_gymnax.text import usd
 
 
 def ordinary_session(sessions: Sequence[SessionChart]) -> int:
