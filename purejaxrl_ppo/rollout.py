@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from purejaxrl_ppo.blocks import over_wanted
-from purejaxrl_ppo.config import PPOConfig, nearest
+from purejaxrl_ppo.config import PPOConfig
 from purejaxrl_ppo.networks import (
     ActorCritic,
     distribution,
@@ -21,6 +21,7 @@ from purejaxrl_ppo.networks import (
 )
 from purejaxrl_ppo.normalise import RunningMoments, normalise
 from purejaxrl_ppo.sharding import Axis, environment_indices
+from purejaxrl_ppo.words import nearest
 from purejaxrl_ppo.wrappers import EnvSpec, action_mask, flatten
 
 _FINAL_ROWS = 32  # truncated environments whose final observations are valued at once

@@ -39,10 +39,10 @@ _DONE = {  # what became of the account
 
 
 def check_complete(names: Iterable[str], table: Mapping[str, Any], what: str) -> None:
-    """Every name but NONE needs a row, and no row may be left over. Raises NotImplementedError naming those."""
+    """Every name but NONE needs a row, and no row may be left over. Raises LookupError naming those."""
     odd = sorted({*names} - {"NONE"} ^ {*table})
     if odd:
-        raise NotImplementedError(f"{what} {', '.join(odd)}: evaluation/codes.py must say what to book, and no more")
+        raise LookupError(f"{what} {', '.join(odd)}: evaluation/codes.py must say what to book, and no more")
 
 
 check_complete(rules.EXIT_REASONS, _EXITS, "exit reasons")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 import math
 import pathlib
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from trading_gymnax.params import numbers_of
 from trading_gymnax.report import charts
 from trading_gymnax.report.judge import POLICY, Judgement
 from trading_gymnax.report.material import Material, SectionMaker, badge
@@ -137,7 +137,7 @@ def settings_section(material: Material) -> Section:
         run.append(["file", path])
         run.append(["SHA-256", digest])
     params = material.split.test_params
-    fields = [field.name for field in dataclasses.fields(params) if field.name != "market"]
+    fields = [field.name for field in numbers_of(type(params))]
     values = [[f"{name} (changed)" if name in changes else name, _parameter(params, name)] for name in fields]
     trainer = [[name, _plain(value)] for name, value in material.trainer.items()]
     columns = [("Market and account", values), ("Training", trainer)]

@@ -23,6 +23,7 @@ from trading_gymnax.market import ATR_BITS, CLOSE, HIGH, LOW, OPEN
 from trading_gymnax.params import MAX_USD
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.rules import DoneReason
+from trading_gymnax.survival.result import SurvivalRefused
 
 FAR = 2**29  # ticks; a stop or target that the bar did not reach
 _BARS = 64  # tapes are padded to a multiple of it, so that few programs are compiled
@@ -66,10 +67,10 @@ def record(
         policy, env, params, key, sampled: as in `evaluate_policy`. A policy with a memory starts each session afresh.
         max_contracts: most contracts that sizes by risk may choose; an account's own limit is applied when it replays.
 
-    Raises ValueError as `evaluate_policy` does, and for an environment with `account_features=True`.
+    Raises ValueError as `evaluate_policy` does, and SurvivalRefused for an environment with `account_features=True`.
     """
     if env.account_features:
-        raise ValueError(
+        raise SurvivalRefused(
             "this environment has account_features=True, so its policy acts on the account and its sessions cannot be "
             "replayed on another one; judge a policy of an environment without them"
         )
@@ -87,7 +88,7 @@ def record(
     market_id, first = _session_starts(env, params)
     steps, session = walk(env, _switched(policy, sampled), params, market_id, first, key)
     if codes.among(steps.done_reason, codes.done(codes.FAILED)).any():
-        raise ValueError(
+        raise SurvivalRefused(
             f"a session loses more than {MAX_USD:,} dollars, the most that can be replayed; use fewer contracts"
         )
     if not np.isin(steps.done_reason, (DoneReason.NONE, DoneReason.SESSION_END, DoneReason.DATA_END)).all():
