@@ -28,8 +28,8 @@ from trading_gymnax.survival.cases import _ACCOUNT_FIELDS, _OTHER_FIELDS, all_ca
 from trading_gymnax.survival.estimates import Attempts, curve, days_to_pass, interval, probability
 from trading_gymnax.survival.odds import _SETS, MONTH, _orders, survival
 from trading_gymnax.survival.paths import bootstrap_orders, consecutive_orders, replay
+from trading_gymnax.survival.refused import SurvivalRefused
 from trading_gymnax.survival.replay import BREACHED, PASSED, RUNNING, AccountRules
-from trading_gymnax.survival.result import SurvivalRefused
 from trading_gymnax.survival.tape import DATA_END, FAR, MUST_FLAT, NUM_COLUMNS, Tape, join_tapes, record
 from trading_gymnax.synthetic import martingale
 
@@ -334,7 +334,7 @@ def test_an_order_that_fills_the_horizon_is_not_cut():
 def test_an_end_that_the_tape_cannot_book_is_an_error(monkeypatch):
     env, params, script, _ = recorded()
     steps, session = walk(env, script, params, *_session_starts(env, params), KEY)
-    steps.done_reason[-1] = DoneReason.TIME_LIMIT
+    steps.done_reason[:] = [DoneReason.NONE] * (len(session) - 1) + [DoneReason.TIME_LIMIT]
     monkeypatch.setattr(tapes, "walk", lambda *_: (steps, session))
     with pytest.raises(AssertionError, match="no account without rules can end"):
         record(script, env, params, key=KEY, max_contracts=10)

@@ -27,7 +27,8 @@ from trading_gymnax.evaluation.summary import Summary, percentile_among, summari
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.report.key_statistics import GROUPS
 from trading_gymnax.survival.odds import survival
-from trading_gymnax.survival.result import Survival, SurvivalRefused
+from trading_gymnax.survival.refused import SurvivalRefused
+from trading_gymnax.survival.result import Survival
 from trading_gymnax.text import number, plain, shares, usd
 
 POLICY = "policy, most probable action"

@@ -4,6 +4,7 @@ Users import `survival` and `SurvivalRefused`; the modules are for the package i
 """
 
 from trading_gymnax.survival.odds import survival
-from trading_gymnax.survival.result import Survival, SurvivalRefused
+from trading_gymnax.survival.refused import SurvivalRefused
+from trading_gymnax.survival.result import Survival
 
 __all__ = ["Survival", "SurvivalRefused", "survival"]

@@ -12,7 +12,7 @@ import numpy as np
 from trading_gymnax import rules
 from trading_gymnax.accounts import AccountPreset
 from trading_gymnax.data.contracts import CONTRACTS, ContractSpec
-from trading_gymnax.survival.result import SurvivalRefused
+from trading_gymnax.survival.refused import SurvivalRefused
 
 _ACCOUNT_FIELDS = ("initial_balance", "trailing_dd_limit", "floor_lock", "daily_loss_limit", "profit_target")
 _OTHER_FIELDS = (

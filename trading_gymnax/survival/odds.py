@@ -36,8 +36,9 @@ from trading_gymnax.phase2 import TradingPhase2
 from trading_gymnax.survival.cases import all_cases, presets_of
 from trading_gymnax.survival.estimates import Attempts, Estimate, curve, days_to_pass, mean
 from trading_gymnax.survival.paths import Outcome, bootstrap_orders, consecutive_orders, replay
+from trading_gymnax.survival.refused import SurvivalRefused
 from trading_gymnax.survival.replay import BREACHED, PASSED, RUNNING, AccountRules
-from trading_gymnax.survival.result import Case, Consecutive, Odds, Survival, SurvivalRefused
+from trading_gymnax.survival.result import Case, Consecutive, Odds, Survival
 from trading_gymnax.survival.tape import Recording, join_tapes, record
 
 MONTH = 21  # sessions that a monthly fee pays for

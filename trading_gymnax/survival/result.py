@@ -12,10 +12,6 @@ from trading_gymnax.accounts import AccountPreset
 from trading_gymnax.survival.estimates import Curve, Days, Estimate
 
 
-class SurvivalRefused(ValueError):
-    """The odds of these accounts cannot be had from this policy and view; the message says why."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Consecutive:
     """Attempts that start on every session of the view and go on with those that follow; shares of all, from 0 to 1."""

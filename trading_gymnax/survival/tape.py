@@ -23,7 +23,7 @@ from trading_gymnax.market import ATR_BITS, CLOSE, HIGH, LOW, OPEN
 from trading_gymnax.params import MAX_USD
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.rules import DoneReason
-from trading_gymnax.survival.result import SurvivalRefused
+from trading_gymnax.survival.refused import SurvivalRefused
 
 FAR = 2**29  # ticks; a stop or target that the bar did not reach
 _BARS = 64  # tapes are padded to a multiple of it, so that few programs are compiled
