@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import math
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +42,7 @@ from trading_gymnax.synthetic import SYNTH, regime
 from trading_gymnax.text import plain
 
 KEY = jax.random.key(0)
+MODULE = sys.modules[judge.__module__]  # whose name is that of the function
 SESSIONS = 6
 
 
@@ -98,14 +100,14 @@ def test_only_refusals_of_survival_are_reasons(env, monkeypatch):
     def broken(*args, **options):
         return jnp.zeros(2).reshape(3)
 
-    monkeypatch.setattr("trading_gymnax.report.judge.survival", broken)
+    monkeypatch.setattr(MODULE, "survival", broken)
     with pytest.raises((TypeError, ValueError), match="reshape"):
         _survival(Switch(), env, env.default_params, ACCOUNTS, KEY)
 
     def shapes(*args, **options):
         raise ValueError("shapes (2,) and (3,) do not fit")
 
-    monkeypatch.setattr("trading_gymnax.report.judge.survival", shapes)
+    monkeypatch.setattr(MODULE, "survival", shapes)
     with pytest.raises(ValueError, match="do not fit"):
         _survival(Switch(), env, env.default_params, ACCOUNTS, KEY)
 
@@ -119,7 +121,7 @@ def test_no_key_serves_twice(env, judgement, monkeypatch):
             seen.setdefault(name, []).append(np.asarray(jax.random.key_data(key)).tobytes())
             return answer
 
-        monkeypatch.setattr(f"trading_gymnax.report.judge.{name}", called)
+        monkeypatch.setattr(MODULE, name, called)
 
     for name, answer in (("evaluate_policy", judgement.evaluation), ("robustness", None), ("survival", None)):
         note(name, answer)
