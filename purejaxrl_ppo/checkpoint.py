@@ -1,15 +1,12 @@
 """Checkpoints by Orbax: written whole or not at all, checked when read, the newest sound one is taken."""
 
-import contextlib
 import errno
 import hashlib
-import io
 import logging
 import os
 import pathlib
-import time
+import shutil
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -82,6 +79,8 @@ class Checkpoints:
         self._folder = folder.absolute()
         if not read_only:
             self._folder.mkdir(parents=True, exist_ok=True)
+        _RAISED.folders.add(str(self._folder))
+        logging.getLogger("absl").addFilter(_RAISED)  # once, however often it is added
         ocp = _orbax()
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
@@ -99,9 +98,8 @@ class Checkpoints:
             CheckpointError: when it cannot be written; the older ones stay.
         """
         try:
-            _probe(self._folder, sum(array.nbytes for arrays in groups.values() for array in arrays.values()))
-            with _without_traces():
-                self._save(iteration, groups, record)
+            _check_room(self._folder, sum(array.nbytes for arrays in groups.values() for array in arrays.values()))
+            self._save(iteration, groups, record)
         except Exception as error:  # Orbax raises many kinds
             raise CheckpointError(
                 f"the checkpoint of iteration {iteration:,} cannot be written to {self._folder} ({_reason(error)}): "
@@ -187,35 +185,42 @@ def digest(arrays: Arrays) -> str:
     return total.hexdigest()
 
 
-def _probe(folder: pathlib.Path, size: int) -> None:
-    """See that there is room: where it ends in the middle, Orbax's threads print traces before they raise.
+def _check_room(folder: pathlib.Path, size: int) -> None:
+    """Reserve so many bytes, and some for Orbax's own files, and give them back: nothing is written.
 
-    Raises OSError where a file of that size, and some room for Orbax's own, cannot be written.
+    Raises OSError where there is no such room, a quota or a limit on the size of files included where the system can
+    reserve.
     """
+    reserve = getattr(os, "posix_fallocate", None)
+    if reserve is None:  # macOS, Windows
+        if shutil.disk_usage(folder).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return
     probe = folder / "probe.partial"
     try:
         with probe.open("wb") as file:
-            for _ in range(size // _MEGABYTE + 1):
-                file.write(bytes(_MEGABYTE))
+            reserve(file.fileno(), 0, size + _MEGABYTE)
     finally:
         probe.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def _without_traces() -> Iterator[None]:
-    """Keep the traces off the terminal that Orbax's threads print of what is raised here as well."""
-    absl = logging.getLogger("absl")
-    level = absl.level
-    absl.setLevel(logging.CRITICAL + 1)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            try:
-                yield
-            except Exception:
-                time.sleep(1.0)  # until those threads have come to their ends
-                raise
-    finally:
-        absl.setLevel(level)
+class _Raised(logging.Filter):
+    """Keeps off the terminal what Orbax's threads log of errors in our folders: the same is raised to who saves.
+
+    Nothing else is held back, by whatever thread and at whatever time it is logged, and no stream is redirected.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folders: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log it."""
+        of_orbax = "orbax" in pathlib.PurePath(record.pathname).parts and record.levelno >= logging.ERROR
+        return not (of_orbax and any(folder in record.getMessage() for folder in self.folders))
+
+
+_RAISED = _Raised()
 
 
 def _reason(error: Exception) -> str:

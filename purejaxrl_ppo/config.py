@@ -1,7 +1,6 @@
 """The settings of PPO: one frozen dataclass that is also the command line."""
 
 import dataclasses
-import difflib
 import math
 import numbers
 import os
@@ -12,6 +11,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import jax
 import jax.numpy as jnp
 from flax import struct
+
+from purejaxrl_ppo.words import nearest
 
 Schedule = Literal["constant", "linear"]
 MinibatchBy = Literal["auto", "rows", "time", "envs"]
@@ -198,12 +199,6 @@ def check_config(config: Any) -> None:
     """Raises ValueError for anything but a `PPOConfig`."""
     if not isinstance(config, PPOConfig):
         raise ValueError(f"config must be a PPOConfig, PPOConfig(num_envs=64) say; got {config!r:.60}")
-
-
-def nearest(name: str, names: list[str]) -> str:
-    """The end of an error message: the nearest right name, or all of them."""
-    close = difflib.get_close_matches(name, names, n=1)
-    return f": did you mean {close[0]!r}?" if close else f": there are {', '.join(sorted(names))}"
 
 
 _MOST = {"total_timesteps": 2**53, "seed": 2**32}  # exact as float64; what a key is made of. All else: int32

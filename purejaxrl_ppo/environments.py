@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from purejaxrl_ppo.config import nearest
+from purejaxrl_ppo.words import is_refusal, nearest
 
 
 def make_environment(
@@ -26,11 +26,20 @@ def make_environment(
         ValueError: for an unknown module, id or parameter, with the nearest one, and for an argument that the
             factory does not take or lacks.
     """
-    import gymnax  # not before: it computes while it is imported, and processes must have met before anything does
-
     module, _, env_id = name.rpartition(":")
     found = _import(module) if module else None
-    env_args = env_args or {}
+    try:
+        return _replaced(*_made(name, env_id, module, found, env_args or {}), params or {})
+    except ValueError as error:
+        if is_refusal(error, module.partition(".")[0]):  # a sentence of the environment's own package
+            raise ValueError(str(error)) from error
+        raise
+
+
+def _made(name: str, env_id: str, module: str, found: Any, env_args: dict[str, Any]) -> tuple[Any, Any]:
+    """Environment and default parameters."""
+    import gymnax  # not before: it computes while it is imported, and processes must have met before anything does
+
     if env_id in gymnax.registered_envs:
         env, env_params = _call(partial(gymnax.make, env_id), name, env_args)
     elif found is not None and callable(getattr(found, env_id, None)):
@@ -39,7 +48,7 @@ def make_environment(
     else:
         where = f" in the module {module!r} or registered by it" if module else ""
         raise ValueError(f"there is no environment {env_id!r}{where}{nearest(env_id, list(gymnax.registered_envs))}")
-    return env, _replace(env_params, params or {})
+    return env, env_params
 
 
 def parse_pairs(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -82,11 +91,11 @@ def _import(module: str) -> Any:
         raise
 
 
-def _replace(env_params: Any, values: dict[str, Any]) -> Any:
+def _replaced(env: Any, env_params: Any, values: dict[str, Any]) -> tuple[Any, Any]:
     names = [field.name for field in dataclasses.fields(env_params)] if values else []
     for name in values:
         if name not in names:
             raise ValueError(f"the environment has no parameter {name!r}{nearest(name, names)}")
         if isinstance(values[name], str) and not isinstance(getattr(env_params, name), str):
             raise ValueError(f"environment parameter {name}={values[name]!r} is not a number")
-    return env_params.replace(**values) if values else env_params
+    return env, env_params.replace(**values) if values else env_params

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from purejaxrl_ppo.blocks import over_wanted
-from purejaxrl_ppo.config import PPOConfig, nearest
+from purejaxrl_ppo.config import PPOConfig
 from purejaxrl_ppo.devices import Plan
 from purejaxrl_ppo.joined import apply_joined, join
 from purejaxrl_ppo.networks import (
@@ -22,6 +22,7 @@ from purejaxrl_ppo.networks import (
 from purejaxrl_ppo.normalise import RunningMoments, normalise, step_moments
 from purejaxrl_ppo.packing import packing
 from purejaxrl_ppo.sharding import Axis, environment_indices
+from purejaxrl_ppo.words import nearest
 from purejaxrl_ppo.wrappers import EnvSpec, action_mask, flatten
 
 _CHOICE_ROWS = 128  # environments with a choice whose policies are computed at once

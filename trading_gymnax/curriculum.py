@@ -3,7 +3,7 @@
 schedule = linear(trailing_dd_limit=(15_000, 2_500), commission_per_side=times(0.25, 1.0))
 train = jax.jit(make_train(env, config, params_schedule=schedule))
 
-The accounts to train for are those of `accounts`; they can be had from here as well.
+The accounts to train for are those of `accounts`.
 """
 
 from __future__ import annotations
@@ -17,23 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trading_gymnax.accounts import AccountPreset, evaluation_account, original
 from trading_gymnax.limits import check_value
-from trading_gymnax.params import EnvParamsPhase2
+from trading_gymnax.params import EnvParamsPhase2, numbers_of
 from trading_gymnax.text import check_names
-
-__all__ = [
-    "AccountPreset",
-    "Factors",
-    "Schedule",
-    "evaluation_account",
-    "linear",
-    "original",
-    "original_plan",
-    "piecewise",
-    "times",
-    "vary",
-]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +53,7 @@ class Schedule:
         Raises ValueError for values that `params.replace` refuses, where nothing is traced.
         """
         names = [name for name, _, _ in self.fields]
-        check_names(names, list(type(params).__dataclass_fields__), f"{type(params).__name__} has no field")
+        check_names(names, [field.name for field in numbers_of(type(params))], f"{type(params).__name__} has no field")
         changes = {}
         for name, values, is_factor in self.fields:
             value = self._at(progress, values)
@@ -179,12 +165,12 @@ def vary(params: Any, *, key: jax.Array, num_envs: int, **ranges: Any) -> tuple[
         raise ValueError(f"num_envs is a number of environments, 1 or more; got {num_envs!r}")
     if not ranges:
         raise ValueError("vary needs a field and its range, slippage_ticks=(0, 3) say")
-    known = [name for name in type(params).__dataclass_fields__ if name != "market"]
+    known = [field.name for field in numbers_of(type(params))]
     check_names(ranges, known, f"{type(params).__name__} has no field")
     drawn = {}
     for (name, given), one in zip(ranges.items(), jax.random.split(key, len(ranges)), strict=True):
         drawn[name] = _draws(one, name, given, params, num_envs)
-    varied = params.replace(**drawn)  # a reward scale that was the median R follows a size that varies
+    varied = params.replace(**drawn)  # a reward scale that was not given follows a size that varies
     shared = jax.tree.map(lambda _: None, params)
     mapped = {name: 0 for name in known if jnp.ndim(getattr(varied, name)) > jnp.ndim(getattr(params, name))}
     return varied, dataclasses.replace(shared, **mapped)

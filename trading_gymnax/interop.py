@@ -9,7 +9,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import weakref
 from typing import Any, Literal
 
 import gymnasium
@@ -110,10 +112,30 @@ def with_mask_in_observation(env: Any, layout: Literal["dict", "append"] = "dict
     return _MaskInObservation(env, layout)
 
 
-@functools.lru_cache(maxsize=16)
-def _programs(env: Any, num_envs: int | None) -> tuple[Any, Any, Any]:
-    """Compiled reset, step and mask of one environment without auto-reset, or of a batch with it."""
+_PROGRAMS: weakref.WeakKeyDictionary[Any, dict[int | None, tuple[Any, Any, Any]]] = weakref.WeakKeyDictionary()
 
+
+def _without_bars(env: Any) -> Any:
+    """A copy that plays alike where it is given parameters, and keeps no market alive."""
+    bare = copy.copy(env)
+    if isinstance(env, _Wrapper):
+        bare._env = _without_bars(env._env)
+    vars(bare).pop("_default_params", None)
+    return bare
+
+
+def _programs(env: Any, num_envs: int | None) -> tuple[Any, Any, Any]:
+    """Compiled reset, step and mask of one environment without auto-reset, or of a batch with it.
+
+    They are made once for an environment and go when it goes.
+    """
+    known = _PROGRAMS.setdefault(env, {})
+    if num_envs not in known:
+        known[num_envs] = _compiled(_without_bars(env), num_envs)
+    return known[num_envs]
+
+
+def _compiled(env: Any, num_envs: int | None) -> tuple[Any, Any, Any]:
     def end(key: Any, state: Any, action: Any, params: Any) -> tuple[Any, ...]:
         obs, after, reward, terminated, info = env.step_env(key, state, action, params)
         return obs, after, reward, terminated, env.is_truncated(after, params), info

@@ -29,8 +29,9 @@ def casting_replace(cls: type) -> type:
     def replace(self: Any, **updates: Any) -> Any:
         """A copy with some fields changed, each cast to its dtype.
 
-        A reward scale that was the median R follows the market and the size. Raises ValueError for an unknown name, a
-        value of a wrong kind or size, and money that would not fit int32 cents; traced values are cast, not checked.
+        A reward scale that was never given follows the market and the size; one that was given stays. Raises ValueError
+        for an unknown name, a value of a wrong kind or size, and money that would not fit int32 cents; traced values
+        are cast, not checked.
         """
         return _replace(self, updates)
 
@@ -154,6 +155,7 @@ class EnvParams(environment.EnvParams):
     market_weights: jax.Array = real(
         1.0, "weight", "How often a market is drawn at reset, beside the others; 0: never.", per_market=True
     )
+    reward_scale_given: jax.Array = struct.field(default=False)  # kept by `create` and `replace`, never set by hand
 
     @classmethod
     def create(cls, market: MarketData, **fields: Any) -> Self:
@@ -163,9 +165,9 @@ class EnvParams(environment.EnvParams):
         _check_names(cls, given)
         blank = {f.name: f.default for f in dataclasses.fields(cls)}
         params = cls(**{**blank, **given, "market": market})
-        if given.get("reward_scale") is None:
-            params = dataclasses.replace(params, reward_scale=jnp.asarray(median_reward_scale(params)))
-        return params.replace()
+        by_hand = given.get("reward_scale") is not None
+        scale = params.reward_scale if by_hand else jnp.asarray(median_reward_scale(params))
+        return dataclasses.replace(params, reward_scale=scale, reward_scale_given=jnp.bool_(by_hand)).replace()
 
 
 @casting_replace
@@ -223,10 +225,6 @@ def median_reward_scale(params: EnvParams) -> np.ndarray:
         return np.where(risk > 0, risk * np.maximum(contracts, 1), 1).astype(np.float32)
 
 
-def _has_median_reward_scale(params: EnvParams) -> bool:
-    return np.array_equal(np.asarray(params.reward_scale), median_reward_scale(params))
-
-
 def _replace(self: Any, updates: dict[str, Any]) -> Any:
     _check_names(type(self), updates)
     if not isinstance(updates.get("market", self.market), MarketData):
@@ -234,9 +232,10 @@ def _replace(self: Any, updates: dict[str, Any]) -> Any:
             f"market must be a MarketData, made by load_market_data; got {type(updates['market']).__name__}"
         )
     params = dataclasses.replace(self, **updates)
-    concrete = _is_concrete(self) and _is_concrete(params) and self.reward_scale is not None
-    if concrete and "reward_scale" not in updates and _has_median_reward_scale(self):
-        params = dataclasses.replace(params, reward_scale=jnp.asarray(median_reward_scale(params)))
+    if "reward_scale" in updates:
+        params = dataclasses.replace(params, reward_scale_given=jnp.bool_(True))
+    elif _is_concrete(self) and _is_concrete(params):
+        params = _following(params)
     cast = {field.name: _cast(field, getattr(params, field.name), params.market) for field in numbers_of(type(self))}
     params = dataclasses.replace(params, **cast)
     if _is_concrete(params):
@@ -244,9 +243,18 @@ def _replace(self: Any, updates: dict[str, Any]) -> Any:
     return params
 
 
+def _following(params: Any) -> Any:
+    """The parameters with the median R of the present market and size, wherever no reward scale was given."""
+    given = np.asarray(params.reward_scale_given)  # [N] where N environments have parameters of their own
+    if given.all():
+        return params
+    scale = np.where(given[..., None], np.asarray(params.reward_scale), median_reward_scale(params))
+    return dataclasses.replace(params, reward_scale=jnp.asarray(scale, jnp.float32))
+
+
 def numbers_of(cls: type) -> list[dataclasses.Field[Any]]:
-    """The fields of a class of parameters that are numbers: all but the market."""
-    return [field for field in dataclasses.fields(cls) if field.name != "market"]
+    """The fields of a class of parameters that a user may change and that are numbers: all but the market."""
+    return [field for field in dataclasses.fields(cls) if field.name not in ("market", "reward_scale_given")]
 
 
 def _cast(field: dataclasses.Field[Any], value: Any, market: MarketData) -> jax.Array:
@@ -281,7 +289,7 @@ def _cast(field: dataclasses.Field[Any], value: Any, market: MarketData) -> jax.
 
 
 def _check_names(cls: type, updates: dict[str, Any]) -> None:
-    check_names(updates, [f.name for f in dataclasses.fields(cls)], f"{cls.__name__} has no field")
+    check_names(updates, ["market", *(field.name for field in numbers_of(cls))], f"{cls.__name__} has no field")
 
 
 def _is_concrete(params: EnvParams) -> bool:

@@ -353,7 +353,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     ) -> jax.Array:
         if self.reward_fn is not None:
             return jnp.asarray(self.reward_fn(before, after, fill, params), jnp.float32)
-        return rules.profit_reward(before, after, fill, terms, params)
+        return rules.profit_reward(before, after, fill, terms.reward_scale, params)
 
     def _next_decision(
         self,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,19 +19,14 @@ from trading_gymnax import rules
 from trading_gymnax.market import of_market
 
 
-class _Scale(NamedTuple):
-    """The one of the market's terms that a reward needs."""
-
-    reward_scale: jax.Array
-
-
-def _scale(state: Any, params: Any) -> Any:
-    return _Scale(of_market(params.reward_scale, state.market_id))
+def _scale(state: Any, params: Any) -> jax.Array:
+    """Dollars that make a reward of 1 in the state's market."""
+    return of_market(params.reward_scale, state.market_id)
 
 
 def _equity_change(before: Any, after: Any, params: Any) -> jax.Array:
     """Change of equity in units of the market's reward scale, float32."""
-    return (after.equity - before.equity).astype(jnp.float32) / 100 / _scale(after, params).reward_scale
+    return (after.equity - before.equity).astype(jnp.float32) / 100 / _scale(after, params)
 
 
 @dataclasses.dataclass(frozen=True)

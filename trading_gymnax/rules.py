@@ -62,6 +62,8 @@ class Fill(NamedTuple):
     contracts: jax.Array  # int32
     entered: jax.Array  # a position was opened in this step, bool
     entry_price: jax.Array  # of the position held in the bar, ticks, int32
+    stop_price: jax.Array  # in force in the bar, ticks, int32; 0 when flat
+    target_price: jax.Array  # likewise
     exit_price: jax.Array  # ticks, int32; 0 without an exit
     exit_reason: jax.Array  # int32, see ExitReason
     done_reason: jax.Array  # int32, see DoneReason
@@ -272,6 +274,8 @@ def play_bar(state: Any, now: Bar, bar: Bar, terms: Terms, params: Any, stop_rea
         contracts=state.contracts,
         entered=jnp.bool_(False),
         entry_price=state.entry_price,
+        stop_price=state.sl_price,
+        target_price=state.tp_price,
         exit_price=jnp.where(reason != ExitReason.NONE, side * exit_up, 0),
         exit_reason=reason,
         done_reason=jnp.int32(DoneReason.NONE),
@@ -370,9 +374,9 @@ def truncation_reason(done_reason: jax.Array, over_time: jax.Array, data_end: ja
     return jnp.where(done_reason == DoneReason.NONE, reason, done_reason)
 
 
-def profit_reward(before: Any, after: Any, fill: Fill, terms: Terms, params: Any) -> jax.Array:
+def profit_reward(before: Any, after: Any, fill: Fill, reward_scale: jax.Array, params: Any) -> jax.Array:
     """Change of equity (or balance) in units of the market's reward scale, plus the two extras, float32."""
     change = jnp.where(params.reward_realized, after.balance - before.balance, after.equity - before.equity)
-    reward = change.astype(jnp.float32) / 100 / terms.reward_scale
+    reward = change.astype(jnp.float32) / 100 / reward_scale
     passed, failed = fill.done_reason == DoneReason.PROFIT_TARGET, fill.done_reason == DoneReason.DRAWDOWN
     return reward + jnp.where(passed, params.pass_reward, 0.0) - jnp.where(failed, params.violation_penalty, 0.0)

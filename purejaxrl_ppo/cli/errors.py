@@ -1,26 +1,30 @@
 """Wrong input on a command line as one sentence: what tyro refuses, in our words."""
 
 import contextlib
-import difflib
 import io
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import tyro
 
+from purejaxrl_ppo.words import closest, is_refusal
+
 _KINDS = {"INT": "a whole number", "FLOAT": "a number", "STR": "a text", "PATH": "a path", "None": "None"}
 
 
+TRACEBACK = "--traceback"
+"""Typed with any command, it shows the trace of an error beside the sentence."""
+
+
 class _Refused(Exception):
-    """Carries tyro's event out of its parser."""
-
-    def __init__(self, event: Any) -> None:
-        self.event = event
+    """Carries the sentence out of tyro's parser."""
 
 
-def parse(commands: Any, *, prog: str, args: list[str], description: str | None = None) -> Any:
+def parse_command_line(commands: Any, *, prog: str, args: list[str], description: str) -> Any:
     """`tyro.cli` for a union of subcommands, but input that it refuses raises instead of printing a box.
+
+    What was refused is learnt from tyro's private events. Where a release lacks or changes them, tyro prints its box
+    and ends with status 2.
 
     Args:
         commands: dataclasses as subcommands, joined by `|`.
@@ -32,26 +36,34 @@ def parse(commands: Any, *, prog: str, args: list[str], description: str | None 
         ValueError: one sentence that names the option or command and what to write instead.
         SystemExit: after `--help`, with status 0.
     """
-    try:
-        with _events_raised():
-            return tyro.cli(commands, prog=prog, args=args, description=description)
-    except _Refused as refused:
-        raise ValueError(_Sentences(commands, prog, args).of(refused.event)) from None
-
-
-@contextlib.contextmanager
-def _events_raised() -> Iterator[None]:
-    # the only way to learn what tyro refused is this module of its own; should a release lack it, tyro prints its box
-    errors = getattr(tyro, "_errors", None)
-    if errors is None:
-        yield
-        return
+    sentences = _Sentences(commands, prog, args)
 
     def refuse(event: Any) -> None:
-        raise _Refused(event)
+        try:
+            sentence = sentences.of(event)
+        except Exception:  # of whatever kind: the event is not what it was, and tyro's own message follows
+            return
+        raise _Refused(sentence)
 
-    with errors.on_parse_error(refuse):
-        yield
+    about = f"{description} {TRACEBACK} with any command shows the trace of an error."
+    try:
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(Exception):  # private: it may be gone, or take other arguments
+                stack.enter_context(tyro._errors.on_parse_error(refuse))
+            return tyro.cli(commands, prog=prog, args=args, description=about)
+    except _Refused as refused:
+        raise ValueError(str(refused)) from None
+
+
+def wants_trace(error: BaseException, args: list[str], *packages: str) -> bool:
+    """Whether a command line shows the trace of an error, and not its sentence alone.
+
+    It does where it was asked to, by `--traceback` or, for numbers that are none, by `--debug-nans`; and where a
+    ValueError or TypeError is none that `packages` raised themselves (`is_refusal`), for that is a fault of ours.
+    """
+    if TRACEBACK in args or ("--debug-nans" in args and isinstance(error, FloatingPointError)):
+        return True
+    return isinstance(error, ValueError | TypeError) and not is_refusal(error, *packages)
 
 
 class _Sentences:
@@ -93,8 +105,8 @@ class _Sentences:
         flags = self._flags()
         unknown = [flag for flag in map(_flag, tokens) if flag and flag not in flags]
         if unknown:
-            close = difflib.get_close_matches(unknown[0], flags, n=1, cutoff=0.5)
-            hint = f"did you mean {close[0]}?" if close else f"`{self._help()}` lists those it has"
+            close = closest(unknown[0], flags)
+            hint = f"did you mean {close}?" if close else f"`{self._help()}` lists those it has"
             return f"{self._command()} has no option {unknown[0]}: {hint}"
         return f"{self._command()} has no place for {tokens[0]!r}: `{self._help()}` says what it takes"
 
@@ -167,5 +179,5 @@ def _rejected(message: str) -> str:
 
 
 def _nearest(name: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f": did you mean {close[0]}?" if close else f": there are {', '.join(names)}"
+    close = closest(name, names)
+    return f": did you mean {close}?" if close else f": there are {', '.join(names)}"

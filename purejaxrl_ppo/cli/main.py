@@ -5,13 +5,14 @@ import math
 import os
 import pathlib
 import sys
+import traceback
 from typing import Annotated, Any, Literal, get_origin
 
 import jax
 import tyro
 
 from purejaxrl_ppo.checkpoint import CheckpointError
-from purejaxrl_ppo.cli.errors import parse
+from purejaxrl_ppo.cli.errors import TRACEBACK, parse_command_line, wants_trace
 from purejaxrl_ppo.cli.sweep import Sweep, SweepConfig, run_sweep
 from purejaxrl_ppo.compilation_cache import use_compilation_cache
 from purejaxrl_ppo.config import PPOConfig
@@ -78,20 +79,24 @@ class Evaluate:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line; wrong input ends with one sentence and status 2."""
+    """Run the command line; wrong input ends with one sentence and status 2, a fault of ours with its trace and 1."""
     if args is None:  # a process of its own, and not a call from Python
         use_compilation_cache()
-    args = sys.argv[1:] if args is None else list(args)
+    typed = sys.argv[1:] if args is None else list(args)
+    args = [arg for arg in typed if arg != TRACEBACK]
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # `train my_module:MyEnv` beside my_module.py
     try:
-        command = parse(_commands(args), prog="purejaxrl-ppo", args=args, description=_ABOUT)
+        command = parse_command_line(_commands(args), prog="purejaxrl-ppo", args=args, description=_ABOUT)
         with memory_in_words(args[0], "num_envs, num_steps, hidden_sizes or the number of episodes"):
             _run(command)
     except (ValueError, OSError, FloatingPointError, CheckpointError, TypeError, MemoryError) as error:
-        if "--debug-nans" in args and isinstance(error, FloatingPointError):
-            raise  # the trace is what was asked for
-        _end(str(error), 2)
+        if not wants_trace(error, typed, "purejaxrl_ppo"):
+            _end(str(error), 2)
+        if not jax.distributed.is_initialized():
+            raise
+        traceback.print_exc()
+        os._exit(1)
     except ProcessLost as error:
         _end(str(error), 2 if error.wrong_input else LOST)
     except KeyboardInterrupt:

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import pytest
 
-from purejaxrl_ppo.cli.errors import parse
+from purejaxrl_ppo import parse_command_line
 from trading_gymnax.cli import main as cli
 from trading_gymnax.cli.learners import TRADER, WIDER, device_note, trader_for
 
@@ -29,7 +29,10 @@ def test_the_device_decides_where_nothing_is_said(monkeypatch, args, num_envs):
     if "--help" in args:
         assert trader.num_envs == num_envs
         return
-    assert parse(cli._commands(trader), prog="trading-gymnax", args=args, description="").config.num_envs == num_envs
+    assert (
+        parse_command_line(cli._commands(trader), prog="trading-gymnax", args=args, description="").config.num_envs
+        == num_envs
+    )
 
 
 def test_help_and_other_commands_start_no_device(monkeypatch):

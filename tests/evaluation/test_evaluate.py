@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from tests.rules.handmade import LEVEL, WARMUP, flat, make_bars
 from trading_gymnax import EnvParams, TradingPhase1, TradingPhase2
 from trading_gymnax.data.loader import load_bars
-from trading_gymnax.evaluation.baselines import AlwaysHold, BarSignals, RandomEntries, RandomLegal, filtered_regime
+from trading_gymnax.evaluation.baselines import BarSignals, RandomEntries, RandomLegal, filtered_regime
 from trading_gymnax.evaluation.evaluate import OPEN, evaluate_policy
 from trading_gymnax.evaluation.summary import chained_bar_equity, summarise, verdict
 from trading_gymnax.evaluation.walk import _play
 from trading_gymnax.market import load_market_data, pack
-from trading_gymnax.rules import BUY, SELL
+from trading_gymnax.rules import BUY, HOLD, SELL
 from trading_gymnax.synthetic import martingale, regime
 
 KEY = jax.random.key(0)
@@ -52,6 +52,11 @@ def play(rows, wanted: dict[int, int], bars: dict | None = None, **fields):
     return evaluate_policy(signals(market, wanted), hand_env(), params, key=KEY)
 
 
+def hold(key, obs, mask):
+    """HOLD in every row."""
+    return jnp.full(len(mask), HOLD)
+
+
 @functools.cache
 def small_tape(sessions: int = 6, seed: int = 0):
     """A synthetic tape and its market."""
@@ -78,12 +83,12 @@ TWO_TRADES = [
 def test_trades_worked_by_hand():
     found = play(TWO_TRADES, {0: 1, 3: -1})
     columns = ["side", "contracts", "entry_price", "exit_price", "bars_held", "exit_reason", "net_usd"]
-    columns += ["commission_usd", "slippage_usd", "worst_open_usd", "best_open_usd", "risk_usd", "forced"]
+    columns += ["commission_usd", "slippage_usd", "worst_open_usd", "best_open_usd", "risk_usd"]
     first, second = found.trades[columns].itertuples(index=False, name=None)
     # long: 36 ticks * 5 - 5 = 175; slippage of the entry only, since a target fills at its price
-    assert first == (1, 1, 20_000.25, 20_009.25, 2, "TARGET", 175.0, 5.0, 5.0, -30.0, 180.0, 60.0, False)
+    assert first == (1, 1, 20_000.25, 20_009.25, 2, "TARGET", 175.0, 5.0, 5.0, -30.0, 180.0, 60.0)
     # short: -17 ticks * 5 - 5 = -90; a tick at the entry and one at the stop
-    assert second == (-1, 1, 20_007.25, 20_011.5, 2, "STOP", -90.0, 5.0, 10.0, -85.0, 20.0, 60.0, False)
+    assert second == (-1, 1, 20_007.25, 20_011.5, 2, "STOP", -90.0, 5.0, 10.0, -85.0, 20.0, 60.0)
     np.testing.assert_allclose(found.trades["worst_r"], [-6 / 12, -17 / 12])
     np.testing.assert_allclose(found.trades["best_r"], [3.0, 4 / 12])
     times = found.trades[["entry_time", "exit_time"]].map(lambda moment: moment.strftime("%Y-%m-%d %H:%M %Z"))
@@ -108,6 +113,10 @@ def test_sessions_bars_and_actions_worked_by_hand():
     # marked at the closes: 4 - 1 = 3 ticks less the first commission; 175; ...; 29 - 26 = 3 ticks; 175 - 90
     np.testing.assert_array_equal(equity[:5], 50_000 + np.array([12.5, 175, 175, 187.5, 85]))
     assert found.bars["position"].tolist()[:5] == [1, 0, 0, -1, 0]
+    # long at 1 with stop -11 and target 37, short at 29 with stop 41 and target -7; row 3 is flat
+    levels = found.bars[["stop_price", "target_price"]].to_numpy()[:6] / 0.25 - LEVEL
+    flat_row = [np.nan, np.nan]
+    np.testing.assert_array_equal(levels, [[-11, 37], [-11, 37], flat_row, [41, -7], [41, -7], flat_row])
     # the floor follows the highest equity at a close
     np.testing.assert_array_equal(found.bars["floor_usd"][:5], 35_000 + np.array([12.5, 175, 175, 187.5, 187.5]))
     assert found.actions["chosen"].tolist() == [447, 1, 1]
@@ -148,13 +157,12 @@ def test_account_rules_end_a_session_early():
     found = play(TWO_TRADES, {3: -1}, daily_loss_limit=10.0, **ignored)
     # Short at 29: two ticks and the commission lose 12.50, and row 4 goes to 33.
     assert found.sessions[["done_reason", "steps"]].to_numpy().tolist() == [["DAILY_LOSS", 4]]
-    assert not found.trades["forced"].any()
 
 
 def test_every_usable_session_once_and_in_order(env):
     market = small_tape()[1]
     view = market.between("2025-01-08")
-    found = evaluate_policy(AlwaysHold(), env, env.default_params.replace(market=view), key=KEY)
+    found = evaluate_policy(hold, env, env.default_params.replace(market=view), key=KEY)
     dates = [f"{date:%Y-%m-%d}" for date in found.sessions["date"]]
     assert dates == ["2025-01-08", "2025-01-09", "2025-01-10", "2025-01-13"]
     assert len(found.trades) == 0
@@ -162,12 +170,12 @@ def test_every_usable_session_once_and_in_order(env):
 
 
 def test_the_hours_are_those_of_the_parameters(env):
-    morning = evaluate_policy(AlwaysHold(), env, env.default_params.replace(rth_open=8.0, rth_close=9.0), key=KEY)
+    morning = evaluate_policy(hold, env, env.default_params.replace(rth_open=8.0, rth_close=9.0), key=KEY)
     # from the close of 8:00 to must-flat at 9:00
     assert morning.sessions["steps"].tolist() == [60] * len(morning.sessions)
     assert morning.bars["time"][0].strftime("%H:%M") == "08:01"
     with pytest.raises(ValueError, match=r"no session of the view is usable .*hours \(9 to 9.01.*\)"):
-        evaluate_policy(AlwaysHold(), env, env.default_params.replace(rth_open=9.0, rth_close=9.015), key=KEY)
+        evaluate_policy(hold, env, env.default_params.replace(rth_open=9.0, rth_close=9.015), key=KEY)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +190,7 @@ def test_the_hours_are_those_of_the_parameters(env):
 def test_every_session_of_the_real_file_is_visited_once(shared_data, file, early_closes, count):
     market = load_market_data(shared_data / file, "NQ", timestamps_mark="end", repair=("stray_prints",))
     env = TradingPhase1(market)
-    found = evaluate_policy(AlwaysHold(), env, env.default_params, key=KEY)
+    found = evaluate_policy(hold, env, env.default_params, key=KEY)
     # From the raw file by pandas alone: a session runs from 18:00 to 17:00 and is dated by its end.
     close = pd.read_parquet(shared_data / file)["timestamp"].dt.tz_convert("America/New_York").dt.tz_localize(None)
     date = (close - pd.Timedelta("1min") + pd.Timedelta("6h")).dt.normalize()
@@ -352,7 +360,7 @@ def test_the_switch_between_most_probable_and_drawn_actions(env):
     assert firm.sessions["entries"].equals(firm.sessions["entry_steps"])
     assert (drawn.sessions["entries"] < drawn.sessions["entry_steps"]).all()
     with pytest.raises(ValueError, match="no switch `sampled`"):
-        evaluate_policy(AlwaysHold(), env, env.default_params, key=KEY, sampled=True)
+        evaluate_policy(hold, env, env.default_params, key=KEY, sampled=True)
 
 
 def test_what_is_no_policy_is_refused(env):

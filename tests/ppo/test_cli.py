@@ -1,5 +1,6 @@
 """The command line as a user types it."""
 
+import contextlib
 import json
 import pathlib
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 import tyro
 
 from purejaxrl_ppo import PPOConfig, SweepResult
-from purejaxrl_ppo.cli.errors import _Sentences, parse
+from purejaxrl_ppo.cli.errors import _Sentences, parse_command_line
 from purejaxrl_ppo.cli.main import _commands, _named_environment, main
 from purejaxrl_ppo.environments import make_environment, parse_pairs
 from purejaxrl_ppo.rundir import read_run
@@ -72,7 +73,7 @@ def test_sweep_prints_what_it_writes(tmp_path, monkeypatch, capsys):
     assert (folder / "sweep.png").read_bytes()[:4] == b"\x89PNG"
     words = printed[7].split()
     assert words[-2:] == ["--env-params", "length=0.4"]  # what it was judged by is no part of the training
-    retrained = parse(_commands(words[1:]), prog="purejaxrl-ppo", args=words[1:]).config.to_dict()
+    retrained = parse_command_line(_commands(words[1:]), prog="purejaxrl-ppo", args=words[1:]).config.to_dict()
     record = json.loads((folder / "sweep.json").read_text())
     assert record["winner"] == retrained
     assert record["source"]["validation_env_params"] == ["gravity=5.0"]
@@ -174,9 +175,30 @@ def test_what_tyro_refuses_in_a_new_way_is_still_a_sentence():
     assert sentence.startswith("the command line cannot be understood (Strange): `purejaxrl-ppo train --help`")
 
 
-def test_without_its_events_tyro_answers_itself(monkeypatch, capsys):
-    monkeypatch.delattr(tyro, "_errors")
-    assert "--num-env" in fails(["train", "CartPole-v1", "--num-env", "3"], capsys)
+@pytest.mark.parametrize("change", ["gone", "no hook", "another signature", "an event without its parts", "no enter"])
+def test_where_tyros_private_parts_change_it_answers_itself(monkeypatch, capsys, change):
+    if change == "gone":
+        monkeypatch.delattr(tyro, "_errors")
+    elif change == "no hook":
+        monkeypatch.delattr(tyro._errors, "on_parse_error")
+    elif change == "another signature":
+        monkeypatch.setattr(tyro._errors, "on_parse_error", lambda: None)
+    elif change == "no enter":
+        monkeypatch.setattr(tyro._errors, "on_parse_error", lambda hook: None)
+    else:
+
+        class UnrecognizedArgs:
+            """As today, but for what it holds."""
+
+        @contextlib.contextmanager
+        def hooked(hook):
+            hook(UnrecognizedArgs())
+            yield
+
+        monkeypatch.setattr(tyro._errors, "on_parse_error", hooked)
+    printed = fails(["train", "CartPole-v1", "--num-env", "3"], capsys)
+    assert "--num-env" in printed
+    assert "did you mean --num-envs?" not in printed  # our own words
 
 
 def test_the_preset_is_found_wherever_the_environment_stands():

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import math
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +33,7 @@ from trading_gymnax.report.judge import (
     POLICY_SAMPLED,
     RANDOM,
     RANDOM_ENTRIES,
+    _survival,
     judge,
 )
 from trading_gymnax.rules import SELL
@@ -40,6 +42,7 @@ from trading_gymnax.synthetic import SYNTH, regime
 from trading_gymnax.text import plain
 
 KEY = jax.random.key(0)
+MODULE = sys.modules[judge.__module__]  # whose name is that of the function
 SESSIONS = 6
 
 
@@ -69,7 +72,7 @@ def judgement(env):
 def test_the_odds_of_an_account_stand_in_the_judgement(env, judgement):
     case = judgement.survival.cases[0]
     assert case.account == ACCOUNTS[0]
-    alone = survival(Switch(), env.default_params.market, ACCOUNTS[0], key=jax.random.fold_in(KEY, 1), env=env)
+    alone = survival(Switch(), env.default_params.market, ACCOUNTS[0], key=jax.random.split(KEY, 5)[4], env=env)
     assert alone.cases[0].policy.passed == case.policy.passed
     said = judgement.to_dict()["survival"]
     assert [row["who"] for row in said] == ["policy", "coin"]
@@ -89,6 +92,44 @@ def test_odds_that_cannot_be_had_have_a_reason(env):
     assert found.no_survival.startswith("not estimated, since the view has 3 usable sessions, fewer than a block of 5")
     assert found.to_dict()["no_survival"] == found.no_survival
     assert found.no_survival in str(found)
+
+
+def test_only_refusals_of_survival_are_reasons(env, monkeypatch):
+    """An error of the program goes on, though it is a ValueError too: JAX raises that for shapes that do not fit."""
+
+    def broken(*args, **options):
+        return jnp.zeros(2).reshape(3)
+
+    monkeypatch.setattr(MODULE, "survival", broken)
+    with pytest.raises((TypeError, ValueError), match="reshape"):
+        _survival(Switch(), env, env.default_params, ACCOUNTS, KEY)
+
+    def shapes(*args, **options):
+        raise ValueError("shapes (2,) and (3,) do not fit")
+
+    monkeypatch.setattr(MODULE, "survival", shapes)
+    with pytest.raises(ValueError, match="do not fit"):
+        _survival(Switch(), env, env.default_params, ACCOUNTS, KEY)
+
+
+def test_no_key_serves_twice(env, judgement, monkeypatch):
+    """Only what draws nothing, or must draw alike, shares a key: the policy under other fills, and fixed baselines."""
+    seen: dict[str, list[bytes]] = {}
+
+    def note(name, answer):
+        def called(*args, key, **options):
+            seen.setdefault(name, []).append(np.asarray(jax.random.key_data(key)).tobytes())
+            return answer
+
+        monkeypatch.setattr(MODULE, name, called)
+
+    for name, answer in (("evaluate_policy", judgement.evaluation), ("robustness", None), ("survival", None)):
+        note(name, answer)
+    judge(Switch(), env, env.default_params, key=KEY, label="out of sample", luck_seeds=2, accounts=ACCOUNTS)
+    argmax, drawn, baseline, *tosses = dict.fromkeys(seen["evaluate_policy"])
+    assert seen["robustness"] == [argmax]
+    assert seen["survival"][0] not in seen["evaluate_policy"]
+    assert len({argmax, drawn, baseline, *tosses, *seen["survival"]}) == 6
 
 
 def test_results_by_market():

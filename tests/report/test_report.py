@@ -77,7 +77,7 @@ def played(env_class, params_class, rows, actions: dict[int, int], **fields):
         table[0, WARMUP + row] = action
     env, params = env_class(market), params_class.create(market, **fields)
     found = evaluate_policy(Script(jnp.asarray(table)), env, params, key=KEY)
-    return found, session_charts(found, env, params)[0]
+    return found, session_charts(found, market)[0]
 
 
 # -- sessions as charts --
@@ -126,17 +126,6 @@ def test_a_stop_that_is_managed_is_shown_where_it_was_in_force():
     np.testing.assert_array_equal(chart.stop[first : first + 7], [x and LEVEL + x for x in expected] + [0])
     assert [(t.exit - LEVEL, t.reason) for t in chart.trades] == [(5, "TRAIL")]
     assert found.trades["exit_reason"].tolist() == ["TRAIL"]
-
-
-def test_an_evaluation_with_other_parameters_is_refused():
-    rows = [bar(0, 0, 0, 0), bar(0, 10, -5, 4), *flat(LEVEL, 3)]
-    market = pack([make_bars(rows)])
-    actions = np.zeros((1, market.bars.shape[1]), np.int32)
-    actions[0, WARMUP] = BUY
-    env, params = TradingPhase1(market), EnvParams.create(market)
-    found = evaluate_policy(Script(jnp.asarray(actions)), env, params, key=KEY)
-    with pytest.raises(ValueError, match="other parameters"):
-        session_charts(found, env, params.replace(position_size=2))
 
 
 def test_runs_of_levels():
@@ -384,7 +373,7 @@ def test_the_sessions_of_the_page_are_those_of_the_evaluation(made, page):
     assert [t[7] for t in trades] == found.trades["net_usd"].tolist()
     assert [t[6] for t in trades] == found.trades["exit_reason"].tolist()
     # Undone as the script does it, the bars are those of the market.
-    for session, chart in zip(sessions, session_charts(found, made.split.env, made.split.test_params), strict=True):
+    for session, chart in zip(sessions, session_charts(found, made.split.test_params.market), strict=True):
         close = session["base"] + np.cumsum(session["c"])
         opening = np.concatenate([[session["base"]], close[:-1]]) + session["o"]
         high, low = np.maximum(opening, close) + session["h"], np.minimum(opening, close) - session["l"]
@@ -408,7 +397,9 @@ def test_shares_over_the_day_add_up(made, page):
 
 
 def test_pictures_are_written(made):
-    for name in ("equity", "daily", "session", "day", "baselines", "slippage"):
+    written = sorted(path.name for path in made.path.parent.iterdir())
+    assert written == ["equity.png", "report.html", "session.png"]
+    for name in ("equity", "session"):
         picture = matplotlib.image.imread(made.path.with_name(f"{name}.png"))
         assert picture.shape[1] == 1100
         assert picture[..., :3].std() > 0.05

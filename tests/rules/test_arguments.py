@@ -11,6 +11,7 @@ from purejaxrl_ppo import FitOptions, PPOConfig
 from tests.rules.handmade import LEVEL, make_bars
 from trading_gymnax import EnvParams, EnvParamsPhase2
 from trading_gymnax.market import MarketData, pack
+from trading_gymnax.params import numbers_of
 
 WRONG: tuple[Any, ...] = (
     *("text", b"text", None, {}, [], (), object, 1j, float("nan"), float("inf"), -float("inf")),
@@ -18,8 +19,7 @@ WRONG: tuple[Any, ...] = (
     *(np.array([1.0, 2.0]), np.datetime64("2025-03-03"), "2"),
 )
 SETTINGS = [(cls, field) for cls in (PPOConfig, FitOptions) for field in dataclasses.fields(cls)]
-PARAMS = [(cls, field.name) for cls in (EnvParams, EnvParamsPhase2) for field in dataclasses.fields(cls)]
-PARAMS = [(cls, name) for cls, name in PARAMS if name != "market"]  # test_construction.py has it
+PARAMS = [(cls, field.name) for cls in (EnvParams, EnvParamsPhase2) for field in numbers_of(cls)]
 
 
 def one_sentence(error: ValueError, *names: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
+import weakref
 
 import gymnasium
 import jax
@@ -15,7 +17,7 @@ from gymnax.environments import spaces
 
 from benchmarks.peers import plain_ppo
 from tests.rules.test_phase1 import assert_trees_equal, three_days
-from trading_gymnax import TradingPhase1, TradingPhase2
+from trading_gymnax import TradingPhase1, TradingPhase2, interop
 from trading_gymnax.interop import FiveValueStep, MaskedGymEnv, MaskedVectorEnv, with_mask_in_observation
 from trading_gymnax.market import load_market_data
 from trading_gymnax.synthetic import regime
@@ -190,3 +192,18 @@ def test_a_plain_ppo_loop_of_the_five_value_kind_trains():
     state, reward = jax.jit(plain_ppo.make_train(env, settings))(KEY, env.default_params)
     assert int(state[0].step) == 24 * 16
     assert float(reward[-5:].mean()) > float(reward[:5].mean()) + 0.01
+
+
+def test_programs_go_with_their_environment_and_leave_no_market_behind():
+    market = three_days()
+    kept, before = weakref.ref(market.bars), len(interop._PROGRAMS)
+    inner = with_mask_in_observation(TradingPhase1(market, window=3, min_bars_left=10), "append")
+    batch = MaskedVectorEnv(inner, 2)
+    assert batch._reset is MaskedVectorEnv(inner, 2)._reset  # compiled once
+    batch.reset(seed=0)
+    batch.step(np.zeros(2))
+    assert len(interop._PROGRAMS) == before + 1
+    del market, inner, batch
+    gc.collect()
+    assert kept() is None
+    assert len(interop._PROGRAMS) == before

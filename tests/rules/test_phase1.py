@@ -273,6 +273,13 @@ def test_reward_scale_is_the_median_ordinary_stop_and_follows_view_and_size(env)
     day = three_days(atr=atr)
     assert TradingPhase1(day).default_params.reward_scale.tolist() == [30.0]
     assert TradingPhase1(day.split("2025-01-08")[0]).default_params.reward_scale.tolist() == [60.0]
+    # one that was given stays, even where it equals the median of the market that it was given for
+    for fixed in (params.replace(reward_scale=60.0), EnvParams.create(params.market, reward_scale=60)):
+        assert fixed.replace(market=day).reward_scale.tolist() == [60.0]
+        assert jax.tree.map(jnp.asarray, fixed).replace(position_size=3).reward_scale.tolist() == [60.0]
+    assert params.replace(market=day).replace(position_size=3).reward_scale.tolist() == [90.0]
+    with pytest.raises(ValueError, match="has no field 'reward_scale_given'"):
+        params.replace(reward_scale_given=True)
 
 
 def test_truncation_leaves_the_position_open(env):

@@ -20,6 +20,7 @@ from tests.rules.test_phase1 import OPENING, assert_trees_equal, wavy
 from tests.rules.test_rules_fast import stack
 from trading_gymnax import EnvState, TradingPhase1, TradingPhase2, rules
 from trading_gymnax.market import MarketData, pack, pair_of_bars
+from trading_gymnax.params import EnvParamsPhase2, numbers_of
 
 NUM_ENVS, NUM_STEPS = 64, 80
 BY_SEED = settings(max_examples=12, phases=(Phase.reuse, Phase.generate))  # a smaller seed is no simpler
@@ -244,8 +245,8 @@ def accepts(**fields: float) -> bool:
 def extreme_params(rng: np.random.Generator) -> dict[str, Any]:
     """Sensible parameters of which some are driven to the ends of their type, as far as the factory allows."""
     sensible, extreme = random_params(rng), {}
-    for field in dataclasses.fields(environment().default_params):
-        if field.name != "market" and rng.random() < 0.2:
+    for field in numbers_of(EnvParamsPhase2):
+        if rng.random() < 0.2:
             values = EXTREMES[str(np.dtype(field.metadata["dtype"]))]
             value = values[rng.integers(len(values))] * (1 if rng.random() < 0.7 else -1)
             extreme |= {field.name: value} if accepts(**{field.name: value}) else {}

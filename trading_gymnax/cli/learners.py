@@ -19,11 +19,7 @@ from trading_gymnax.walkforward.run import FoldLearner, shared_and_stacked
 
 with warnings.catch_warnings():  # distrax and its own dependencies warn while they are imported
     warnings.simplefilter("ignore")
-    from purejaxrl_ppo import Policy, PPOConfig, make_train, policy_of
-    from purejaxrl_ppo.memory import check_memory, training_bytes
-    from purejaxrl_ppo.rollout import keeps_states
-    from purejaxrl_ppo.train import make_trainer
-    from purejaxrl_ppo.wrappers import concrete_spec, prepare
+    from purejaxrl_ppo import Policy, PPOConfig, check_memory, make_train, policy_of, training_memory
 
 _DEVICE_GB = 8.0  # that runs side by side may take where nothing else is said
 
@@ -75,15 +71,14 @@ def ppo_fold_learner(config: PPOConfig, schedule: Schedule | None, memory_limit_
 
     def learn(env: TradingPhase1, params: Sequence[Any], seeds: Sequence[int]) -> Iterator[Policy]:
         leaves, axes, structure = shared_and_stacked(params)
-        spec = concrete_spec(prepare(env, params[0])[1])
         together = min(len(seeds), _runs_at_once(env, config, params[0], memory_limit_gb))
         train = make_train(env, config, schedule)
-        sizes = {name: size * together for name, size in _run_sizes(env, config, params[0]).items()}
+        sizes = {name: size * together for name, size in training_memory(env, config, params[0]).items()}
         check_memory(f"training {count_text(together, 'run')} at once", sizes)
 
-        def one(key: jax.Array, leaves: Any) -> Any:
-            state = train(key, jax.tree.unflatten(structure, leaves)).state
-            return state.params, state.obs_moments
+        def one(key: jax.Array, leaves: Any) -> Policy:
+            mine = jax.tree.unflatten(structure, leaves)
+            return policy_of(train(key, mine).state, env, mine, config, sampled=False)
 
         known = (env, structure, together, None if together == 1 else tuple(axes))
         program = programs.setdefault(known, jax.jit(one if together == 1 else jax.vmap(one, (0, axes))))
@@ -97,7 +92,7 @@ def ppo_fold_learner(config: PPOConfig, schedule: Schedule | None, memory_limit_
                 mine = learnt if together == 1 else jax.tree.map(lambda x, at=at: x[at], learnt)
                 if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(mine)):
                     raise FloatingPointError(f"the run with seed {seed} ended in numbers that are not finite")
-                yield Policy(params=mine[0], moments=mine[1], spec=spec, config=config, sampled=False)
+                yield mine
 
     return learn
 
@@ -105,12 +100,6 @@ def ppo_fold_learner(config: PPOConfig, schedule: Schedule | None, memory_limit_
 def _runs_at_once(env: TradingPhase1, config: PPOConfig, params: Any, limit_gb: float | None) -> int:
     if limit_gb is None and jax.default_backend() == "cpu":
         return 1
-    sizes = _run_sizes(env, config, params)
+    sizes = training_memory(env, config, params)
     estimate = sum(sizes.values()) + 2 * sizes["num_envs x num_steps"]  # the rollout three times
     return max(1, int((limit_gb or _DEVICE_GB) * 1e9 // estimate))
-
-
-def _run_sizes(env: TradingPhase1, config: PPOConfig, params: Any) -> dict[str, int]:
-    state = jax.eval_shape(make_trainer(env, config).init, jax.random.key(0), params)
-    prepared, spec = prepare(env, params)
-    return training_bytes(config, spec, state, keeps_states(prepared, config))

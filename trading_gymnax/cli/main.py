@@ -48,9 +48,20 @@ from trading_gymnax.walkforward.run import run_walk_forward
 
 with warnings.catch_warnings():  # distrax and its own dependencies warn while they are imported
     warnings.simplefilter("ignore")
-    from purejaxrl_ppo import CheckpointError, FitOptions, Policy, PPOConfig, fit, load_policy, use_compilation_cache
-    from purejaxrl_ppo.cli.errors import parse
-    from purejaxrl_ppo.memory import check_memory, memory_in_words
+    from purejaxrl_ppo import (
+        TRACEBACK,
+        CheckpointError,
+        FitOptions,
+        Policy,
+        PPOConfig,
+        check_memory,
+        fit,
+        load_policy,
+        memory_in_words,
+        parse_command_line,
+        use_compilation_cache,
+        wants_trace,
+    )
 
 _JUDGE_SEED = 1
 _TAPE_BYTES = 137  # of a bar of a synthetic market: 57 in its table, 80 in `MarketData`
@@ -106,20 +117,21 @@ class Certify:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line; wrong input ends with one sentence and status 2."""
+    """Run the command line; wrong input ends with one sentence and status 2, a fault of ours with its trace and 1."""
     if args is None:  # a process of its own, and not a call from Python
         use_compilation_cache()
-    args = sys.argv[1:] if args is None else list(args)
+    typed = sys.argv[1:] if args is None else list(args)
+    args = [arg for arg in typed if arg != TRACEBACK]
     try:
         about = "Day trading of index futures: check bars, train policies, judge them honestly."
-        command = parse(_commands(_trader(args)), prog="trading-gymnax", args=args, description=about)
+        command = parse_command_line(_commands(_trader(args)), prog="trading-gymnax", args=args, description=about)
         if getattr(command, "configurations_tried", 1) < 1:
             raise ValueError("--configurations-tried counts the present settings as well: give 1 or more")
         with memory_in_words(args[0], _LOWER.get(type(command), "the number of bars")):
             _RUN[type(command)](command)
     except (ValueError, OSError, FloatingPointError, CheckpointError, MissingExtra, MemoryError) as error:
-        if "--debug-nans" in args:
-            raise  # the trace is what was asked for
+        if wants_trace(error, typed, "trading_gymnax", "purejaxrl_ppo"):
+            raise
         print(f"trading-gymnax: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 

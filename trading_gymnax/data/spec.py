@@ -18,7 +18,7 @@ _LARGEST_UNIT = 64  # contracts taken together to make a tick whole cents
 
 @dataclasses.dataclass(frozen=True)
 class ContractSpec:
-    """One futures contract (docs/rules.md, section 8), or a stock, an ETF, a coin: whatever has a tick worth whole cents.
+    """One futures contract (docs/rules.md, section 8), or a stock, an ETF, a coin: what has a tick of whole cents.
 
     Hashable; raises ValueError on values that cannot be.
 

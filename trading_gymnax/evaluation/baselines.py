@@ -22,15 +22,6 @@ _ENTRY_OF_SIDE = (SELL, HOLD, BUY)  # by side + 1
 
 
 @struct.dataclass
-class AlwaysHold:
-    """Never trades."""
-
-    def __call__(self, key: jax.Array, obs: jax.Array, mask: jax.Array) -> jax.Array:
-        """HOLD in every row, int32 [B]."""
-        return jnp.full(mask.shape[0], HOLD, jnp.int32)
-
-
-@struct.dataclass
 class RandomLegal:
     """Draws every legal action with the same chance."""
 

@@ -38,10 +38,11 @@ class Evaluation:
     worst_open_usd and best_open_usd (lowest and highest open profit: extremes of the bars that the position lived
     through; of a bar in which a level or the target took it out, the open and the exit only), risk_usd (initial stop
     distance), worst_r and best_r (excursion in units of that), notional_usd (price * dollars a point * contracts, of
-    entry and exit together; of the entry alone where OPEN), forced (a forced start; never in an evaluation)."""
+    entry and exit together; of the entry alone where OPEN)."""
     bars: pd.DataFrame
     """One row a step: market, date, time (close of the bar), action (name, as chosen), equity_usd, floor_usd (NaN
-    without one), position (side after the step)."""
+    without one), position (side after the step), stop_price and target_price (points, in force during the bar; NaN
+    where no position was held in it)."""
     sessions: pd.DataFrame
     """One row a session: market, date, net_usd (change of equity), trades, winning_trades, done_reason, steps,
     steps_in_position, entry_steps (an entry was legal), entries, ambiguous_bars, illegal_actions."""
@@ -230,7 +231,6 @@ def _trades(steps: Step, session: np.ndarray, table: _Table) -> tuple[pd.DataFra
             "worst_r": t.worst_ticks / t.stop_ticks,
             "best_r": t.best_ticks / t.stop_ticks,
             "notional_usd": (t.entry_price + np.where(t.left_open, 0, t.exit_price.astype(np.int64))) * tick_usd,
-            "forced": np.zeros(len(rows), bool),
         }
     )
     return frame, np.stack([at.astype(np.int64), t.pnl.astype(np.int64)])
@@ -238,6 +238,7 @@ def _trades(steps: Step, session: np.ndarray, table: _Table) -> tuple[pd.DataFra
 
 def _bars(steps: Step, session: np.ndarray, table: _Table, env: TradingPhase1) -> pd.DataFrame:
     floor = np.where(steps.floor == rules.FLOOR_OFF, np.nan, steps.floor / 100)
+    point = np.where(steps.side != 0, table.tick_size[table.market_id[session]], np.nan)
     return pd.DataFrame(
         {
             **table.label(session),
@@ -246,6 +247,8 @@ def _bars(steps: Step, session: np.ndarray, table: _Table, env: TradingPhase1) -
             "equity_usd": steps.equity / 100,
             "floor_usd": floor,
             "position": steps.position,
+            "stop_price": steps.stop_price * point,
+            "target_price": steps.target_price * point,
         }
     )
 

@@ -15,19 +15,6 @@ from trading_gymnax.evaluation.evaluate import Evaluation
 from trading_gymnax.evaluation.trades import profit_factor, share
 from trading_gymnax.text import plain
 
-__all__ = [
-    "Summary",
-    "bootstrap_interval",
-    "chained_bar_equity",
-    "max_drawdown",
-    "mean_and_error",
-    "percentile_among",
-    "profit_factor",
-    "summarise",
-    "upper_tail_of_t",
-    "verdict",
-]
-
 SIGNIFICANCE = 0.05
 """One-sided level at which a mean is called different from zero."""
 CONFIDENCE = 0.95

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from trading_gymnax import rules
+from trading_gymnax.evaluation import codes
 from trading_gymnax.market import pair_of_bars
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.rules import ExitReason
@@ -57,6 +58,8 @@ class Step(NamedTuple):
     contracts: Any  # int32
     entry_bar: Any  # first bar of the position, int32
     entry_price: Any  # ticks, int32
+    stop_price: Any  # in force in the bar, ticks, int32; 0 when flat
+    target_price: Any  # likewise
     exit_price: Any  # ticks, int32; the close where left open
     pnl: Any  # net cents of the round trip; of the open position where left open, int32
     stop_ticks: Any  # initial stop distance, int32
@@ -73,7 +76,8 @@ def walk(
     Returns the steps that were played as NumPy arrays [N, ...], ordered by session and time, and the session (row of
     `bar`) of each, int [N].
 
-    Raises ValueError for a policy that returns anything but one action number per session.
+    Raises ValueError for a policy that returns anything but one action number per session, and AssertionError for an
+    exit or done reason of the rules that nobody knows how to book.
     """
     structure, kind, arrays = _split_policy(policy)
     program, count = _Rules(env), len(bar)
@@ -87,6 +91,8 @@ def walk(
         carry, steps = _play(program, kind, structure, arrays, params, carry, jax.random.fold_in(key, chunk))
         steps = jax.device_get(steps)
         _check_actions(steps, env)
+        codes.check_known(steps.exit_reason[steps.active], rules.EXIT_REASONS, "the exit reason")
+        codes.check_known(steps.done_reason[steps.active], rules.DONE_REASONS, "the done reason")
         chunks.append(Step(*(field[steps.active] for field in steps)))
         sessions.append(np.nonzero(steps.active)[1])
         running, chunk = not bool(carry[3].all()), chunk + 1
@@ -277,6 +283,8 @@ def _record(
         contracts=fill.contracts,
         entry_bar=jnp.where(fill.entered, state.step_idx + 1, state.position_entry_step),
         entry_price=fill.entry_price,
+        stop_price=fill.stop_price,
+        target_price=fill.target_price,
         exit_price=jnp.where(left_open, bar.close, fill.exit_price),
         pnl=jnp.where(left_open, after.equity - after.entry_balance, fill.trade_pnl),
         stop_ticks=jnp.where(fill.entered, rules.stop_distance(now, params), state.initial_stop_ticks),
@@ -298,9 +306,10 @@ def _widen(excursion: Excursion, fill: rules.Fill, bar: Any) -> Excursion:
     low_up = jnp.where(fill.side > 0, bar.low, -bar.high) - entry_up
     high_up = jnp.where(fill.side > 0, bar.high, -bar.low) - entry_up
     exited, reason = fill.exit_reason != ExitReason.NONE, fill.exit_reason
-    whole_bar = ~exited | (reason == ExitReason.SESSION_CLOSE) | (reason == ExitReason.BREACH_CLOSE)
+    whole_bar = ~exited | codes.among(reason, codes.exits(codes.AT_CLOSE))
     # A gap beyond the target fills at the target, so its open was never to be had.
-    open_up = jnp.where(reason == ExitReason.TARGET, jnp.minimum(open_up, exit_up), open_up)
+    at_target = codes.among(reason, codes.exits(codes.AT_TARGET))
+    open_up = jnp.where(at_target, jnp.minimum(open_up, exit_up), open_up)
     low, high = jnp.where(whole_bar, low_up, open_up), jnp.where(whole_bar, high_up, open_up)
     low = jnp.where(exited, jnp.minimum(low, exit_up), low)
     high = jnp.where(exited, jnp.maximum(high, exit_up), high)
@@ -309,8 +318,6 @@ def _widen(excursion: Excursion, fill: rules.Fill, bar: Any) -> Excursion:
 
 def _exit_slippage(fill: rules.Fill, now: Any, params: Any) -> jax.Array:
     """Ticks by which the exit filled worse than its level or close; 0 at a target and without an exit."""
-    reason = fill.exit_reason
-    at_close = (reason == ExitReason.SESSION_CLOSE) | (reason == ExitReason.BREACH_CLOSE)
-    none = (reason == ExitReason.NONE) | (reason == ExitReason.TARGET)
+    at_level, at_close = (codes.among(fill.exit_reason, codes.exits(x)) for x in (codes.AT_LEVEL, codes.AT_CLOSE))
     slip = jnp.where(at_close, rules.slippage(now, params), rules.stop_slippage(now, params))
-    return jnp.where(none, 0, slip)
+    return jnp.where(at_level | at_close, slip, 0)

@@ -27,6 +27,7 @@ from trading_gymnax.evaluation.summary import Summary, percentile_among, summari
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.report.key_statistics import GROUPS
 from trading_gymnax.survival.odds import survival
+from trading_gymnax.survival.refused import SurvivalRefused
 from trading_gymnax.survival.result import Survival
 from trading_gymnax.text import number, plain, shares, usd
 
@@ -137,7 +138,7 @@ def judge(
 
     Raises ValueError for fewer than one configuration, and as `evaluate_policy`.
     """
-    keys = jax.random.split(key, 4)
+    keys = jax.random.split(key, 5)
     argmax = evaluate_policy(policy, env, params, key=keys[0])
     drawn = evaluate_policy(policy, env, params, key=keys[1], sampled=True)
     rows = {name: summarise(found, configurations_tried) for name, found in ((POLICY, argmax), (POLICY_SAMPLED, drawn))}
@@ -145,7 +146,7 @@ def judge(
         return Judgement(label, _dates(argmax), rows, argmax, np.array([]))
     others, luck = _baselines(env, params, keys[2], keys[3], rows[POLICY].entry_rate, luck_seeds)
     held = robustness(policy, env, params, key=keys[0], found=argmax)
-    odds, reason = _survival(policy, env, params, accounts, jax.random.fold_in(key, 1))
+    odds, reason = _survival(policy, env, params, accounts, keys[4])
     return Judgement(label, _dates(argmax), rows | others, argmax, luck, held, odds, reason)
 
 
@@ -157,7 +158,7 @@ def _survival(
         return None, ""
     try:
         return survival(policy, params.market, accounts, key=key, env=env, params=params), ""
-    except ValueError as reason:
+    except SurvivalRefused as reason:
         return None, f"not estimated, since {reason}"
 
 

@@ -100,7 +100,9 @@ def write_page(path: pathlib.Path, title: str, head: Html, sections: Sequence[Se
 <body>
 <main>
 {head}
-<noscript><p class="notice">The charts need JavaScript; the pictures beside this page show the same.</p></noscript>
+<noscript>
+<p class="notice">The charts need JavaScript; equity.png and session.png beside this page need none.</p>
+</noscript>
 {body}
 <footer>{footer}</footer>
 </main>

@@ -1,20 +1,15 @@
-"""The charts of a report as PNG files, for slides, mails and paper."""
+"""Equity and one session as pictures by matplotlib, for slides, mails and paper; the page has the other charts."""
 
 from __future__ import annotations
 
-import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from trading_gymnax.evaluation.robustness import Robustness
 from trading_gymnax.render import (
     ENTRY,
     FALLING,
-    INK,
-    RISING,
     STOP,
     TARGET,
     calm,
@@ -22,22 +17,12 @@ from trading_gymnax.render import (
     label_times,
     new_picture,
 )
-from trading_gymnax.report.charts import ACTION_COLORS, SHORT, tick_sessions
-from trading_gymnax.report.series import DayProfile, EquityPath
+from trading_gymnax.report.charts import SHORT, tick_sessions
+from trading_gymnax.report.series import EquityPath
 from trading_gymnax.report.session_charts import SessionChart, level_runs
 from trading_gymnax.text import usd
 
 _WIDTH = 10.0  # inches
-
-
-def write_pictures(folder: pathlib.Path, pictures: dict[str, Callable[[], Any]]) -> list[pathlib.Path]:
-    """Write each picture as `name`.png. Raises `MissingExtra` where matplotlib is not installed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, draw in pictures.items():
-        paths.append(folder / f"{name}.png")
-        draw().savefig(paths[-1], dpi=110)
-    return paths
 
 
 def equity_picture(paths: Sequence[tuple[str, EquityPath]]) -> Any:
@@ -59,25 +44,6 @@ def equity_picture(paths: Sequence[tuple[str, EquityPath]]) -> Any:
         marks = tick_sessions(len(path.dates), 4)
         low.set_xticks([m + 0.5 for m in marks], [path.dates[m] for m in marks])
         _legend(top)
-    return picture
-
-
-def daily_picture(results: Sequence[tuple[str, pd.Series]]) -> Any:
-    """Net dollars by day; a row for each (label, results)."""
-    picture = new_picture(_WIDTH, 2.7 * len(results))
-    for panel, (label, series) in zip(picture.subplots(len(results), squeeze=False)[:, 0], results, strict=True):
-        values = series.to_numpy()
-        panel.bar(range(len(values)), values, color=[RISING if x > 0 else FALLING for x in values])
-        mean = float(values.mean())
-        panel.axhline(mean, color=INK, linestyle="--", linewidth=1, label=f"mean {usd(mean)} a day")
-        panel.axhline(0, color="#8d949d", linewidth=0.8)
-        calm(panel)
-        dollars(panel)
-        marks = tick_sessions(len(values), 8)
-        panel.set_xticks(marks, [series.index[m] for m in marks])
-        panel.set_ylabel("net, dollars")
-        panel.set_title(f"{label}, net of each day", loc="left", fontsize=11)
-        _legend(panel)
     return picture
 
 
@@ -107,71 +73,9 @@ def session_picture(shown: SessionChart) -> Any:
     return picture
 
 
-def day_picture(profile: DayProfile) -> Any:
-    """Share of actions and of positions by quarter of an hour."""
-    picture = new_picture(_WIDTH, 5.0)
-    top, low = picture.subplots(2, sharex=True)
-    at = np.arange(len(profile.slots))
-    names = list(profile.actions.columns)
-    _stack(top, at, [(name, profile.actions[name].to_numpy(), ACTION_COLORS.get(name, INK)) for name in names])
-    _stack(low, at, [("long", profile.long, ENTRY), ("short", profile.short, SHORT)])
-    top.set_title("Actions other than HOLD, share of the steps", loc="left", fontsize=11)
-    low.set_title("Positions at the close of the bar, share of the bars", loc="left", fontsize=11)
-    marks = tick_sessions(len(at), 10)
-    low.set_xticks(marks, [profile.slots[m] for m in marks])
-    low.set_xlabel("New York time, quarters of an hour")
-    return picture
-
-
-def luck_picture(luck_usd: np.ndarray, policy_usd: float) -> Any:
-    """Net per session of random entries, and the policy's."""
-    picture = new_picture(_WIDTH, 3.2)
-    axes = picture.subplots()
-    axes.hist(luck_usd, bins=15, color="#b9bfc7", edgecolor="white", label=f"random entries, {len(luck_usd)} seeds")
-    axes.axvline(policy_usd, color=ENTRY, linewidth=2.5, label=f"the policy, {usd(policy_usd)}")
-    axes.axvline(0, color="#8d949d", linewidth=1, linestyle=":")
-    calm(axes)
-    axes.xaxis.set_major_formatter(lambda value, _: usd(value, sign=False))
-    axes.yaxis.get_major_locator().set_params(integer=True)
-    axes.set_xlabel("net per session, dollars")
-    axes.set_ylabel("number of seeds")
-    _legend(axes)
-    return picture
-
-
-def slippage_picture(found: Robustness) -> Any:
-    """Net per session by ticks of slippage, with one standard error either way."""
-    picture = new_picture(_WIDTH, 3.2)
-    axes, made = picture.subplots(), list(found.slippage.values())
-    values = [outcome.net_per_session_usd for outcome in made]
-    errors = [outcome.standard_error_usd for outcome in made]
-    axes.bar(range(len(values)), values, 0.5, color=[RISING if x > 0 else FALLING for x in values])
-    axes.errorbar(
-        range(len(values)), values, errors, fmt="none", ecolor=INK, elinewidth=1, capsize=4, label="one standard error"
-    )
-    axes.axhline(0, color="#8d949d", linewidth=0.8)
-    calm(axes)
-    dollars(axes)
-    axes.set_xticks(range(len(values)), [str(ticks) for ticks in found.slippage])
-    axes.set_xlabel("slippage of entries, closing orders and stops, ticks")
-    axes.set_ylabel("net per session, dollars")
-    _legend(axes)
-    return picture
-
-
 def dollars(axes: Any) -> None:
     """Dollars with thousands separators on the upright axis."""
     axes.yaxis.set_major_formatter(lambda value, _: usd(value, sign=False))
-
-
-def _stack(axes: Any, at: np.ndarray, layers: Sequence[tuple[str, np.ndarray, str]]) -> None:
-    below = np.zeros(len(at))
-    for name, share, color in layers:
-        axes.bar(at, 100 * share, 0.85, bottom=below, color=color, label=name)
-        below = below + 100 * share
-    calm(axes)
-    axes.set_ylabel("%")
-    _legend(axes, columns=5)
 
 
 def _legend(axes: Any, columns: int = 2) -> None:

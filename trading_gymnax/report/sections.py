@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 import math
 import pathlib
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from trading_gymnax.params import numbers_of
 from trading_gymnax.report import charts
 from trading_gymnax.report.judge import POLICY, Judgement
 from trading_gymnax.report.material import Material, SectionMaker, badge
@@ -27,19 +27,7 @@ from trading_gymnax.report.series import SLOT_MINUTES, daily_results, day_profil
 from trading_gymnax.report.session_charts import SessionChart
 from trading_gymnax.report.survival_section import survival_section
 from trading_gymnax.rules import HIGH_WATER_MODES
-from trading_gymnax.text import percent, ratio, usd
-
-__all__ = [
-    "SECTIONS",
-    "Material",
-    "SectionMaker",
-    "badge",
-    "ordinary_session",
-    "percent",
-    "program_version",
-    "ratio",
-    "settings_section",
-]
+from trading_gymnax.text import usd
 
 
 def ordinary_session(sessions: Sequence[SessionChart]) -> int:
@@ -149,7 +137,7 @@ def settings_section(material: Material) -> Section:
         run.append(["file", path])
         run.append(["SHA-256", digest])
     params = material.split.test_params
-    fields = [field.name for field in dataclasses.fields(params) if field.name != "market"]
+    fields = [field.name for field in numbers_of(type(params))]
     values = [[f"{name} (changed)" if name in changes else name, _parameter(params, name)] for name in fields]
     trainer = [[name, _plain(value)] for name, value in material.trainer.items()]
     columns = [("Market and account", values), ("Training", trainer)]

@@ -1,4 +1,4 @@
-"""Account survival as a section of the report, and as a picture."""
+"""Account survival as a section of the report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from trading_gymnax.render import INK, STOP, TARGET, calm, new_picture
+from trading_gymnax.render import STOP, TARGET
 from trading_gymnax.report import charts
 from trading_gymnax.report.material import badge
 from trading_gymnax.report.page import Html, Section, chart, escape, join, paragraph, table
@@ -17,7 +17,6 @@ from trading_gymnax.text import usd
 
 _LINES = (("passed", PASSED, TARGET), ("breached", BREACHED, STOP), ("still running", RUNNING, "#7d848e"))
 _BAND = "rgba(29,138,52,0.14)"
-_MOST_PICTURES = 6  # of cases side by side in one image
 
 
 def survival_section(found: Survival, label: str = "Out of sample") -> Section:
@@ -109,45 +108,6 @@ def survival_chart(case: Case) -> dict[str, Any]:
     # Below the chart: so long a legend would run under the buttons above it.
     layout |= {"legend": layout["legend"] | {"y": -0.24, "yanchor": "top"}, "margin": layout["margin"] | {"b": 96}}
     return {"data": traces, "layout": layout}
-
-
-def survival_picture(found: Survival) -> Any:
-    """The same as a picture by matplotlib, two cases a row, the first six of them."""
-    cases = found.cases[:_MOST_PICTURES]
-    across = min(2, len(cases))
-    down = -(-len(cases) // across)
-    picture = new_picture(10.0, 3.4 * down + 0.5)
-    panels = picture.subplots(down, across, squeeze=False).ravel()
-    for panel, case in zip(panels, cases, strict=False):
-        _draw(panel, case)
-    for panel in panels[len(cases) :]:
-        panel.set_axis_off()
-    handles, labels = panels[0].get_legend_handles_labels()
-    picture.legend(handles, labels, frameon=False, fontsize=9, ncols=4, loc="outside lower center")
-    return picture
-
-
-def _draw(panel: Any, case: Case) -> None:
-    curve = case.policy.curve
-    days = np.arange(curve.value.shape[1])
-    for name, outcome, color in _LINES:
-        panel.plot(days, 100 * curve.value[outcome], color=color, linewidth=1.8, label=f"policy: {name}")
-    for name, outcome, color in _LINES:
-        panel.plot(days, 100 * case.coin.curve.value[outcome], ":", color=color, linewidth=1.5, label=f"coin: {name}")
-    panel.fill_between(
-        *(days, 100 * curve.low[PASSED], 100 * curve.high[PASSED]),
-        **{"color": TARGET, "alpha": 0.14, "linewidth": 0, "label": "95 % interval of passed"},
-    )
-    calm(panel)
-    panel.set_ylim(-2, 102)
-    panel.set_xlim(0, days[-1])
-    panel.set_ylabel("attempts, %")
-    panel.set_xlabel("sessions since the start")
-    passed = case.policy.passed
-    worth = f"passes {_percent(passed.value)} ({100 * passed.low:.0f} to {100 * passed.high:.0f}), the coin "
-    panel.set_title(
-        f"{case.name}\n{worth}{_percent(case.coin.passed.value)}", loc="left", fontsize=10, color=INK, parse_math=False
-    )
 
 
 def _points(shares: np.ndarray) -> list[float]:

@@ -1,10 +1,10 @@
-"""A run as one HTML page that needs no network, and PNG files: what the policy did, and what that proves."""
+"""A run as one HTML page that needs no network, and two PNG files: what the policy did, and what that proves."""
 
 from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from trading_gymnax.evaluation.summary import Summary
@@ -14,9 +14,8 @@ from trading_gymnax.report.judge import POLICY, Judgement
 from trading_gymnax.report.material import Material, SectionMaker, badge
 from trading_gymnax.report.page import Html, escape, join, paragraph, plotly_script, write_page
 from trading_gymnax.report.sections import SECTIONS, ordinary_session, program_version, settings_section
-from trading_gymnax.report.series import daily_results, day_profile, equity_path
+from trading_gymnax.report.series import equity_path
 from trading_gymnax.report.session_charts import session_charts
-from trading_gymnax.report.survival_section import survival_picture
 from trading_gymnax.runs import Split, read_settings
 from trading_gymnax.text import chance, interval, percent, ratio, usd
 
@@ -33,7 +32,7 @@ def write_report(
     out: pathlib.Path | str | None = None,
     more: Sequence[SectionMaker] = (),
 ) -> pathlib.Path:
-    """Write the report of a run: `report.html`, which opens without a network, and the charts as PNG files beside it.
+    """Write the report of a run: `report.html`, which opens without a network, `equity.png` and `session.png`.
 
     Args:
         run_dir: folder of the run; its settings are shown.
@@ -47,7 +46,6 @@ def write_report(
     Raises:
         FileNotFoundError: the folder holds no run.
         MissingExtra: plotly or matplotlib is not installed.
-        ValueError: the judgements were not made on the views of `split`.
     """
     run_dir = pathlib.Path(run_dir)
     folder = run_dir / "report" if out is None else pathlib.Path(out)
@@ -57,7 +55,7 @@ def write_report(
         split=split,
         seen=seen,
         held_out=held_out,
-        sessions=session_charts(held_out.evaluation, split.env, split.test_params),
+        sessions=session_charts(held_out.evaluation, split.test_params.market),
         trainer=_trainer_settings(run_dir),
     )
     _write_pictures(folder, material)
@@ -69,23 +67,11 @@ def write_report(
 
 
 def _write_pictures(folder: pathlib.Path, material: Material) -> None:
-    own = material.held_out.rows[POLICY].net_per_session_usd
-    both = [(label, judgement.evaluation) for label, judgement in material.judgements]
-    drawn: dict[str, Callable[[], Any]] = {
-        "equity": lambda: pictures.equity_picture([(label, equity_path(found)) for label, found in both]),
-        "daily": lambda: pictures.daily_picture([(label, daily_results(found)) for label, found in both]),
-        "session": lambda: pictures.session_picture(material.sessions[ordinary_session(material.sessions)]),
-        "day": lambda: pictures.day_picture(day_profile(material.held_out.evaluation)),
-    }
-    if len(material.held_out.luck_usd):
-        drawn["baselines"] = lambda: pictures.luck_picture(material.held_out.luck_usd, own)
-    found = material.held_out.robustness
-    if found is not None:
-        drawn["slippage"] = lambda: pictures.slippage_picture(found)
-    odds = material.held_out.survival
-    if odds is not None:
-        drawn["survival"] = lambda: survival_picture(odds)
-    pictures.write_pictures(folder, drawn)
+    paths = [(label, equity_path(judgement.evaluation)) for label, judgement in material.judgements]
+    shown = material.sessions[ordinary_session(material.sessions)]
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures.equity_picture(paths).savefig(folder / "equity.png", dpi=110)
+    pictures.session_picture(shown).savefig(folder / "session.png", dpi=110)
 
 
 def _trainer_settings(run_dir: pathlib.Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from trading_gymnax import rules
 from trading_gymnax.accounts import AccountPreset
 from trading_gymnax.data.contracts import CONTRACTS, ContractSpec
+from trading_gymnax.survival.refused import SurvivalRefused
 
 _ACCOUNT_FIELDS = ("initial_balance", "trailing_dd_limit", "floor_lock", "daily_loss_limit", "profit_target")
 _OTHER_FIELDS = (
@@ -21,15 +22,15 @@ _OTHER_FIELDS = (
 
 
 def presets_of(account: AccountPreset | Sequence[AccountPreset]) -> list[AccountPreset]:
-    """The accounts as a list. Raises ValueError for anything else, and for none."""
+    """The accounts as a list. Raises SurvivalRefused for anything else, and for none."""
     presets: list[Any] = list(account) if isinstance(account, Sequence) else [account]
     for preset in presets:
         if not isinstance(preset, AccountPreset):
-            raise ValueError(
+            raise SurvivalRefused(
                 f"account is an AccountPreset or several, for example evaluation_account(50_000); got {preset!r}"
             )
     if not presets:
-        raise ValueError("account is an empty list; give at least one AccountPreset")
+        raise SurvivalRefused("account is an empty list; give at least one AccountPreset")
     return presets
 
 
@@ -43,18 +44,25 @@ def all_cases(
         fields = _fields(preset, params)
         for mode, size in itertools.product(wanted or [fields["high_water_mode"]], _sizes(contracts, params)):
             _check_size(preset, size, params)
-            # Refuses amounts that cannot be, and sizes whose money would not fit.
-            params.replace(**{**fields, "high_water_mode": mode}, **({} if size is None else {"position_size": size}))
+            _check_amounts(preset, params, {**fields, "high_water_mode": mode}, size)
             of_case = {"contracts": size or 0, "high_water_mode": mode, "minimum_days": preset.minimum_days}
             made.append((preset, size, rules.HIGH_WATER_MODES[mode], fields | of_case))
     return made
+
+
+def _check_amounts(preset: AccountPreset, params: Any, fields: dict[str, Any], size: int | None) -> None:
+    """Refuse amounts that cannot be, and sizes whose money would not fit: what the parameters would refuse."""
+    try:
+        params.replace(**fields, **({} if size is None else {"position_size": size}))
+    except ValueError as refused:
+        raise SurvivalRefused(f"account {preset.name!r}: {refused}") from refused
 
 
 def _mode_codes(modes: Sequence[str] | None) -> list[int]:
     names = [modes] if isinstance(modes, str) else list(modes or ())
     for name in names:
         if name not in rules.HIGH_WATER_MODES:
-            raise ValueError(f"high_water_modes are of {', '.join(rules.HIGH_WATER_MODES)}; got {name!r}")
+            raise SurvivalRefused(f"high_water_modes are of {', '.join(rules.HIGH_WATER_MODES)}; got {name!r}")
     return [rules.HIGH_WATER_MODES.index(name) for name in names]
 
 
@@ -63,7 +71,7 @@ def _fields(preset: AccountPreset, params: Any) -> dict[str, Any]:
     given = preset.params()
     strange = sorted(set(given) - {*_ACCOUNT_FIELDS, *_OTHER_FIELDS})
     if strange:
-        raise ValueError(
+        raise SurvivalRefused(
             f"account {preset.name!r} also changes {', '.join(strange)}, which are rules of the market and not of an "
             "account; put them into params="
         )
@@ -71,7 +79,7 @@ def _fields(preset: AccountPreset, params: Any) -> dict[str, Any]:
     for name, kind in (("high_water_mode", int), ("daily_loss_fails", bool), ("max_contracts", int)):
         fields[name] = kind(given.get(name, getattr(params, name)))
     if not 0 < fields["profit_target"] < math.inf:
-        raise ValueError(
+        raise SurvivalRefused(
             f"account {preset.name!r} has no profit target that could be reached; set profit_target, in dollars above 0"
         )
     return fields
@@ -82,10 +90,10 @@ def _sizes(contracts: int | Sequence[int] | None, params: Any) -> list[int | Non
     if contracts is None:
         return [None if by_risk else int(params.position_size)]
     if by_risk:
-        raise ValueError("the parameters size entries by risk_per_trade; leave out contracts=, or set it to 0")
+        raise SurvivalRefused("the parameters size entries by risk_per_trade; leave out contracts=, or set it to 0")
     sizes: list[Any] = list(contracts) if isinstance(contracts, Sequence) else [contracts]
     if not sizes:
-        raise ValueError("contracts is an empty list; give at least one number of contracts")
+        raise SurvivalRefused("contracts is an empty list; give at least one number of contracts")
     return sizes
 
 
@@ -93,13 +101,13 @@ def _check_size(preset: AccountPreset, size: int | None, params: Any) -> None:
     if size is None:
         return
     if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
-        raise ValueError(f"contracts are whole numbers from 1 on; got {size!r}")
+        raise SurvivalRefused(f"contracts are whole numbers from 1 on; got {size!r}")
     if preset.contract_limit is None:
         return
     for spec in params.market.specs:
         most = preset.contract_limit * (10 if _is_micro(spec) else 1)
         if size > most:
-            raise ValueError(
+            raise SurvivalRefused(
                 f"{size} contracts of {spec.symbol} are more than the {most} that account {preset.name!r} allows"
             )
 

@@ -1,4 +1,21 @@
-"""Would the policy pass an evaluation account? Its sessions played again in many orders, beside a coin's."""
+"""Would the policy pass an evaluation account? Its sessions played again in many orders, beside a coin's.
+
+The policy is walked once through every session of the view; its sessions are then played in other orders on every
+account (`paths.replay`): block-bootstrapped ones (`bootstrap_orders`), and consecutive ones from each
+session on. Of a consecutive order outcome, sessions and cents are those of the environment.
+
+- A pass is the first moment at which the account is flat, its balance is at or above start + target, and it has
+  closed a trade in `minimum_days` sessions, the present one included. An account that meets the target earlier
+  trades on, its floor still in force, and can breach or fall below the target again; the environment, which knows
+  no minimum days, ends there.
+- A breach is an end by DRAWDOWN, or by DAILY_LOSS where `daily_loss_fails`.
+- The fee of a preset is a month's. It is paid for every started `MONTH` sessions of the attempt, which a breach or
+  the horizon ends. An attempt still running at the horizon is worth nothing.
+- Intervals (95 %) contain what few sessions leave unknown: the figures are found anew for 200 resampled sets of
+  sessions (the same bootstrap, as many sessions as there are), and the Monte Carlo error is added.
+- The coin enters at the policy's rate where an entry is legal, long or short evenly, and manages nothing; it is
+  walked `coin_seeds` times, and each session of an attempt takes one of these walks.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +36,7 @@ from trading_gymnax.phase2 import TradingPhase2
 from trading_gymnax.survival.cases import all_cases, presets_of
 from trading_gymnax.survival.estimates import Attempts, Estimate, curve, days_to_pass, mean
 from trading_gymnax.survival.paths import Outcome, bootstrap_orders, consecutive_orders, replay
+from trading_gymnax.survival.refused import SurvivalRefused
 from trading_gymnax.survival.replay import BREACHED, PASSED, RUNNING, AccountRules
 from trading_gymnax.survival.result import Case, Consecutive, Odds, Survival
 from trading_gymnax.survival.tape import Recording, join_tapes, record
@@ -49,21 +67,7 @@ def survival(
 ) -> Survival:
     """Probability that a policy passes an evaluation account, breaches it, or is still running, and what that is worth.
 
-    The policy is walked once through every session of the view; its sessions are then played in other orders on every
-    account (`survival_paths.replay`): block-bootstrapped ones (`bootstrap_orders`), and consecutive ones from each
-    session on. Of a consecutive order outcome, sessions and cents are those of the environment.
-
-    - A pass is the first moment at which the account is flat, its balance is at or above start + target, and it has
-      closed a trade in `minimum_days` sessions, the present one included. An account that meets the target earlier
-      trades on, its floor still in force, and can breach or fall below the target again; the environment, which knows
-      no minimum days, ends there.
-    - A breach is an end by DRAWDOWN, or by DAILY_LOSS where `daily_loss_fails`.
-    - The fee of a preset is a month's. It is paid for every started `MONTH` sessions of the attempt, which a breach or
-      the horizon ends. An attempt still running at the horizon is worth nothing.
-    - Intervals (95 %) contain what few sessions leave unknown: the figures are found anew for 200 resampled sets of
-      sessions (the same bootstrap, as many sessions as there are), and the Monte Carlo error is added.
-    - The coin enters at the policy's rate where an entry is legal, long or short evenly, and manages nothing; it is
-      walked `coin_seeds` times, and each session of an attempt takes one of these walks.
+    How attempts are made and counted stands at the head of this module.
 
     Args:
         policy: as in `evaluate_policy`. It decides by what it sees; one with a memory starts each session afresh.
@@ -84,37 +88,24 @@ def survival(
         coin_seeds: walks of the coin.
 
     Raises:
-        ValueError: an environment with `account_features=True`; no usable session, or fewer than a block; an account
-            without a profit target, or one that changes other rules than its own; more contracts than it allows; a
-            number that cannot be; and as `evaluate_policy`.
+        SurvivalRefused: an environment with `account_features=True`; fewer sessions than a block; an account without a
+            profit target, or one that changes other rules than its own; more contracts than it allows; a number that
+            cannot be.
+        ValueError: as `evaluate_policy`.
     """
     _check_numbers(sessions, block_sessions, paths, coin_seeds, pass_value_usd)
     env, params = _environment(env, params, phase, market)
     plan = all_cases(presets_of(account), params, contracts, high_water_modes)
-    walking = params.replace(initial_balance=plan[0][3]["initial_balance"])
-    most = max(fields["max_contracts"] for *_, fields in plan)
     keys = jax.random.split(key, 6)
-    recorded = record(policy, env, walking, key=keys[0], sampled=sampled, max_contracts=most)
-    count = len(recorded.date)
-    if count < block_sessions:
-        raise ValueError(
-            f"the view has {count} usable sessions, fewer than a block of {block_sessions:g}; give more sessions or a "
-            "smaller block_sessions"
-        )
-    coin = RandomEntries(jnp.float32(recorded.entry_rate))
-    coins = [record(coin, env, walking, key=k, max_contracts=most) for k in jax.random.split(keys[1], coin_seeds)]
+    recorded, coins = _walks(policy, env, params, plan, keys[:2], sampled, block_sessions, coin_seeds)
     asked = AccountRules(*(jnp.asarray([fields[name] for *_, fields in plan]) for name in AccountRules._fields))
-    own, tossed = _play_all(recorded, coins, asked, keys[2:], (sessions, block_sessions, paths))
-    data, cases = (count, float(block_sessions)), []
-    for at, (preset, size, mode, fields) in enumerate(plan):
-        value = fields["profit_target"] if pass_value_usd is None else pass_value_usd
-        fee = preset.fee_usd or 0.0
-        both = [_odds(found, at, data, sessions, value, fee) for found in (own, tossed)]
-        over = _difference(own, tossed, at, _attempts(own, at, data).widening)
-        cases.append(Case(preset, size, mode, float(value), both[0], both[1], over))
+    found = _play_all(recorded, coins, asked, keys[2:], (sessions, block_sessions, paths))
+    data = (len(recorded.date), float(block_sessions))
+    values = [fields["profit_target"] if pass_value_usd is None else pass_value_usd for *_, fields in plan]
+    cases = [_case(found, at, data, sessions, value, plan[at][:3]) for at, value in enumerate(values)]
     dates = f"{recorded.date.min()} to {recorded.date.max()}"
     notes = _notes(env, recorded, cases, pass_value_usd)
-    return Survival(tuple(cases), count, sessions, float(block_sessions), paths, dates, notes)
+    return Survival(tuple(cases), data[0], sessions, data[1], paths, dates, notes)
 
 
 # -- what is asked --
@@ -123,22 +114,50 @@ def survival(
 def _check_numbers(sessions: int, block: float, paths: int, seeds: int, pass_value: float | None) -> None:
     for name, value, least in (("sessions", sessions, 1), ("paths", paths, 2), ("coin_seeds", seeds, 1)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} is a whole number, {least} or more; got {value!r}")
+            raise SurvivalRefused(f"{name} is a whole number, {least} or more; got {value!r}")
     if not 1 <= block < math.inf:
-        raise ValueError(f"block_sessions is a mean length of 1 session or more; got {block!r}")
+        raise SurvivalRefused(f"block_sessions is a mean length of 1 session or more; got {block!r}")
     if pass_value is not None and not math.isfinite(pass_value):
-        raise ValueError(f"pass_value_usd is a number of dollars; got {pass_value!r}")
+        raise SurvivalRefused(f"pass_value_usd is a number of dollars; got {pass_value!r}")
+
+
+def _check_block(count: int, block: float) -> None:
+    if count < block:
+        raise SurvivalRefused(
+            f"the view has {count} usable sessions, fewer than a block of {block:g}; give more sessions or a smaller "
+            "block_sessions"
+        )
 
 
 def _environment(env: TradingPhase1 | None, params: Any, phase: int, market: MarketData) -> tuple[TradingPhase1, Any]:
     if not isinstance(market, MarketData):
-        raise ValueError(f"market must be a MarketData, made by load_market_data; got {type(market).__name__}")
+        raise SurvivalRefused(f"market must be a MarketData, made by load_market_data; got {type(market).__name__}")
     if env is None:
         if phase not in _PHASES:
-            raise ValueError(f"phase is 1 or 2; got {phase!r}")
+            raise SurvivalRefused(f"phase is 1 or 2; got {phase!r}")
         env = _PHASES[phase](market)
     params = env.default_params if params is None else params
     return env, params.replace(market=market)
+
+
+def _walks(
+    policy: Any,
+    env: TradingPhase1,
+    params: Any,
+    plan: Sequence[tuple[Any, ...]],
+    keys: jax.Array,
+    sampled: bool,
+    block: float,
+    coin_seeds: int,
+) -> tuple[Recording, list[Recording]]:
+    """The policy's sessions, and those of the coin at its rate, one recording a seed."""
+    walking = params.replace(initial_balance=plan[0][3]["initial_balance"])
+    most = max(fields["max_contracts"] for *_, fields in plan)
+    recorded = record(policy, env, walking, key=keys[0], sampled=sampled, max_contracts=most)
+    _check_block(len(recorded.date), block)
+    coin = RandomEntries(jnp.float32(recorded.entry_rate))
+    seeds = jax.random.split(keys[1], coin_seeds)
+    return recorded, [record(coin, env, walking, key=seed, max_contracts=most) for seed in seeds]
 
 
 # -- attempts --
@@ -214,6 +233,21 @@ def _odds(found: _Found, at: int, data: tuple[int, float], horizon: int, value: 
             out_of_data=float(cut.mean()),
         ),
     )
+
+
+def _case(
+    found: tuple[_Found, _Found],
+    at: int,
+    data: tuple[int, float],
+    horizon: int,
+    value: float,
+    asked: tuple[AccountPreset, int | None, str],
+) -> Case:
+    """Account `at` with the policy's odds and the coin's; asked: preset, contracts, high-water mode."""
+    fee = asked[0].fee_usd or 0.0
+    policy, coin = (_odds(one, at, data, horizon, value, fee) for one in found)
+    over = _difference(*found, at, _attempts(found[0], at, data).widening)
+    return Case(*asked, float(value), policy, coin, over)
 
 
 def _at_least_as_wide(usd: Estimate, passed: Estimate, value: float) -> Estimate:

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from trading_gymnax import rules
+from trading_gymnax.evaluation import codes
 from trading_gymnax.market import Bar
-from trading_gymnax.rules import DoneReason
 from trading_gymnax.survival import tape as tapes
 from trading_gymnax.survival.tape import Tape
 
@@ -131,10 +131,59 @@ def play_bar(
     the data stays open, as in the environment; else it is closed there like one at the end of a day.
     """
     params, terms, now, bar = _as_market(row, tick_cents, commission, rule, tape, keep_open)
-    holding = row[tapes.HOLDING]
+    state = _as_state(account, row, commission, rule)
+    before = state.balance
+    fill = rules.play_bar(state, now, bar, terms, params, jnp.int32(rules.ExitReason.STOP))
+    state, fill = rules.settle(state, fill, terms)
+    state = rules.mark_to_market(state, bar, terms)
+    state = rules.raise_floor(state, fill, before, terms, params)
+    state, fill, breached = rules.close_breach(state, fill, now, bar, terms, params)
+    reached = rules.daily_limit_reached(state, fill, params)
+    reason = rules.termination(state, breached, reached, fill.must_flat, params)
+    traded = account.traded | (state.num_trades > 0)
+    passed = codes.among(reason, codes.done(codes.PASSED)) & (account.days_traded + traded >= rule.minimum_days)
+    lost = codes.among(reason, codes.done(codes.FAILED))
+    after = account._replace(
+        balance=state.balance,
+        equity=state.equity,
+        high_water_mark=state.high_water_mark,
+        floor=state.floor,
+        traded=traded,
+        day_over=account.day_over | reached | fill.must_flat,
+        outcome=jnp.where(lost, BREACHED, jnp.where(passed, PASSED, RUNNING)).astype(jnp.int32),
+    )
+    return after, _seen(state, fill, before, row, tick_cents, traded, lost)
+
+
+def _seen(
+    state: _State,
+    fill: rules.Fill,
+    before: jax.Array,
+    row: jax.Array,
+    tick_cents: jax.Array,
+    traded: jax.Array,
+    lost: jax.Array,
+) -> SessionSummary:
+    """What a bar adds to a summary; `before` is the balance before any exit."""
+    # A stop that is reached is the nearest level, or the bar is decided by the floor, which shows in the equity.
+    low = before + jnp.maximum(row[tapes.WORST], row[tapes.STOP_LEVEL]) * tick_cents * fill.contracts
+    lowest = jnp.where(fill.side > 0, jnp.minimum(low, state.equity), state.equity)
+    return SessionSummary(
+        net=state.balance,
+        lowest=lowest,
+        drawdown=state.high_water_mark - lowest,
+        seen=state.high_water_mark,
+        best_flat=jnp.where(state.num_trades > 0, state.balance, _UNSEEN),
+        traded=traded,
+        must_play=lost | (row[tapes.DATA_END] > 0),
+    )
+
+
+def _as_state(account: Account, row: jax.Array, commission: jax.Array, rule: AccountRules) -> _State:
+    """The account with the position of a recorded bar, in the terms of `rules`."""
+    holding, zero = row[tapes.HOLDING], jnp.int32(0)
     sized = jnp.where(rule.contracts > 0, rule.contracts, jnp.minimum(row[tapes.CONTRACTS], rule.max_contracts))
-    zero = jnp.int32(0)
-    state = _State(
+    return _State(
         position=holding,
         contracts=sized * holding,
         entry_price=zero,
@@ -151,41 +200,6 @@ def play_bar(
         num_trades=zero,
         winning_trades=zero,
     )
-    before = state.balance
-    fill = rules.play_bar(state, now, bar, terms, params, zero + rules.ExitReason.STOP)
-    state, fill = rules.settle(state, fill, terms)
-    state = rules.mark_to_market(state, bar, terms)
-    state = rules.raise_floor(state, fill, before, terms, params)
-    state, fill, breached = rules.close_breach(state, fill, now, bar, terms, params)
-    reached = rules.daily_limit_reached(state, fill, params)
-    reason = rules.termination(state, breached, reached, fill.must_flat, params)
-    traded = account.traded | (state.num_trades > 0)
-    passed = (reason == DoneReason.PROFIT_TARGET) & (account.days_traded + traded >= rule.minimum_days)
-    lost = (reason == DoneReason.DRAWDOWN) | (reason == DoneReason.DAILY_LOSS)
-    # A stop that is reached is the nearest level, or the bar is decided by the floor, which shows in the equity.
-    low = before + jnp.maximum(row[tapes.WORST], row[tapes.STOP_LEVEL]) * tick_cents * sized * holding
-    lowest = jnp.where(holding > 0, jnp.minimum(low, state.equity), state.equity)
-    seen = SessionSummary(
-        net=state.balance,
-        lowest=lowest,
-        drawdown=state.high_water_mark - lowest,
-        seen=state.high_water_mark,
-        best_flat=jnp.where(state.num_trades > 0, state.balance, _UNSEEN),
-        traded=traded,
-        must_play=lost | (row[tapes.DATA_END] > 0),
-    )
-    after = Account(
-        balance=state.balance,
-        equity=state.equity,
-        high_water_mark=state.high_water_mark,
-        floor=state.floor,
-        session_start=account.session_start,
-        days_traded=account.days_traded,
-        traded=traded,
-        day_over=account.day_over | reached | fill.must_flat,
-        outcome=jnp.where(lost, BREACHED, jnp.where(passed, PASSED, RUNNING)).astype(jnp.int32),
-    )
-    return after, seen
 
 
 def _as_market(
@@ -251,20 +265,19 @@ def summarise(
 def is_quiet(account: Account, session: SessionSummary, rule: AccountRules) -> jax.Array:
     """No rule of the account can act in the session.
 
-    The floor of any bar is at most the larger of the present one and min(what the mark has seen in the session - limit,
-    lock): so equity stays above it where it stays above the first and, if it ever falls by more than the limit, above
-    the lock.
+    The floor of any bar is the present one, or what `rules.floor_of` makes of a mark of the session: that is no higher
+    than the mark less the limit, nor than the floor of the highest mark that can be. So equity stays above the floor
+    where it stays above the present one and, if it ever falls by more than the limit, above the last.
+    `tests/survival` plays every rule of an account both ways.
     """
     lowest = account.balance + session.lowest
-    limit, lock = rules.cents(rule.trailing_dd_limit), rules.cents(rule.floor_lock)
-    highest_floor = jnp.where(
-        lock == rules.OFF, rules.OFF, rules.cents(rule.initial_balance) + jnp.where(lock == rules.OFF, 0, lock)
-    )
+    initial, limit = rules.cents(rule.initial_balance), rules.cents(rule.trailing_dd_limit)
+    highest_floor = rules.floor_of(jnp.int32(rules.OFF), limit, initial, rule)
     above = (lowest >= account.floor) & ((session.drawdown <= limit) | (lowest >= highest_floor))
     target = rules.cents(rule.profit_target)
     days_done = account.days_traded + session.traded >= rule.minimum_days
-    profit = account.balance - rules.cents(rule.initial_balance) + session.best_flat
-    return ~session.must_play & above & ~(days_done & (profit >= target))
+    met = account.balance - initial + session.best_flat >= target
+    return ~session.must_play & above & ~(days_done & met)
 
 
 def add_quiet(account: Account, session: SessionSummary, rule: AccountRules) -> Account:

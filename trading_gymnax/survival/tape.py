@@ -16,12 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from trading_gymnax import rules
+from trading_gymnax.evaluation import codes
 from trading_gymnax.evaluation.evaluate import _session_dates, _session_starts, _switched
 from trading_gymnax.evaluation.walk import Step, walk
 from trading_gymnax.market import ATR_BITS, CLOSE, HIGH, LOW, OPEN
 from trading_gymnax.params import MAX_USD
 from trading_gymnax.phase1 import TradingPhase1
-from trading_gymnax.rules import DoneReason, ExitReason
+from trading_gymnax.rules import DoneReason
+from trading_gymnax.survival.refused import SurvivalRefused
 
 FAR = 2**29  # ticks; a stop or target that the bar did not reach
 _BARS = 64  # tapes are padded to a multiple of it, so that few programs are compiled
@@ -65,10 +67,10 @@ def record(
         policy, env, params, key, sampled: as in `evaluate_policy`. A policy with a memory starts each session afresh.
         max_contracts: most contracts that sizes by risk may choose; an account's own limit is applied when it replays.
 
-    Raises ValueError as `evaluate_policy` does, and for an environment with `account_features=True`.
+    Raises ValueError as `evaluate_policy` does, and SurvivalRefused for an environment with `account_features=True`.
     """
     if env.account_features:
-        raise ValueError(
+        raise SurvivalRefused(
             "this environment has account_features=True, so its policy acts on the account and its sessions cannot be "
             "replayed on another one; judge a policy of an environment without them"
         )
@@ -85,10 +87,12 @@ def record(
     )
     market_id, first = _session_starts(env, params)
     steps, session = walk(env, _switched(policy, sampled), params, market_id, first, key)
-    if np.isin(steps.done_reason, (DoneReason.DRAWDOWN, DoneReason.DAILY_LOSS)).any():
-        raise ValueError(
+    if codes.among(steps.done_reason, codes.done(codes.FAILED)).any():
+        raise SurvivalRefused(
             f"a session loses more than {MAX_USD:,} dollars, the most that can be replayed; use fewer contracts"
         )
+    if not np.isin(steps.done_reason, (DoneReason.NONE, DoneReason.SESSION_END, DoneReason.DATA_END)).all():
+        raise AssertionError("a session ended in a way that no account without rules can end; report this as a fault")
     entered = (steps.side != 0) & (steps.entry_bar == steps.bar)
     legal = steps.legal[:, rules.BUY] | steps.legal[:, rules.SELL]
     return Recording(
@@ -151,9 +155,8 @@ def _rows(steps: Step, market_id: np.ndarray, params: Any) -> np.ndarray:
     open_, high, low, close = (side * bars[market_id, steps.bar, at] - entry_up for at in (OPEN, HIGH, LOW, CLOSE))
     exit_ = side * steps.exit_price - entry_up
     holding = side != 0
-    at_target = holding & (steps.exit_reason == ExitReason.TARGET)
-    stops = (ExitReason.STOP, ExitReason.TRAIL, ExitReason.BREAKEVEN)
-    at_stop = holding & np.isin(steps.exit_reason, stops)
+    at_target = holding & codes.among(steps.exit_reason, codes.exits(codes.AT_TARGET))
+    at_stop = holding & codes.among(steps.exit_reason, codes.exits(codes.AT_LEVEL, by=codes.OWN))
     columns = [
         holding,
         holding & (steps.entry_bar == steps.bar),
