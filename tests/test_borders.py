@@ -128,16 +128,12 @@ def test_what_a_module_does_without(name, forbidden):
         assert not [x for x in names if x == module or x.startswith(f"{module}.")]
 
 
-AWAITED = {"purejaxrl_ppo.wrappers"}  # concrete_spec and prepare, until a public function makes a policy
-
-
 @pytest.mark.parametrize("path", sorted((ROOT / "trading_gymnax" / "cli").glob("*.py")), ids=lambda path: path.name)
 def test_the_command_line_uses_the_trainer_by_its_public_names(path):
     public = set(purejaxrl_ppo.__all__)
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "purejaxrl_ppo":
-            if node.module not in AWAITED:
-                assert node.module == "purejaxrl_ppo"
-                assert {alias.name for alias in node.names} <= public
+            assert node.module == "purejaxrl_ppo"
+            assert {alias.name for alias in node.names} <= public
         elif isinstance(node, ast.Import):
             assert not [alias for alias in node.names if alias.name.startswith("purejaxrl_ppo")]

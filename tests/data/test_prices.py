@@ -224,6 +224,12 @@ def test_ranges_are_ranges(symbol: str, year: int) -> None:
     assert symbol in CONTRACTS
 
 
+def test_hourly_bars_are_called_so() -> None:
+    days = [str(day) for day in pd.bdate_range("2025-03-03", periods=18).date]
+    (doubt,) = load(table(*days, bar_minutes=60)).report.doubts
+    assert doubt.startswith("these are hourly bars")
+
+
 def test_bars_that_follow_from_nothing_are_not_told(clean: pd.DataFrame) -> None:
     """Findings that follow from a cause are left out: no holes of a wrong clock, no ticks of another market."""
     daily = clean.iloc[:400].assign(timestamp=pd.date_range("2023-01-02 22:00", periods=400, freq="D", tz="UTC"))

@@ -87,7 +87,7 @@ def test_the_reversed_sign_is_told() -> None:
 
 
 @given(minutes=st.integers(-19, 23).map(lambda half_hours: half_hours * 30))
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_the_offset_of_whole_sessions_is_always_found(minutes: int) -> None:
     utc = np.array(table("2025-06-03", "2025-06-04")["timestamp"].dt.as_unit("us").astype(np.int64))
     names = fitting_zones(utc + minutes * 60_000_000, np.ones(len(utc)), PLAIN)

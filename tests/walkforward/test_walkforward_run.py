@@ -316,7 +316,7 @@ def test_wrong_input_is_one_sentence(contracts, walk_dir, capsys, tmp_path, monk
     assert "embargo_sessions is a number of sessions, 0 or more" in refusal(capsys, *small, "--embargo-sessions", "-1")
     assert "--seeds 0: a fold needs one run or more" in refusal(capsys, *small, "--seeds", "0")
     assert "--memory-limit-gb 0: give more than 0" in refusal(capsys, *small, "--memory-limit-gb", "0")
-    assert "did you mean 'NQ'?" in refusal(capsys, "--data", contracts[0], "--market", "NX")
+    assert "did you mean 'NQ'?" in refusal(capsys, "--data", contracts[0], "--market", "NQQ")
     assert "less than one iteration" in refusal(capsys, *small, "--total-timesteps", "5")
     assert "give 1 or more" in refusal(capsys, *small, "--configurations-tried", "0")
     assert "did you mean 'sl_atr_mult'?" in refusal(capsys, *small, "--set", "sl_atr_mul=2")
