@@ -11,7 +11,6 @@ Programs compile side by side and run one after the other, while `nvidia-smi` is
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import pathlib
 import statistics
@@ -222,7 +221,7 @@ def share_table(found: dict[str, Measured]) -> list[str]:
 
 def _medians(measured: Measured) -> dict[str, float]:
     names = {key for one in measured.rounds for key in one}
-    return {key: statistics.median(one.get(key, math.nan) for one in measured.rounds) for key in names}
+    return {key: statistics.median(one[key] for one in measured.rounds if key in one) for key in names}
 
 
 def _percent(mine: float | None, peak: float | None) -> str:
