@@ -229,6 +229,8 @@ def _has_median_reward_scale(params: EnvParams) -> bool:
 
 def _replace(self: Any, updates: dict[str, Any]) -> Any:
     _check_names(type(self), updates)
+    if not jax.tree.leaves(self):  # a tree of None, as `in_axes` are written
+        return dataclasses.replace(self, **updates)
     if not isinstance(updates.get("market", self.market), MarketData):
         raise ValueError(
             f"market must be a MarketData, made by load_market_data; got {type(updates['market']).__name__}"

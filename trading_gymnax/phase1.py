@@ -15,6 +15,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from trading_gymnax import observation, rules, starts
+from trading_gymnax.arguments import check_reset, check_step, one_reward
 from trading_gymnax.data.contracts import check_switch
 from trading_gymnax.market import (
     CLOCK_COLUMNS,
@@ -216,6 +217,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         stands in `info["final_observation"]` and costs nothing when nobody reads it.
         """
         params = self.default_params if params is None else params
+        check_step(key, state, action, params, self.State)
         _, key_reset = jax.random.split(key)
         after, reward, terminated, info = self._transition(state, action, params)
         truncated = self.is_truncated(after, params)
@@ -230,11 +232,13 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[str, jax.Array]]:
         """One bar without auto-reset, as gymnax's stock `step` calls it; the market needs no randomness."""
+        check_step(key, state, action, params, self.State)
         after, reward, terminated, info = self._transition(state, action, params)
         return self._observation(after, params), pack(after), reward, terminated, info
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, EnvState]:
         """A fresh account, flat, at a start drawn by docs/rules.md, section 2.5."""
+        check_reset(key, params)
         state = pack(self._fresh_account(key, params))
         return self._observation(state, params), state
 
@@ -361,7 +365,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         self, before: EnvState, after: EnvState, fill: rules.Fill, terms: rules.Terms, params: EnvParams
     ) -> jax.Array:
         if self.reward_fn is not None:
-            return jnp.asarray(self.reward_fn(before, after, fill, params), jnp.float32)
+            return one_reward(self.reward_fn(before, after, fill, params))
         return rules.profit_reward(before, after, fill, terms, params)
 
     def _next_decision(
