@@ -18,7 +18,7 @@ def over_wanted(wanted: jax.Array, block: int, step: Callable[[Any, jax.Array], 
     """
     size = wanted.shape[0]
     block = min(block, size)
-    count = wanted.sum()
+    count = wanted.sum(dtype=jnp.int32)
     # padded so that the last block lies inside
     rows = jnp.nonzero(wanted, size=size + block, fill_value=size)[0].astype(jnp.int32)
 

@@ -58,7 +58,9 @@ def _evaluate(env: Any, env_params: Any, policy: Policy, key: jax.Array, num_epi
     one = jax.eval_shape(env.reset, key_reset, env_params)
     check_memory("the evaluation", {"the number of episodes": num_episodes * tree_bytes(one)})
     obs, state = jax.vmap(env.reset, (0, None))(jax.random.split(key_reset, num_episodes), env_params)
-    start = Episodes(jnp.zeros(num_episodes), jnp.zeros(num_episodes, jnp.int32), jnp.zeros(num_episodes, bool))
+    start = Episodes(
+        jnp.zeros(num_episodes, jnp.float32), jnp.zeros(num_episodes, jnp.int32), jnp.zeros(num_episodes, bool)
+    )
 
     def body(loop: tuple[Any, ...]) -> tuple[Any, ...]:
         step, key, obs, state, carry, seen = loop
@@ -74,7 +76,7 @@ def _evaluate(env: Any, env_params: Any, policy: Policy, key: jax.Array, num_epi
         running = ~seen.finished
         seen = Episodes(
             seen.returns + jnp.where(running, reward.astype(jnp.float32), 0.0),
-            seen.lengths + running,
+            seen.lengths + running.astype(jnp.int32),
             seen.finished | terminated | truncated,
         )
         return step + 1, keys[0], obs, state, carry, seen

@@ -78,7 +78,8 @@ def learn(learner: Learner, params: Any, opt_state: Any, key: jax.Array) -> tupl
 
     def take(flat: jax.Array, opt_state: Any, pick: Any) -> tuple[Any, Any, LossTerms, jax.Array]:
         gradient, terms = whole_minibatch(*minibatch_gradient(learner, layout, flat, *pick), axis)
-        direction, opt_state = learner.optimiser.update(gradient, opt_state, flat)
+        with jax.numpy_dtype_promotion("standard"):  # the library mixes types, which a user may have forbidden
+            direction, opt_state = learner.optimiser.update(gradient, opt_state, flat)
         return flat - learner.rates.learning_rate * direction, opt_state, terms, jnp.linalg.norm(gradient)
 
     def step(carry: tuple[Any, Any, jax.Array], pick: Any) -> tuple[Any, jax.Array]:
@@ -309,8 +310,8 @@ def choice_rows(config: PPOConfig, mask: jax.Array | None, like: jax.Array) -> j
 
 def minibatch_indices(config: PPOConfig, key: jax.Array) -> jax.Array:
     """Indices [epochs * minibatches, n] into rows, steps or environments; an epoch is a permutation."""
-    keys = jax.random.split(key, config.num_epochs)
-    order = jax.vmap(lambda k: jax.random.permutation(k, config.minibatch_units))(keys)
+    keys, units = jax.random.split(key, config.num_epochs), jnp.arange(config.minibatch_units, dtype=jnp.int32)
+    order = jax.vmap(jax.random.permutation, (0, None))(keys, units)
     return order.reshape(config.num_epochs * config.num_minibatches, -1)
 
 

@@ -191,7 +191,7 @@ def _policy_rows(
         -jnp.minimum(ratio * advantages, clipped * advantages) * weights,
         entropy * weights,
         (ratio - 1.0 - log_ratio) * weights,
-        (jnp.abs(ratio - 1.0) > clip_eps) * weights,
+        jnp.where(jnp.abs(ratio - 1.0) > clip_eps, weights, 0.0),
     ]
 
 

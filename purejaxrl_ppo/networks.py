@@ -78,7 +78,7 @@ class ActorCritic(nn.Module):
 
     def initial_memory(self, batch: int) -> Memory:
         """Memory of `batch` environments before their first step."""
-        return jnp.zeros((batch, self.gru_size)) if self.recurrent else ()
+        return jnp.zeros((batch, self.gru_size), jnp.float32) if self.recurrent else ()
 
     def pad_inputs(self, params: Any, width: int) -> Any:
         """`params` for observations that are padded to `width` with zeros: the first kernel gets rows of zeros."""
@@ -109,7 +109,7 @@ class ActorCritic(nn.Module):
         head = self._dense(self.spec_outputs, "actor_head", nn.initializers.orthogonal(0.01), jnp.float32)(actor)
         value = self._dense(1, "critic_head", nn.initializers.orthogonal(1.0), jnp.float32)(critic)
         if self.continuous:
-            log_std = self.param("log_std", nn.initializers.zeros, (self.spec_outputs,))
+            log_std = self.param("log_std", nn.initializers.zeros, (self.spec_outputs,), jnp.float32)
             log_std = jnp.broadcast_to(log_std.reshape((1,) * (head.ndim - 1) + (-1,)), head.shape)
             head = jnp.concatenate([head, log_std], axis=-1)
         return memory, head, value[..., 0]
@@ -143,8 +143,7 @@ class ActorCritic(nn.Module):
         x = self._dense(2 * first, "actor_critic_0", twin_orthogonal(math.sqrt(2.0)))(x)
         if self.layer_norm:
             pair = x.reshape(*x.shape[:-1], 2, first)
-            norm = nn.LayerNorm(feature_axes=(-2, -1), dtype=self.dtype, name="actor_critic_norm_0")
-            x = norm(pair).reshape(x.shape)
+            x = self._norm(pair, "actor_critic_norm_0", (-2, -1)).reshape(x.shape)
         towers = list(jnp.split(act(x), 2, axis=-1))
         for tower, name in enumerate(("actor", "critic")):
             for i, width in enumerate(rest, start=1):
@@ -152,8 +151,9 @@ class ActorCritic(nn.Module):
                 towers[tower] = act(self._norm(y, f"{name}_norm_{i}") if self.layer_norm else y)
         return towers[0], towers[1]
 
-    def _norm(self, x: jax.Array, name: str) -> jax.Array:
-        return nn.LayerNorm(dtype=self.dtype, name=name)(x)
+    def _norm(self, x: jax.Array, name: str, features: int | tuple[int, ...] = -1) -> jax.Array:
+        with jax.numpy_dtype_promotion("standard"):  # the library mixes precisions, which a user may have forbidden
+            return nn.LayerNorm(feature_axes=features, dtype=self.dtype, name=name)(x)
 
 
 class Tower(ActorCritic):
@@ -221,7 +221,7 @@ def distribution(spec: ActionSpec, head: jax.Array, mask: jax.Array | None) -> A
 def draw_noise(spec: ActionSpec, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Noise [*shape, K] for `sample`: Gumbel for choices, normal for a box."""
     source = jax.random.gumbel if spec.num_actions else jax.random.normal
-    return source(key, (*shape, spec.num_outputs))
+    return source(key, (*shape, spec.num_outputs), jnp.float32)
 
 
 def sample(spec: ActionSpec, head: jax.Array, mask: jax.Array | None, noise: jax.Array) -> Drawn:

@@ -23,7 +23,7 @@ class RunningMoments(struct.PyTreeNode):
 
 def init_moments(shape: tuple[int, ...]) -> RunningMoments:
     """No sample yet: mean 0 and variance 1, so that normalising is the identity."""
-    return RunningMoments(jnp.zeros(shape), jnp.ones(shape), jnp.zeros(2, jnp.uint32))
+    return RunningMoments(jnp.zeros(shape, jnp.float32), jnp.ones(shape, jnp.float32), jnp.zeros(2, jnp.uint32))
 
 
 def step_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -98,7 +98,7 @@ def start_runner(
         obs=jax.vmap(flatten)(obs),
         memory=network.initial_memory(config.num_envs),
         reset=jnp.ones(config.num_envs, bool),
-        episode_return=jnp.zeros(config.num_envs),
+        episode_return=jnp.zeros(config.num_envs, jnp.float32),
         episode_length=jnp.zeros(config.num_envs, jnp.int32),
         key=key,
     )
@@ -190,7 +190,7 @@ def _masks(task: Task, env_state: Any) -> jax.Array | None:
 
 
 def _no_moments(config: PPOConfig) -> tuple[jax.Array, jax.Array]:
-    return jnp.zeros((config.num_steps, 0)), jnp.zeros((config.num_steps, 0))
+    return (jnp.zeros((config.num_steps, 0), jnp.float32),) * 2
 
 
 def rebuilds_observations(env: Any) -> bool:
@@ -352,7 +352,7 @@ def _network_of(task: Task, params: Any) -> tuple[Apply, Callable[[Any, jax.Arra
             logits = run_tower(network, actor, inputs.at[rows].get(mode="clip"))
             return head.at[rows].set(logits, mode="drop")
 
-        head = over_wanted(mask.sum(axis=-1) >= 2, _CHOICE_ROWS, block, jnp.zeros(mask.shape))
+        head = over_wanted(mask.sum(axis=-1) >= 2, _CHOICE_ROWS, block, jnp.zeros(mask.shape, jnp.float32))
         return memory, head, value_of(memory, inputs, reset)
 
     return apply, value_of
@@ -392,7 +392,7 @@ def _final_values(
         return values.at[rows].set(value_of(mine, inputs, jnp.zeros(rows.shape, bool)), mode="drop")
 
     wanted = (steps.truncated & ~steps.terminated).reshape(size)
-    return over_wanted(wanted, task.plan.final_block, block, jnp.zeros(size)).reshape(shape)
+    return over_wanted(wanted, task.plan.final_block, block, jnp.zeros(size, jnp.float32)).reshape(shape)
 
 
 def _named(info: dict[str, Any], name: str) -> jax.Array:

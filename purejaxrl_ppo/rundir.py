@@ -109,7 +109,7 @@ def build_policy(config: PPOConfig, spec: EnvSpec, arrays: dict[str, np.ndarray]
             "params": network.init(
                 jax.random.key(0),
                 network.initial_memory(1),
-                jnp.zeros((1, spec.obs_size)),
+                jnp.zeros((1, spec.obs_size), jnp.float32),
                 jnp.zeros(1, bool),
             ),
             "moments": init_moments((spec.obs_size,)),
@@ -170,6 +170,7 @@ def describe_run(
         "params_schedule": {} if params_schedule is None else _schedule_digests(params_schedule, env_params),
         "warm_start": None if warm_start is None else _short((warm_start.params, warm_start.moments)),
         "spec": spec_to_json(spec),
+        "generator": str(jax.config.values["jax_default_prng_impl"]),
         "source": source,
     }
 
@@ -207,11 +208,17 @@ def refuse_other_run(folder: pathlib.Path, old: dict[str, Any], new: dict[str, A
     Raises:
         ValueError: listing what differs; also for a description that does not record all of it.
     """
+    old = {"generator": "threefry2x32", **old}  # JAX's default, where a run is older than this entry
     missing = [key for key in new if key not in old]
     if missing:
         raise ValueError(
             f"{folder / RUN_FILE} does not record {', '.join(missing)}, as the version that wrote it did not: whether "
             "the run is the same cannot be told, so use another run_dir"
+        )
+    if old["generator"] != new["generator"]:
+        raise ValueError(
+            f"{folder} holds a run whose random numbers are of the generator {old['generator']}, and this process has "
+            f"{new['generator']}: to go on with it, set JAX_DEFAULT_PRNG_IMPL={old['generator']}"
         )
     found = _difference("env", old["env"], new["env"])
     if new["warm_start"] is not None:

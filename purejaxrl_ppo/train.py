@@ -131,7 +131,7 @@ def make_trainer(
         return _init(parts, key, env_params)
 
     def update(state: TrainState, env_params: Any, hyper: Hyperparameters) -> tuple[TrainState, Metrics]:
-        return _update(parts, state, env_params, hyper)
+        return _update(parts, state, env_params, jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), hyper))
 
     states = state_specs(parts.axis)
     return Trainer(
@@ -199,7 +199,7 @@ def _init(parts: TrainerParts, key: jax.Array, env_params: Any) -> TrainState:
         runner=runner,
         obs_moments=init_moments((task.spec.obs_size,)),
         return_moments=init_moments(()),
-        discounted_return=jnp.zeros(task.config.num_envs),
+        discounted_return=jnp.zeros(task.config.num_envs, jnp.float32),
         episode_return=jnp.float32(0),
         episode_length=jnp.float32(0),
         key=key,

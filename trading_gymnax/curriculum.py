@@ -17,9 +17,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from trading_gymnax.accounts import AccountPreset, evaluation_account, original
 from trading_gymnax.limits import check_value
 from trading_gymnax.params import EnvParamsPhase2, numbers_of
 from trading_gymnax.text import check_names
+
+__all__ = [
+    "AccountPreset",
+    "Factors",
+    "Schedule",
+    "evaluation_account",
+    "linear",
+    "original",
+    "original_plan",
+    "over",
+    "piecewise",
+    "times",
+    "vary",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,9 +186,31 @@ def vary(params: Any, *, key: jax.Array, num_envs: int, **ranges: Any) -> tuple[
     for (name, given), one in zip(ranges.items(), jax.random.split(key, len(ranges)), strict=True):
         drawn[name] = _draws(one, name, given, params, num_envs)
     varied = params.replace(**drawn)  # a reward scale that was not given follows a size that varies
-    shared = jax.tree.map(lambda _: None, params)
-    mapped = {name: 0 for name in known if jnp.ndim(getattr(varied, name)) > jnp.ndim(getattr(params, name))}
-    return varied, dataclasses.replace(shared, **mapped)
+    mapped = [name for name in known if jnp.ndim(getattr(varied, name)) > jnp.ndim(getattr(params, name))]
+    return varied, over(varied, *mapped)
+
+
+def over(params: Any, *names: str) -> Any:
+    """`in_axes` of parameters whose fields `names` have a leading axis; all others, the market's too, are shared.
+
+    many = params.replace(sl_atr_mult=jnp.linspace(0.5, 3.0, 64))
+    obs, state = jax.vmap(env.reset, in_axes=(0, over(many, "sl_atr_mult")))(keys, many)
+
+    Give it the parameters that vary: where a reward scale followed their sizes, it has that axis, too. Raises
+    ValueError for an unknown field, and for one without such an axis.
+    """
+    known = [field.name for field in numbers_of(type(params))]
+    check_names(names, known, f"{type(params).__name__} has no field")
+    has_axis = {name: jnp.ndim(getattr(params, name)) > _limits(params, name).per_market for name in known}
+    for name in names:
+        if not has_axis[name]:
+            raise ValueError(f"{name} has no axis to map over: first give it a value an environment, by params.replace")
+    mapped = [*names, *(["reward_scale"] if has_axis["reward_scale"] else [])]
+    return dataclasses.replace(jax.tree.map(lambda _: None, params), **dict.fromkeys(mapped, 0))
+
+
+def _limits(params: Any, name: str) -> Any:
+    return type(params).__dataclass_fields__[name].metadata["limits"]
 
 
 def _draws(key: jax.Array, name: str, given: Any, params: Any, count: int) -> jax.Array:

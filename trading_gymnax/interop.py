@@ -3,24 +3,29 @@
 | interface | libraries | here |
 |---|---|---|
 | gymnax 0.x: `step` gives obs, state, reward, done, info | rejax, PureJaxRL's own loop | `FiveValueStep` |
+| the same, from their own call of `gymnax.make` | purejaxrl's files, Stoix, JaxMARL | `five_value_make()` |
 | Gymnasium, with `action_masks()` | sb3-contrib's MaskablePPO | `MaskedGymEnv`, `MaskedVectorEnv` |
 | masks inside the observation | RLlib and other actor-critics without a mask argument | `with_mask_in_observation` |
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import weakref
 from typing import Any, Literal
 
 import gymnasium
+import gymnax
 import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from gymnax.environments import spaces
+
+IDS = ("TradingPhase1-v0", "TradingPhase2-v0")  # of this package's environments
 
 
 class _Wrapper:
@@ -59,6 +64,33 @@ class FiveValueStep(_Wrapper):
         """One step, and a fresh start where the episode ended; done is bool ()."""
         obs, state, reward, terminated, truncated, info = self._env.step(key, state, action, params)
         return obs, state, reward, terminated | truncated, info
+
+
+def five_value_make(**arguments: Any) -> contextlib.ExitStack:
+    """From now on `gymnax.make` gives environments of five values, for libraries that call it by themselves.
+
+    five_value_make(data="nq.csv", market="NQ")  # one line before purejaxrl's ppo.py, Stoix or JaxMARL are imported
+    with five_value_make(): ...  # or for a while
+
+    Every environment of six values is put into a `FiveValueStep`, gymnax's own as well; its parameters stay as they
+    are. `done` does not tell the time limit from a failure there, so a learner that reads nothing else values what
+    comes after a truncation at 0.
+
+    arguments: of this package's environments, since such a library passes a name and nothing else; what it does pass
+    goes first.
+
+    Returns what undoes it: leave it as a context, or call `close()`.
+    """
+    before = gymnax.make
+
+    def make(env_id: str, **given: Any) -> tuple[Any, Any]:
+        env, params = before(env_id, **({**arguments, **given} if env_id in IDS else given))
+        return (env if isinstance(env, FiveValueStep) else FiveValueStep(env)), params
+
+    undo = contextlib.ExitStack()
+    undo.callback(setattr, gymnax, "make", before)
+    gymnax.make = make
+    return undo
 
 
 class _MaskInObservation(_Wrapper):
@@ -146,6 +178,11 @@ def _compiled(env: Any, num_envs: int | None) -> tuple[Any, Any, Any]:
     return jax.jit(jax.vmap(env.reset, (0, None))), jax.jit(step), jax.jit(jax.vmap(env.action_mask, (0, None)))
 
 
+def _first_key(seed: int | None) -> jax.Array:
+    """The key of a seed; a new one each time where there is none."""
+    return jax.random.key(np.random.SeedSequence().generate_state(1).item() >> 1 if seed is None else seed)
+
+
 class MaskedGymEnv(gymnasium.Env):
     """One environment for Gymnasium libraries, with `action_masks()` as sb3-contrib asks for it.
 
@@ -155,14 +192,17 @@ class MaskedGymEnv(gymnasium.Env):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
     render_mode = "rgb_array"
 
-    def __init__(self, env: Any, params: Any = None, *, seed: int = 0) -> None:
-        """env: one of `TradingPhase1` and `TradingPhase2`; params: its own by default; seed: of the starts."""
+    def __init__(self, env: Any, params: Any = None, *, seed: int | None = None) -> None:
+        """env: one of `TradingPhase1` and `TradingPhase2`; params: its own by default; seed: of the starts.
+
+        Without a seed they differ from those of every other environment, as Gymnasium's own do.
+        """
         self.env, self.params = env, env.default_params if params is None else params
         self.action_space = gymnasium.spaces.Discrete(env.num_actions)
         box = env.observation_space(self.params)
         self.observation_space = gymnasium.spaces.Box(box.low, box.high, box.shape, np.float32)
         self._reset, self._step, self._mask = _programs(env, None)
-        self._key, self._state = jax.random.key(seed), None
+        self._key, self._state = _first_key(seed), None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         """A fresh account; with a seed, the same starts again. There are no options."""
@@ -206,7 +246,7 @@ class MaskedVectorEnv(gymnasium.vector.VectorEnv):
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
 
-    def __init__(self, env: Any, num_envs: int, params: Any = None, *, seed: int = 0) -> None:
+    def __init__(self, env: Any, num_envs: int, params: Any = None, *, seed: int | None = None) -> None:
         """env, params, seed: as of `MaskedGymEnv`; num_envs: N."""
         if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
             raise ValueError(f"num_envs is a number of environments, 1 or more; got {num_envs!r}")
@@ -217,7 +257,7 @@ class MaskedVectorEnv(gymnasium.vector.VectorEnv):
         self.action_space = batch_space(single.action_space, num_envs)
         self.observation_space = batch_space(single.observation_space, num_envs)
         self._reset, self._step, self._mask = _programs(env, num_envs)
-        self._key, self._state = jax.random.key(seed), None
+        self._key, self._state = _first_key(seed), None
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         """Fresh accounts, obs float32 [N, n]; one seed for all."""

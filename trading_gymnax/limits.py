@@ -76,10 +76,8 @@ def _refusal(limits: Limits, below: bool) -> str:
         return "is a New York clock hour between 0 and 24,"
     if unit == MODE:
         return f"is one of {_modes()};"
-    if below and low == 0:
-        return "must not be negative,"
-    if high is None:
-        return f"must be at least {low}," if unit != USD else f"must be {low} dollars or more,"
+    if below:
+        return "must not be negative," if low == 0 else f"must be at least {low:g} {unit},"
     if unit == USD:
         return f"must be at most {high:,} dollars, or inf where the rule may be off;"
     return f"must be at most {high:,} {unit},"

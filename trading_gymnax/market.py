@@ -53,7 +53,7 @@ class MarketData:
     bars: (
         jax.Array
     )  # open, high, low, close, time, scheduled close, 2*session + breaks, bits of ATR: int32 [M, T + 1, 8]
-    features: jax.Array  # per bar: F, hour/24, time, minutes to scheduled close: float32 [M, T, F + 3]
+    features: jax.Array  # per bar: F, hour/24, time, minutes to scheduled close: float32 [M, T, F + 3]; 0 where missing
     close_minute: jax.Array  # UTC minute of the close since 1970, int32 [M, T]
     sessions: jax.Array  # start, end, scheduled close, last bar's time, first decision, first finite: int32 [M, S, 6]
     bar_at: jax.Array  # first bar of a session that closes at or after a minute, its end if none: int32 [M, S, 1441]
@@ -159,17 +159,20 @@ class MarketData:
         bars = np.flatnonzero(self._entry_allowed(market_id, np.asarray(self.view)[market_id]))
         return np.unique(np.asarray(self.bars)[market_id, bars, SESSION_AND_BREAK] >> 1)
 
+    def usable_counts(self, rth_open: Any, rth_close: Any, window: int = 1) -> np.ndarray:
+        """Usable sessions of each market's view under these hours, for windows of `window` bars, int [M]."""
+        usable, view = decision_ranges(self, rth_open, rth_close, window, np).usable, np.asarray(self.view)
+        index = np.arange(usable.shape[1])[None]
+        return np.asarray(usable & (index >= view[:, :1]) & (index < view[:, 1:])).sum(axis=1)
+
     def _entry_allowed(self, m: int, view: np.ndarray) -> np.ndarray:
         """Bars of usable sessions of the view that are entry-allowed by the loader's hours, bool [T]."""
-        bars, sessions = np.asarray(self.bars)[m], np.asarray(self.sessions)[m]
-        opening, closing = (x[m] for x in session_hours(*self.rth, np.asarray(self.session_start_minute), np))
-        flat = np.minimum(closing, sessions[:, CLOSE_MINUTE])
-        index = np.arange(len(sessions))
-        usable = (sessions[:, LAST_TIME] >= flat - 5) & (index >= view[0]) & (index < view[1])
-        session, time, bar = bars[:, SESSION_AND_BREAK] >> 1, bars[:, TIME], np.arange(len(bars))
-        warm = np.maximum(sessions[:, FIRST_DECISION], sessions[:, FIRST_FINITE])
-        by_clock = (time >= opening) & (time + int(self.bar_minutes[m]) < flat[session])
-        return by_clock & (bar >= warm[session]) & (bar + 1 < sessions[session, END]) & usable[session]
+        ranges = decision_ranges(self, *self.rth, xp=np)
+        index = np.arange(len(ranges.usable[m]))
+        usable = ranges.usable[m] & (index >= view[0]) & (index < view[1])
+        session = np.asarray(self.bars)[m, :, SESSION_AND_BREAK] >> 1
+        bar = np.arange(len(session))
+        return usable[session] & (bar >= ranges.first[m, session]) & (bar < ranges.end[m, session])
 
     def _median_risk(self, m: int, view: np.ndarray) -> float:
         """Dollars of an ordinary stop of one contract; 0 where the market has no bar to measure it on."""
@@ -188,6 +191,34 @@ def session_hours(rth_open: Any, rth_close: Any, start_minute: Any, xp: Any = jn
         xp.rint(xp.float32(60) * xp.asarray(h, xp.float32)).astype(xp.int32) for h in (rth_open, rth_close)
     )
     return (opening - start_minute) % 1440, (closing - start_minute - 1) % 1440 + 1
+
+
+class DecisionRanges(NamedTuple):
+    """Decision range of every session, and whether the session is usable (docs/rules.md, section 2.4); all [M, S]."""
+
+    first: jax.Array  # first bar of the range, int32
+    end: jax.Array  # bar behind it, int32
+    flat: jax.Array  # first bar that is must-flat by the calendar, int32
+    usable: jax.Array  # whatever the view, bool
+
+
+def decision_ranges(
+    market: MarketData, rth_open: Any, rth_close: Any, window: int = 1, xp: Any = jnp
+) -> DecisionRanges:
+    """Decision ranges under these hours, for windows of `window` bars; `xp` is the library that computes them."""
+    sessions, bar_at, length = (xp.asarray(x) for x in (market.sessions, market.bar_at, market.bar_minutes))
+    opening, closing = session_hours(rth_open, rth_close, xp.asarray(market.session_start_minute), xp)
+    flat = xp.minimum(closing[:, None], sessions[..., CLOSE_MINUTE])
+
+    def first_at(minute: Any) -> Any:
+        """First bar of each session that closes at or after a minute, its end if none."""
+        return xp.take_along_axis(bar_at, xp.clip(minute, 0, MINUTES - 1)[..., None], axis=2)[..., 0]
+
+    warm = xp.maximum(sessions[..., FIRST_DECISION], sessions[..., FIRST_FINITE] + window - 1)
+    first = xp.maximum(first_at(xp.broadcast_to(opening[:, None], flat.shape)), warm)
+    end = xp.minimum(first_at(flat - length[:, None]), sessions[..., END] - 1)
+    usable = (first < end) & (sessions[..., LAST_TIME] >= flat - 5)
+    return DecisionRanges(first, end, first_at(flat), usable)
 
 
 def of_market(values: jax.Array, market_id: jax.Array) -> jax.Array:
@@ -365,7 +396,7 @@ def _bar_rows(table: Bars) -> np.ndarray:
         table.time,
         table.scheduled_close[table.session],
     ]
-    columns += [2 * table.session + breaks, table.atr.astype(np.float32).view(np.int32)]
+    columns += [2 * table.session + breaks, np.nan_to_num(table.atr.astype(np.float32)).view(np.int32)]
     rows = np.stack(columns, axis=1).astype(np.int32)
     return np.concatenate([rows, rows[-1:]])
 
@@ -373,7 +404,9 @@ def _bar_rows(table: Bars) -> np.ndarray:
 def _feature_rows(table: Bars) -> np.ndarray:
     """Features and clock of each bar, float32 [T, F + 3]."""
     clock = [table.hour / 24, table.time, table.scheduled_close[table.session] - table.time]
-    return np.column_stack([table.features, *clock]).astype(np.float32)
+    # What is missing gets a number: `first_finite_bar` keeps it out of all windows, and a NaN would stop `debug_nans`.
+    features = np.where(np.isfinite(table.features), table.features, 0)
+    return np.column_stack([features, *clock]).astype(np.float32)
 
 
 def _session_rows(table: Bars) -> np.ndarray:

@@ -109,7 +109,7 @@ def account_features(state: Any, params: Any) -> jax.Array:
     target, daily = rules.cents(params.profit_target), rules.cents(params.daily_loss_limit)
     limits = jnp.stack([state.trailing_limit, target, daily])
     used = jnp.stack([state.floor, state.initial_balance + target, state.session_start_equity - daily])
-    room = jnp.where(limits == rules.OFF, 0, (used - state.equity) * jnp.array([-1, 1, -1]))
+    room = jnp.where(limits == rules.OFF, 0, (used - state.equity) * np.array([-1, 1, -1], np.int32))
     return jnp.concatenate([in_units_of(room, limits), state.session_number.astype(jnp.float32)[None] / 30])
 
 
@@ -124,7 +124,7 @@ def market_one_hot(state: Any, market: Any, count: int) -> jax.Array:
             f"{', '.join(market.symbols)}; make another environment, or one without market_one_hot"
         )
     number = of_market(jnp.asarray(market.root_ids, jnp.int32), state.market_id)
-    return (jnp.arange(count) == number).astype(jnp.float32)
+    return (jnp.arange(count, dtype=jnp.int32) == number).astype(jnp.float32)
 
 
 def in_units_of(cents: jax.Array, limit: jax.Array) -> jax.Array:

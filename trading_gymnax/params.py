@@ -18,6 +18,7 @@ from trading_gymnax.rules import HIGH_WATER_MODES, MAX_DISTANCE_TICKS
 from trading_gymnax.text import check_names
 
 MAX_USD = 10_000_000  # dollars; larger finite amounts would not fit int32 cents
+LEAST_MULTIPLE = 0.01  # of a stop's, target's or trail's distance: none of them is nothing
 _LEAST_WEIGHT = 1e-30  # sums of weights that float32 can divide by, and by whose inverse it can be divided
 _INF = float("inf")
 _MOST = {jnp.int32: 2**31 - 1, jnp.float32: float(np.finfo(np.float32).max)}  # a cast beyond it changes the number
@@ -51,21 +52,21 @@ class EnvParams(environment.EnvParams):
     max_steps_in_episode: jax.Array = whole(450, "steps", "Steps after which the episode is truncated.", low=1)
     market: MarketData = struct.field(default=None)  # bars of all markets
     initial_balance: jax.Array = real(
-        50_000.0, USD, "Balance of a fresh account; latched at reset.", low=-MAX_USD, high=MAX_USD
+        50_000.0, USD, "Balance of a fresh account; latched at reset.", low=1, high=MAX_USD
     )
-    position_size: jax.Array = whole(
-        1, "contracts", "Size of an entry while risk_per_trade is 0; 0: no entry is legal."
-    )
+    position_size: jax.Array = whole(1, "contracts", "Size of an entry while risk_per_trade is 0.", low=1)
     risk_per_trade: jax.Array = real(
         0.0,
         USD,
         "Loss from the fill to the first stop that sizes an entry; 0: off, position_size counts.",
         high=MAX_USD,
     )
-    max_contracts: jax.Array = whole(10, "contracts", "Most that risk_per_trade may choose; 0: it never enters.")
-    sl_atr_mult: jax.Array = real(1.5, "ATR", "First stop from the fill, of the decision bar's ATR; 0: min_stop_ticks.")
+    max_contracts: jax.Array = whole(10, "contracts", "Most that risk_per_trade may choose.", low=1)
+    sl_atr_mult: jax.Array = real(
+        1.5, "ATR", "First stop from the fill, of the decision bar's ATR.", low=LEAST_MULTIPLE
+    )
     tp_sl_ratio: jax.Array = real(
-        3.0, "stop distances", "Target from the fill, in distances of the first stop; 0: one tick."
+        3.0, "stop distances", "Target from the fill, in distances of the first stop.", low=LEAST_MULTIPLE
     )
     min_stop_ticks: jax.Array = whole(
         4, TICKS, "Least distance of the first stop; 0: one tick, the least there is.", high=MAX_DISTANCE_TICKS
@@ -89,7 +90,6 @@ class EnvParams(environment.EnvParams):
         None,
         USD,
         "Paid per contract at the entry and again at the exit; 0: none.",
-        low=-MAX_USD,
         high=MAX_USD,
         per_market=True,
         default_text="of the contract",
@@ -167,7 +167,9 @@ class EnvParams(environment.EnvParams):
         params = cls(**{**blank, **given, "market": market})
         by_hand = given.get("reward_scale") is not None
         scale = params.reward_scale if by_hand else jnp.asarray(median_reward_scale(params))
-        return dataclasses.replace(params, reward_scale=scale, reward_scale_given=jnp.bool_(by_hand)).replace()
+        return dataclasses.replace(params, reward_scale=scale, reward_scale_given=jnp.bool_(by_hand)).replace(
+            market=market
+        )
 
 
 @casting_replace
@@ -182,7 +184,7 @@ class EnvParamsPhase2(EnvParams):
         high=MAX_USD,
         inf_is_off=True,
     )
-    trail_atr_mult: jax.Array = real(1.0, "ATR", "Distance of the trailing stop from the close; 0: one tick.")
+    trail_atr_mult: jax.Array = real(1.0, "ATR", "Distance of the trailing stop from the close.", low=LEAST_MULTIPLE)
     be_min_profit_atr: jax.Array = real(
         0.0, "ATR", "MOVE_SL_TO_BE needs an open profit above this; 0: any profit will do."
     )
@@ -227,6 +229,8 @@ def median_reward_scale(params: EnvParams) -> np.ndarray:
 
 def _replace(self: Any, updates: dict[str, Any]) -> Any:
     _check_names(type(self), updates)
+    if not jax.tree.leaves(self):  # a tree of None, as `in_axes` are written
+        return dataclasses.replace(self, **updates)
     if not isinstance(updates.get("market", self.market), MarketData):
         raise ValueError(
             f"market must be a MarketData, made by load_market_data; got {type(updates['market']).__name__}"
@@ -240,6 +244,8 @@ def _replace(self: Any, updates: dict[str, Any]) -> Any:
     params = dataclasses.replace(params, **cast)
     if _is_concrete(params):
         _check_values(params)
+        if any(name in updates for name in ("market", "rth_open", "rth_close", "market_weights")):
+            check_usable(params)
     return params
 
 
@@ -325,13 +331,27 @@ def _check_values(params: EnvParams) -> None:
 
 
 def _check_hours(market: MarketData, values: dict[str, np.ndarray]) -> None:
-    """Refuse hours under which no session could ever be entered."""
+    """Refuse hours out of order."""
     starts = np.asarray(market.session_start_minute)
     opening, closing = session_hours(values["rth_open"][..., None], values["rth_close"][..., None], starts, np)
     if np.any(opening >= closing):
         raise ValueError(
             f"rth_open must come before rth_close in the session, got {values['rth_open']} and {values['rth_close']}"
         )
+
+
+def check_usable(params: EnvParams, window: int = 1) -> None:
+    """Refuse hours under which no session of the view is usable, for windows of `window` bars. Raises ValueError."""
+    market, weights = params.market, np.asarray(params.market_weights)
+    drawn = (weights > 0).reshape(-1, market.num_markets).any(axis=0)
+    hours = np.stack(np.broadcast_arrays(np.asarray(params.rth_open), np.asarray(params.rth_close)), axis=-1)
+    for opening, closing in np.unique(hours.reshape(-1, 2), axis=0):
+        if not np.any(drawn & (market.usable_counts(opening, closing, window) > 0)):
+            seen = f" and a window of {window} bars" if window > 1 else ""
+            raise ValueError(
+                f"no session from {market.date_text()} is usable with rth_open {opening:g} and rth_close {closing:g}"
+                f"{seen}; choose other hours, dates or markets (one of market_weights 0 is never drawn)"
+            )
 
 
 def _check_money(market: MarketData, values: dict[str, np.ndarray]) -> None:

@@ -15,9 +15,12 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from trading_gymnax import observation, rules, starts
+from trading_gymnax.arguments import check_reset, check_step, one_reward
 from trading_gymnax.data.contracts import check_switch
 from trading_gymnax.market import (
     CLOCK_COLUMNS,
+    FIRST_DECISION,
+    FIRST_FINITE,
     LOADER_OPTIONS,
     Bar,
     MarketData,
@@ -27,7 +30,7 @@ from trading_gymnax.market import (
     session_hours,
 )
 from trading_gymnax.packed import is_flag, pack, packable, unpack
-from trading_gymnax.params import EnvParams, PreparedParams
+from trading_gymnax.params import EnvParams, PreparedParams, check_usable
 from trading_gymnax.restarts import restart
 from trading_gymnax.text import check_names
 
@@ -159,6 +162,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         self.num_one_hot = len(set(table.roots)) if market_one_hot else 0
         rth = {"rth_open": table.rth[0], "rth_close": table.rth[1]}
         self._default_params = self.Params.create(table, **{**rth, **fields})
+        check_usable(self._default_params, window)
 
     # -- gymnax interface --
 
@@ -213,6 +217,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         stands in `info["final_observation"]` and costs nothing when nobody reads it.
         """
         params = self.default_params if params is None else params
+        check_step(key, state, action, params, self.State)
         after, reward, terminated, info = self._transition(state, action, params)
         truncated = self.is_truncated(after, params)
         account = restart(self._fresh_account, starts.reset_key(key), terminated | truncated, after, params)
@@ -226,11 +231,13 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[str, jax.Array]]:
         """One bar without auto-reset, as gymnax's stock `step` calls it; the market needs no randomness."""
+        check_step(key, state, action, params, self.State)
         after, reward, terminated, info = self._transition(state, action, params)
         return self._observation(after, params), pack(after), reward, terminated, info
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, EnvState]:
         """A fresh account, flat, at a start drawn by docs/rules.md, section 2.5."""
+        check_reset(key, params)
         state = pack(self._fresh_account(key, params))
         return self._observation(state, params), state
 
@@ -242,13 +249,17 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     def reset_at(self, params: EnvParams, market_id: Any, bar: Any) -> tuple[jax.Array, EnvState]:
         """Observation and state of a fresh account whose first decision bar is `bar` of that market.
 
-        Raises ValueError for a bar without a full window before it or a bar after it (traced values are not checked).
+        Raises ValueError for a bar of the warm-up, one whose window lacks features, and the last bar (traced values are
+        not checked).
         """
-        if not isinstance(bar, jax.core.Tracer) and not isinstance(market_id, jax.core.Tracer):
-            m, first = int(market_id), self.window
-            if not 0 <= m < params.market.num_markets:
-                raise ValueError(f"market_id {m} is not one of the {params.market.num_markets} markets")
-            last = int(params.market.num_bars[m]) - 2
+        market = params.market
+        if not any(isinstance(x, jax.core.Tracer) for x in (bar, market_id, market.sessions)):
+            m = int(market_id)
+            if not 0 <= m < market.num_markets:
+                raise ValueError(f"market_id {m} is not one of the {market.num_markets} markets")
+            rows = np.asarray(market.sessions[m, 0])
+            first = max(int(rows[FIRST_DECISION]), int(rows[FIRST_FINITE]) + self.window - 1)
+            last = int(market.num_bars[m]) - 2
             if not first <= int(bar) <= last:
                 raise ValueError(f"bar {int(bar)} cannot be a decision bar: choose one from {first} to {last}")
         return self._reset_at(params, jnp.asarray(market_id, jnp.int32), jnp.asarray(bar, jnp.int32))
@@ -318,6 +329,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         state = self._trail(state, bar, params)
         reached = rules.daily_limit_reached(state, fill, params)
         done_reason = rules.termination(state, breached, reached, fill.must_flat, params)
+        done_reason = jnp.where(before.data_end, rules.DoneReason.NONE, done_reason)  # nothing was there to trade
         state = self._next_decision(state, bar, done_reason != 0, reached, fill.must_flat, params)
         over_time = state.time >= params.max_steps_in_episode
         fill = fill._replace(done_reason=rules.truncation_reason(done_reason, over_time, state.data_end))
@@ -352,7 +364,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         self, before: EnvState, after: EnvState, fill: rules.Fill, terms: rules.Terms, params: EnvParams
     ) -> jax.Array:
         if self.reward_fn is not None:
-            return jnp.asarray(self.reward_fn(before, after, fill, params), jnp.float32)
+            return one_reward(self.reward_fn(before, after, fill, params))
         return rules.profit_reward(before, after, fill, terms.reward_scale, params)
 
     def _next_decision(
@@ -374,10 +386,10 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
             time=state.time + 1,
             step_idx=jnp.where(sleeps, next_start, played),
             session_start_equity=jnp.where(sleeps, state.equity, state.session_start_equity),
-            session_number=state.session_number + sleeps,
+            session_number=state.session_number + sleeps.astype(jnp.int32),
             day_over=limit_reached & ~sleeps,
             terminated=terminated,
-            data_end=(table_ends & ~sleeps) | (night & ~sleeps),
+            data_end=state.data_end | (table_ends & ~sleeps) | (night & ~sleeps),
         )
 
     def _info(self, state: EnvState, fill: rules.Fill) -> dict[str, jax.Array]:
@@ -414,10 +426,14 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     def _plan(self, params: EnvParams) -> starts.SessionPlan:
         return params.plan if isinstance(params, PreparedParams) else starts.session_plan(params, self.window)
 
-    def _new_account(self, params: EnvParams, market_id: jax.Array, bar: jax.Array, forced_side: jax.Array) -> EnvState:
+    def _new_account(
+        self, params: EnvParams, market_id: jax.Array, bar: jax.Array, forced_side: jax.Array, idle: Any = False
+    ) -> EnvState:
+        """A flat account at a decision bar; an `idle` one may not enter, and its first step ends the episode."""
         balance, limit = rules.cents(params.initial_balance), rules.cents(params.trailing_dd_limit)
         zeros = {name: jnp.int32(0) for name in self.State.__dataclass_fields__}
-        flags = {name: jnp.bool_(False) for name in ("day_over", "terminated", "data_end")}
+        over = jnp.asarray(idle, jnp.bool_)
+        flags = {"day_over": over, "terminated": jnp.bool_(False), "data_end": over}
         account = {
             "initial_balance": balance,
             "balance": balance,

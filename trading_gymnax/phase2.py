@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -86,9 +88,9 @@ class TradingPhase2(TradingPhase1):
         return rules.trail(state, bar, params)
 
     def _new_account(
-        self, params: EnvParams, market_id: jax.Array, bar: jax.Array, forced_side: jax.Array
+        self, params: EnvParams, market_id: jax.Array, bar: jax.Array, forced_side: jax.Array, idle: Any = False
     ) -> EnvStatePhase2:
-        state = super()._new_account(params, market_id, bar, forced_side)
+        state = super()._new_account(params, market_id, bar, forced_side, idle)
         return state.replace(trailing_stop_active=jnp.bool_(False))
 
     def _position_features(self, state: EnvStatePhase2, now: Bar) -> jax.Array:

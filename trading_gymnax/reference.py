@@ -133,7 +133,8 @@ class ReferenceState:
     forced_side: int = 0  # +1, -1: the side that the first mask allows alone
     session_number: int = 1  # of the episode
     time: int = 0  # steps of the episode
-    day_over: bool = False  # ended by the daily loss limit and not slept over
+    day_over: bool = False  # ended by the daily loss limit and not slept over, or never begun
+    data_end: bool = False  # nothing is left to trade
     num_trades: int = 0  # closed round trips
     winning_trades: int = 0
     position: int = 0  # side
@@ -356,8 +357,8 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         """A fresh account; the start is drawn by section 2.5, or given.
 
         options: "market_id", "bar" (decision bar of that market, 0 by default) and "forced_side" (+1, -1, 0).
-        Raises ValueError for other options, for a bar that cannot be a decision bar, and where the market
-        drawn has no usable session.
+        Where no session is usable the first step ends the episode. Raises ValueError for other options, for a bar that
+        cannot be a decision bar, and for a market that is given and has no usable session while others have.
         """
         super().reset(seed=seed)
         options = dict(options or {})
@@ -372,6 +373,7 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
             bar = self._draw_bar(market_id)
             forced = int(options["forced_side"] if "forced_side" in options else self._draw_forced_side())
         p = self.params
+        idle = "bar" not in options and not self._tradable()
         balance = cents(p.initial_balance)
         limit = LIMIT_OFF if math.isinf(p.trailing_dd_limit) else cents(p.trailing_dd_limit)
         self.state = ReferenceState(
@@ -385,18 +387,39 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
             high_water_mark=balance,
             floor=FLOOR_OFF,
             session_start_equity=balance,
+            day_over=idle,
+            data_end=idle,
         )
         self._raise_floor()
         self._over = False
         return self._observation(), self._info(Fill(bar, bar, False))
 
     def _draw_market(self) -> int:
-        weights = self.params.market_weights
-        chances = None if weights is None else np.asarray(weights, np.float64) / np.sum(weights)
-        return int(self.np_random.choice(len(self.markets), p=chances))
+        weights = self._weights()
+        return int(self.np_random.choice(len(self.markets), p=weights / weights.sum()))
+
+    def _weights(self) -> np.ndarray:
+        """Of the draw of a market, not normalised: of those with a usable session, where there is one."""
+        given = self.params.market_weights
+        weights = np.ones(len(self.markets)) if given is None else np.asarray(given, np.float64)
+        usable = np.array([bool(self.usable_sessions(m)) for m in range(len(self.markets))])
+        return weights * usable if np.any(weights * usable > 0) else weights
+
+    def _tradable(self) -> bool:
+        """Whether a market that may be drawn has a usable session."""
+        weights = self._weights()
+        return any(self.usable_sessions(m) for m in np.flatnonzero(weights > 0).tolist())
+
+    def _idle_bar(self, market_id: int) -> int:
+        """Where an account stands that cannot trade: the view's first bar with a window."""
+        market = self.markets[market_id]
+        first = int(market.session_start[self.view[market_id][0]])
+        return min(max(first, self.window), len(market.time) - 2)
 
     def _draw_bar(self, market_id: int) -> int:
         usable = self.usable_sessions(market_id)
+        if not self._tradable():
+            return self._idle_bar(market_id)
         if not usable:
             symbol = self.markets[market_id].spec.symbol
             raise ValueError(f"market {symbol} has no usable session in the view; check rth_open and rth_close")
@@ -629,7 +652,9 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         """3.10: (terminated, truncated), the reason, and the next decision bar."""
         s, p = self.state, self.params
         daily = self._daily_limit_reached(fill)
-        if fill.breached or fill.exit_reason == ExitReason.LIQUIDATION:
+        if s.data_end:
+            fill.done_reason = DoneReason.NONE  # nothing was there to trade
+        elif fill.breached or fill.exit_reason == ExitReason.LIQUIDATION:
             fill.done_reason = DoneReason.DRAWDOWN
         elif daily and (p.daily_loss_fails or p.terminate_at_session_end):
             fill.done_reason = DoneReason.DAILY_LOSS
@@ -642,9 +667,10 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         s.step_idx = fill.u
         s.time += 1
         s.day_over = daily
-        data_end = fill.u == len(self._market.time) - 1
+        data_end = s.data_end or fill.u == len(self._market.time) - 1
         if (fill.must_flat or daily) and not terminated:
-            data_end = not self._sleep()
+            data_end = not self._sleep() or s.data_end
+        s.data_end = data_end
         out_of_time = s.time >= p.max_steps_in_episode
         if not terminated and (out_of_time or data_end):
             fill.done_reason = DoneReason.TIME_LIMIT if out_of_time else DoneReason.DATA_END
@@ -744,7 +770,7 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         minutes = market.time[bars]
         window = np.column_stack(
             [
-                market.features[bars],
+                np.where(np.isfinite(market.features[bars]), market.features[bars], 0),
                 market.hour[bars] / 24,
                 (minutes - self._open_minute(market, p.rth_open)) / 390,
                 (np.array(flat) - minutes) / 390,

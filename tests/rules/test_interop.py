@@ -8,6 +8,7 @@ import pickle
 import weakref
 
 import gymnasium
+import gymnax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +19,13 @@ from gymnax.environments import spaces
 from benchmarks.peers import plain_ppo
 from tests.rules.test_phase1 import assert_trees_equal, three_days
 from trading_gymnax import TradingPhase1, TradingPhase2, interop
-from trading_gymnax.interop import FiveValueStep, MaskedGymEnv, MaskedVectorEnv, with_mask_in_observation
+from trading_gymnax.interop import (
+    FiveValueStep,
+    MaskedGymEnv,
+    MaskedVectorEnv,
+    five_value_make,
+    with_mask_in_observation,
+)
 from trading_gymnax.market import load_market_data
 from trading_gymnax.synthetic import regime
 
@@ -207,3 +214,42 @@ def test_programs_go_with_their_environment_and_leave_no_market_behind():
     gc.collect()
     assert kept() is None
     assert len(interop._PROGRAMS) == before
+
+
+# -- libraries that make their environments themselves --
+
+
+def test_make_gives_five_values_until_it_is_undone():
+    """The data is that of the call; what a library passes goes first; gymnax's own environments follow as well."""
+    market = three_days()
+    with five_value_make(data=market, max_steps_in_episode=30):
+        made, params = gymnax.make("TradingPhase1-v0")
+        assert (type(made), params.market, int(params.max_steps_in_episode)) == (FiveValueStep, market, 30)
+        assert int(gymnax.make("TradingPhase1-v0", max_steps_in_episode=7)[1].max_steps_in_episode) == 7
+        with five_value_make():  # once more changes nothing
+            assert type(vars(gymnax.make("CartPole-v1")[0])["_env"]).__name__ == "CartPole"
+    state = jax.eval_shape(made.reset, KEY, params)[1]
+    assert len(jax.eval_shape(made.step, KEY, state, jnp.int32(0), params)) == 5
+    env, params = gymnax.make("TradingPhase1-v0")
+    assert (type(env), int(params.max_steps_in_episode)) == (TradingPhase1, 450)
+
+
+def test_make_stays_as_it_was_told_without_a_context():
+    before = gymnax.make
+    undo = five_value_make()
+    try:
+        assert type(gymnax.make("CartPole-v1")[0]) is FiveValueStep
+    finally:
+        undo.close()
+    assert gymnax.make is before
+
+
+# -- seeds --
+
+
+def test_environments_without_a_seed_differ(env):
+    """Two of 32 random bits are alike by chance once in four billion draws; with a seed they are the same."""
+    keys = {jax.random.key_data(MaskedGymEnv(env)._key).tolist()[1] for _ in range(4)}
+    keys |= {jax.random.key_data(MaskedVectorEnv(env, 2)._key).tolist()[1] for _ in range(4)}
+    assert len(keys) == 8
+    assert MaskedGymEnv(env, seed=5)._key == MaskedGymEnv(env, seed=5)._key == MaskedVectorEnv(env, 1, seed=5)._key

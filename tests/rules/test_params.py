@@ -15,12 +15,11 @@ RULES = pathlib.Path(__file__).resolve().parents[2] / "docs" / "rules.md"
 PHASES = ((1, EnvParams), (2, EnvParamsPhase2))
 FIELDS = numbers_of(EnvParamsPhase2)
 ZERO_IS_OFF = (  # a 0 that switches something off, or does not although one might think so
-    *("position_size", "risk_per_trade", "max_contracts", "sl_atr_mult", "tp_sl_ratio"),
-    *("min_stop_ticks", "slippage_ticks", "slippage_atr_mult"),
+    *("risk_per_trade", "min_stop_ticks", "slippage_ticks", "slippage_atr_mult"),
     *("stop_slippage_ticks", "stop_slippage_atr_mult", "target_through_ticks", "commission_per_side"),
     *("trailing_dd_limit", "floor_lock", "daily_loss_limit", "profit_target", "random_start_fraction"),
     *("min_bars_left", "forced_entry_fraction", "pass_reward", "violation_penalty", "market_weights"),
-    *("trail_atr_mult", "be_min_profit_atr"),
+    "be_min_profit_atr",
 )
 
 
@@ -46,7 +45,10 @@ def test_another_phase_is_refused():
 def test_some_lines():
     rows = {row.name: row[1:4] for row in params_table(1)}
     assert rows["trailing_dd_limit"] == ("15,000", "dollars", "0 to 10,000,000; inf: off")
-    assert rows["commission_per_side"] == ("of the contract", "dollars, [M]", "-10,000,000 to 10,000,000")
+    assert rows["commission_per_side"] == ("of the contract", "dollars, [M]", "0 to 10,000,000")
+    assert rows["position_size"] == ("1", "contracts", "1 or more")
+    assert rows["initial_balance"] == ("50,000", "dollars", "1 to 10,000,000")
+    assert rows["sl_atr_mult"] == ("1.5", "ATR", "0.01 or more")
     assert rows["high_water_mode"] == ("0", "mode", "0 BAR_CLOSE, 1 INTRABAR, 2 END_OF_DAY")
     assert rows["rth_close"] == ("16.9833", "New York hour", "0 to 24")
     assert rows["daily_loss_limit"][0] == "inf"

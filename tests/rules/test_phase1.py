@@ -345,7 +345,7 @@ def test_the_program_does_not_grow_with_the_data():
         ({"initial_balance": float("inf")}, "must be finite"),
         ({"trailing_dd_limit": 2e7}, "at most 10,000,000 dollars"),
         ({"random_start_fraction": 1.5}, "share between 0 and 1"),
-        ({"reward_scale": 0}, "0.01 dollars or more"),
+        ({"reward_scale": 0}, "must be at least 0.01 dollars"),
         ({"min_stop_ticks": 2**20 + 1}, "at most 1,048,576 ticks"),
         ({"target_through_ticks": 2**31 - 1}, "at most 1,048,576 ticks"),
         ({"commission_per_side": 1e8}, "at most 10,000,000 dollars"),

@@ -90,7 +90,7 @@ def test_it_imports_nothing_of_the_jax_side() -> None:
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     modules |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     ours = {module for module in modules if module and module.startswith("trading_gymnax")}
-    assert ours <= {"trading_gymnax.data.loader", "trading_gymnax.data.contracts"}
+    assert ours <= {"trading_gymnax.data.loader", "trading_gymnax.data.contracts", "trading_gymnax.text"}
     assert not any(module and module.split(".")[0] in ("jax", "gymnax", "flax") for module in modules)
 
 
@@ -206,10 +206,13 @@ def test_reset_refuses(options: dict[str, Any], message: str) -> None:
         env.reset(options=options)
 
 
-def test_reset_needs_a_usable_session() -> None:
-    env = ReferenceEnv(small_market(), rth_open=16.5)  # no bar between 16:30 and 16:58
+def test_a_market_that_is_asked_for_needs_a_usable_session() -> None:
+    """Of two markets only the first has a bar between 16:30 and 16:58; the second is never drawn."""
+    late = make_bars([q()] * 30, times=list(range(1_350, 1_380)))
+    env = ReferenceEnv([late, small_market()], rth_open=16.5)
+    assert {env.reset(seed=seed)[1]["market_id"] for seed in range(8)} == {0}
     with pytest.raises(ValueError, match="no usable session in the view"):
-        env.reset(seed=0)
+        env.reset(seed=0, options={"market_id": 1})
 
 
 def test_step_needs_a_reset_before_and_after_an_episode() -> None:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.rules.handmade import make_bars
 from tests.rules.scenario import q
-from trading_gymnax import EnvParams, TradingPhase2
-from trading_gymnax.curriculum import linear, original_plan, piecewise, times, vary
+from trading_gymnax import EnvParams, TradingPhase1, TradingPhase2
+from trading_gymnax.curriculum import linear, original_plan, over, piecewise, times, vary
 from trading_gymnax.market import MarketData, pack
 from trading_gymnax.params import EnvParamsPhase2
 
@@ -104,7 +104,7 @@ def test_a_schedule_is_one_program_and_can_be_kept(params):
         (lambda: linear(sl_atr_mult=2.0), "sl_atr_mult needs 2 numbers, one for each point; got 2.0"),
         (lambda: linear(sl_atr_mult=(1, 2, 3)), "sl_atr_mult needs 2 numbers"),
         (lambda: linear(sl_atr_mult=("1", "x")), "sl_atr_mult needs numbers"),
-        (lambda: linear(sl_atr_mult=(1, -2)), "sl_atr_mult must not be negative"),
+        (lambda: linear(sl_atr_mult=(1, -2)), "sl_atr_mult must be at least 0.01 ATR"),
         (lambda: linear(forced_entry_fraction=(0, 2)), "share between 0 and 1"),
         (lambda: linear(fill_at_close=(0, 1)), "fill_at_close is a switch"),
         (lambda: linear(daily_loss_limit=(100, np.inf)), "inf only with hold=True"),
@@ -159,6 +159,25 @@ def test_the_axes_are_those_of_vmap(market):
     assert np.array_equal(varied.reward_scale, scale)
 
 
+def test_axes_of_one_field(market):
+    """Stops of 0.5 and 2 ATR of 8 ticks are 4 and 16 ticks; a size that varies takes its reward scale along."""
+    env = TradingPhase1(market)
+    many = env.default_params.replace(sl_atr_mult=np.array([0.5, 2.0]))
+    axes = over(many, "sl_atr_mult")
+    assert axes == jax.tree.map(lambda _: None, env.default_params).replace(sl_atr_mult=0)
+    assert (axes.sl_atr_mult, jax.tree.leaves(axes)) == (0, [0])
+    keys = jax.random.split(KEY, 2)
+    _, state = jax.vmap(env.reset, (0, axes))(keys, many)
+    state = jax.vmap(env.step, (0, 0, None, axes))(keys, state, jnp.int32(1), many)[1]
+    assert state.initial_stop_ticks.tolist() == [4, 16]
+    sizes = env.default_params.replace(position_size=np.array([1, 2, 3]))
+    assert jax.tree.leaves(over(sizes, "position_size")) == [0, 0]
+    with pytest.raises(ValueError, match="sl_atr_mult has no axis to map over: first give it a value"):
+        over(env.default_params, "sl_atr_mult")
+    with pytest.raises(ValueError, match="has no field 'sl_atr_mul': did you mean 'sl_atr_mult'"):
+        over(many, "sl_atr_mul")
+
+
 @given(low=st.integers(0, 5), width=st.integers(0, 5), seed=st.integers(0, 2**31))
 def test_vary_never_leaves_its_range(params, low, width, seed):
     varied, _ = vary(params, key=jax.random.key(seed), num_envs=16, slippage_ticks=(low, low + width))
@@ -171,7 +190,8 @@ def test_vary_never_leaves_its_range(params, low, width, seed):
         ({"slipage_ticks": (0, 1)}, "EnvParams has no field 'slipage_ticks': did you mean 'slippage_ticks'"),
         ({"slippage_ticks": (3, 0)}, "the lower end first"),
         ({"slippage_ticks": 3}, "needs 2 numbers"),
-        ({"sl_atr_mult": (-1, 2)}, "must not be negative"),
+        ({"sl_atr_mult": (-1, 2)}, "must be at least 0.01 ATR"),
+        ({"commission_per_side": (-1, 2)}, "must not be negative"),
         ({"daily_loss_limit": (100, np.inf)}, "finite range"),
         ({"position_size": (1, 10**7)}, "use fewer contracts"),
         ({"slippage_ticks": (0.5, 2)}, "whole"),

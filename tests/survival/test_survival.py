@@ -270,7 +270,7 @@ def tick_market(sessions=80, bars=60):
     days = np.repeat(np.arange(1, sessions + 1), bars).tolist()
     market = pack([make_bars(rows, sessions=days, scheduled_close=930 + bars - 1, tail=False)])
     env = TradingPhase1(market)
-    return market, env, env.default_params.replace(sl_atr_mult=0.0, min_stop_ticks=1, tp_sl_ratio=1.0, **FREE)
+    return market, env, env.default_params.replace(sl_atr_mult=0.01, min_stop_ticks=1, tp_sl_ratio=1.0, **FREE)
 
 
 def preset(name="walk", *, fee=None, days=0, limit=None, **fields):
