@@ -84,7 +84,7 @@ def test_wrong_input_is_one_sentence_with_the_nearest_right_name(bars, tmp_path,
     said = refusal(capsys, "check", file, "--market", "NQ", "--repare", "nan")
     assert "check has no option --repare: did you mean --repair?" in said
     assert "did you mean --total-timesteps?" in refusal(capsys, "train", "--total_timestep", "5")
-    assert "did you mean 'NQ'?" in refusal(capsys, "check", file, "--market", "NX")
+    assert "did you mean 'NQ'?" in refusal(capsys, "check", file, "--market", "NQQ")
     assert "there is no file missing.csv" in refusal(capsys, "check", "missing.csv", "--market", "NQ")
     assert "unknown repair 'stray'" in refusal(capsys, "check", file, "--market", "NQ", "--repair", "stray")
     where = ["--data", file, "--market", "NQ", "--run-dir", str(tmp_path / "run")]

@@ -205,12 +205,12 @@ def test_the_longest_run_is_the_longest_one_in_the_text(nets):
 
 
 def test_the_smallest_edge_is_found_four_times_in_five():
-    rng, trades, spread = np.random.default_rng(5), 200, 300.0
-    edge = trades.smallest_edge(stats.norm.ppf((np.arange(trades) + 0.5) / trades) * spread)
-    assert edge == pytest.approx(2.4865 * spread / math.sqrt(trades), rel=0.01)
-    sample = rng.normal(edge, spread, (4_000, trades))
-    t_values = sample.mean(axis=1) / (sample.std(axis=1, ddof=1) / math.sqrt(trades))
-    found = (stats.t.sf(t_values, trades - 1) < 0.05).mean()
+    rng, count, spread = np.random.default_rng(5), 200, 300.0
+    edge = trades.smallest_edge(stats.norm.ppf((np.arange(count) + 0.5) / count) * spread)
+    assert edge == pytest.approx(2.4865 * spread / math.sqrt(count), rel=0.01)
+    sample = rng.normal(edge, spread, (4_000, count))
+    t_values = sample.mean(axis=1) / (sample.std(axis=1, ddof=1) / math.sqrt(count))
+    found = (stats.t.sf(t_values, count - 1) < 0.05).mean()
     assert found == pytest.approx(0.80, abs=0.025)
 
 

@@ -73,7 +73,9 @@ def test_sweep_prints_what_it_writes(tmp_path, monkeypatch, capsys):
     assert (folder / "sweep.png").read_bytes()[:4] == b"\x89PNG"
     words = printed[7].split()
     assert words[-2:] == ["--env-params", "length=0.4"]  # what it was judged by is no part of the training
-    retrained = parse_command_line(_commands(words[1:]), prog="purejaxrl-ppo", args=words[1:]).config.to_dict()
+    retrained = parse_command_line(
+        _commands(words[1:]), prog="purejaxrl-ppo", args=words[1:], description=""
+    ).config.to_dict()
     record = json.loads((folder / "sweep.json").read_text())
     assert record["winner"] == retrained
     assert record["source"]["validation_env_params"] == ["gravity=5.0"]

@@ -35,7 +35,7 @@ class Loader:
     feature_columns: tuple[str, ...] = ()
     """Columns of the file, or sma_5, rsi and so on, in place of the default features."""
     symbol: tuple[str, ...] = ()
-    """Instrument of a file that holds several; one for each file, or with --roll several contracts of one file."""
+    """Instrument of a file that holds several; one for each file, or the contracts of one file that roll."""
     columns: tuple[str, ...] = ()
     """Columns that are called unusually: close=Settle,timestamp="Bar time" say."""
 

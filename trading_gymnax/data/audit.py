@@ -170,8 +170,8 @@ def _chosen_cuts(index: pd.Index, count: int) -> list[int]:
     """So many cuts: some around the ends of sessions, where the stamps leave a gap, the others at odd bars between."""
     bars = len(index)
     lowest = min(LEAST_BARS, bars // 2)
-    if count < 1 or bars < 2:
-        raise ValueError(f"{count} cuts of a table of {bars:,} bars cannot be: give at least one cut and two bars")
+    if not 1 <= count < bars:
+        raise ValueError(f"{count:,} cuts of a table of {bars:,} bars cannot be: give from 1 to {max(bars - 1, 1):,}")
     ends = np.flatnonzero(_gaps(index)) + 1  # bars up to the end of a session
     ends = ends[(ends + _AROUND[0] >= max(lowest, 1)) & (ends + _AROUND[-1] < bars)]
     wanted = min(len(ends), int(count * _BORDER_SHARE) // len(_AROUND))
