@@ -4,10 +4,12 @@ import contextlib
 import difflib
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tyro
+
+from purejaxrl_ppo.cli.numbers import NUMBERS
 
 _KINDS = {"INT": "a whole number", "FLOAT": "a number", "STR": "a text", "PATH": "a path", "None": "None"}
 
@@ -19,14 +21,24 @@ class _Refused(Exception):
         self.event = event
 
 
-def parse(commands: Any, *, prog: str, args: list[str], description: str | None = None) -> Any:
+def parse(
+    commands: Any,
+    *,
+    prog: str,
+    args: list[str],
+    description: str | None = None,
+    elsewhere: Mapping[str, str] | None = None,
+) -> Any:
     """`tyro.cli` for a union of subcommands, but input that it refuses raises instead of printing a box.
+
+    Numbers are read as people write them, see `numbers`.
 
     Args:
         commands: dataclasses as subcommands, joined by `|`.
         prog: name of the program.
         args: what was typed after it.
         description: what `--help` says above the list of commands.
+        elsewhere: names that somebody may take for options, `commission_per_side` say, and how they are typed.
 
     Raises:
         ValueError: one sentence that names the option or command and what to write instead.
@@ -34,9 +46,9 @@ def parse(commands: Any, *, prog: str, args: list[str], description: str | None 
     """
     try:
         with _events_raised():
-            return tyro.cli(commands, prog=prog, args=args, description=description)
+            return tyro.cli(commands, prog=prog, args=args, description=description, registry=NUMBERS)
     except _Refused as refused:
-        raise ValueError(_Sentences(commands, prog, args).of(refused.event)) from None
+        raise ValueError(_Sentences(commands, prog, args, elsewhere or {}).of(refused.event)) from None
 
 
 @contextlib.contextmanager
@@ -57,8 +69,9 @@ def _events_raised() -> Iterator[None]:
 class _Sentences:
     """What tyro's events mean to somebody who typed `args`."""
 
-    def __init__(self, commands: Any, prog: str, args: list[str]) -> None:
+    def __init__(self, commands: Any, prog: str, args: list[str], elsewhere: Mapping[str, str]) -> None:
         self._commands, self._prog, self._args = commands, prog, args
+        self._elsewhere = {name.replace("_", "-"): typed for name, typed in elsewhere.items()}
 
     def of(self, event: Any) -> str:
         """One sentence for an event of `tyro._errors`, told by the name of its class."""
@@ -93,8 +106,9 @@ class _Sentences:
         flags = self._flags()
         unknown = [flag for flag in map(_flag, tokens) if flag and flag not in flags]
         if unknown:
-            close = difflib.get_close_matches(unknown[0], flags, n=1, cutoff=0.5)
-            hint = f"did you mean {close[0]}?" if close else f"`{self._help()}` lists those it has"
+            known = {flag[2:]: flag for flag in flags} | self._elsewhere
+            close = difflib.get_close_matches(unknown[0][2:], known, n=1, cutoff=0.65)
+            hint = f"did you mean {known[close[0]]}?" if close else f"`{self._help()}` lists those it has"
             return f"{self._command()} has no option {unknown[0]}: {hint}"
         return f"{self._command()} has no place for {tokens[0]!r}: `{self._help()}` says what it takes"
 
@@ -131,7 +145,7 @@ class _Sentences:
     def _help_text(self, command: list[str]) -> str:
         text = io.StringIO()
         with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-            tyro.cli(self._commands, prog=self._prog, args=[*command, "--help"])
+            tyro.cli(self._commands, prog=self._prog, args=[*command, "--help"], registry=NUMBERS)
         return text.getvalue()
 
 

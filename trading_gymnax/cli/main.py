@@ -1,4 +1,4 @@
-"""The command line: `trading-gymnax check | audit | train | walk-forward | evaluate | report | certify`."""
+"""The command line: `trading-gymnax check | params | audit | train | walk-forward | evaluate | report | certify`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from trading_gymnax.cli.commands import Audit, Check, Evaluate, Folds, Report, Trading
+from trading_gymnax.cli.commands import Audit, Check, Evaluate, Folds, Params, Report, Trading
 from trading_gymnax.cli.learners import TRADER, device_note, ppo_fold_learner, ppo_learner, trader_for
+from trading_gymnax.cli.values import params_text, typed_parameters
 from trading_gymnax.data.audit import audit_features, feature_table, load_function
 from trading_gymnax.data.contracts import contract
 from trading_gymnax.data.loader import DataError, load_bars
@@ -112,7 +113,13 @@ def main(args: list[str] | None = None) -> None:
     args = sys.argv[1:] if args is None else list(args)
     try:
         about = "Day trading of index futures: check bars, train policies, judge them honestly."
-        command = parse(_commands(_trader(args)), prog="trading-gymnax", args=args, description=about)
+        command = parse(
+            _commands(_trader(args)),
+            prog="trading-gymnax",
+            args=args,
+            description=about,
+            elsewhere=typed_parameters(),
+        )
         if getattr(command, "configurations_tried", 1) < 1:
             raise ValueError("--configurations-tried counts the present settings as well: give 1 or more")
         with memory_in_words(args[0], _LOWER.get(type(command), "the number of bars")):
@@ -138,6 +145,7 @@ def _commands(trader: PPOConfig = TRADER) -> Any:
     subcommand = tyro.conf.subcommand
     return (
         Annotated[Check, subcommand("check")]
+        | Annotated[Params, subcommand("params")]
         | Annotated[Audit, subcommand("audit")]
         | Annotated[Train, subcommand("train", default=Train(config=trader))]
         | Annotated[WalkForward, subcommand("walk-forward", default=WalkForward(config=trader))]
@@ -153,6 +161,10 @@ def _check(command: Check) -> None:
     except DataError as refused:
         print(refused.report)
         raise SystemExit(1) from None
+
+
+def _params(command: Params) -> None:
+    print(params_text(command.phase))
 
 
 def _audit(command: Audit) -> None:
@@ -374,6 +386,7 @@ _LOWER = {
 }
 _RUN: dict[type, Callable[[Any], None]] = {
     Check: _check,
+    Params: _params,
     Audit: _audit,
     Train: _train,
     Evaluate: _evaluate,
