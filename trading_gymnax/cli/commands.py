@@ -54,7 +54,7 @@ class Check:
 
 @dataclasses.dataclass(frozen=True)
 class Params:
-    """List what --set can change: name, default, unit, and what it does."""
+    """List the parameters of market, costs and account: name, default, unit, and what they do."""
 
     phase: Literal[1, 2] = 1
     """1: choose entries; 2: manage the stop as well."""
@@ -132,6 +132,10 @@ class Trading:
     configurations_tried: int = 1
     """Settings that were judged before these were chosen, these too; the deflated Sharpe ratio allows for them."""
     loader: tyro.conf.OmitArgPrefixes[Loader] = dataclasses.field(default_factory=Loader)
+    config_file: Annotated[pathlib.Path | None, tyro.conf.arg(name="config")] = None
+    """TOML file of options, total-timesteps = 2e6 say, and of parameters under [set]; what is typed wins over it."""
+    show_config: bool = False
+    """Print all options as such a file, and do nothing else."""
 
     def settings(self, **more: Any) -> TradingSettings:
         """As they are remembered; raises ValueError for an unknown symbol and for what is no name=value."""

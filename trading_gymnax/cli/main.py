@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from trading_gymnax.cli.commands import Audit, Check, Evaluate, Folds, Params, Report, Trading
+from trading_gymnax.cli.config_file import config_path, config_text, merged, read_config
 from trading_gymnax.cli.learners import TRADER, device_note, ppo_fold_learner, ppo_learner, trader_for
 from trading_gymnax.cli.values import params_text, typed_parameters
 from trading_gymnax.data.audit import audit_features, feature_table, load_function
@@ -112,16 +113,12 @@ def main(args: list[str] | None = None) -> None:
         use_compilation_cache()
     args = sys.argv[1:] if args is None else list(args)
     try:
-        about = "Day trading of index futures: check bars, train policies, judge them honestly."
-        command = parse(
-            _commands(_trader(args)),
-            prog="trading-gymnax",
-            args=args,
-            description=about,
-            elsewhere=typed_parameters(),
-        )
+        command = _command(args)
         if getattr(command, "configurations_tried", 1) < 1:
             raise ValueError("--configurations-tried counts the present settings as well: give 1 or more")
+        if getattr(command, "show_config", False):
+            print(config_text(command))
+            return
         with memory_in_words(args[0], _LOWER.get(type(command), "the number of bars")):
             _RUN[type(command)](command)
     except (ValueError, OSError, FloatingPointError, CheckpointError, MissingExtra, MemoryError) as error:
@@ -129,6 +126,22 @@ def main(args: list[str] | None = None) -> None:
             raise  # the trace is what was asked for
         print(f"trading-gymnax: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _command(args: list[str]) -> Any:
+    """The command that was typed, on top of the file of options that it names."""
+    trader = _trader(args)
+
+    def read(args: list[str], base: Any = None) -> Any:
+        about = "Day trading of index futures: check bars, train policies, judge them honestly."
+        commands = _commands(trader, base)
+        return parse(commands, prog="trading-gymnax", args=args, description=about, elsewhere=typed_parameters())
+
+    path = config_path(args) if args[:1] and args[0] in ("train", "walk-forward") else None
+    if path is None:
+        return read(args)
+    base = read_config(path, args[0], read)
+    return merged(read(args, base), base)
 
 
 def _trader(args: Sequence[str]) -> PPOConfig:
@@ -140,15 +153,17 @@ def _trader(args: Sequence[str]) -> PPOConfig:
     return trader_for(jax.default_backend()) if trains else TRADER
 
 
-def _commands(trader: PPOConfig = TRADER) -> Any:
-    """The commands, of which those that train have `trader` as their settings by default."""
+def _commands(trader: PPOConfig = TRADER, base: Any = None) -> Any:
+    """The commands, of which those that train have `trader` as their settings by default, or all options of `base`."""
     subcommand = tyro.conf.subcommand
+    train = base if isinstance(base, Train) else Train(config=trader)
+    walk_forward = base if isinstance(base, WalkForward) else WalkForward(config=trader)
     return (
         Annotated[Check, subcommand("check")]
         | Annotated[Params, subcommand("params")]
         | Annotated[Audit, subcommand("audit")]
-        | Annotated[Train, subcommand("train", default=Train(config=trader))]
-        | Annotated[WalkForward, subcommand("walk-forward", default=WalkForward(config=trader))]
+        | Annotated[Train, subcommand("train", default=train)]
+        | Annotated[WalkForward, subcommand("walk-forward", default=walk_forward)]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Report, subcommand("report")]
         | Annotated[Certify, subcommand("certify")]
