@@ -26,7 +26,7 @@ from trading_gymnax.data.audit import audit_features, feature_table, load_functi
 from trading_gymnax.data.contracts import contract
 from trading_gymnax.data.loader import DataError, load_bars
 from trading_gymnax.evaluation.certify import SESSIONS, certify
-from trading_gymnax.render import MissingExtra
+from trading_gymnax.render import MissingExtra, missing_extra
 from trading_gymnax.report.judge import ACCOUNTS, Judgement, judge
 from trading_gymnax.report.sections import program_version
 from trading_gymnax.report.walkforward_files import prepare_folder, write_walk_forward
@@ -121,11 +121,17 @@ def main(args: list[str] | None = None) -> None:
             return
         with memory_in_words(args[0], _LOWER.get(type(command), "the number of bars")):
             _RUN[type(command)](command)
+    except BrokenPipeError:
+        raise  # nobody reads: no sentence either
     except (ValueError, OSError, FloatingPointError, CheckpointError, MissingExtra, MemoryError) as error:
         if "--debug-nans" in args:
             raise  # the trace is what was asked for
         print(f"trading-gymnax: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        rest = "; the same command goes on from the last checkpoint" if args[:1] == ["train"] else ""
+        print(f"trading-gymnax: stopped at once{rest}", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 def _command(args: list[str]) -> Any:
@@ -192,6 +198,9 @@ def _audit(command: Audit) -> None:
 
 
 def _train(command: Train) -> None:
+    missing = missing_extra()
+    if missing:
+        print(f"no report will be written: {missing}")
     version, _, commit = program_version().partition(", commit ")
     start = str(command.warm_start.resolve()) if command.warm_start else None
     settings = command.settings(
@@ -223,10 +232,8 @@ def _train(command: Train) -> None:
         raise
     print(f"trained for {result.iterations * command.config.batch_size:,} steps; the run is in {run_dir}\n")
     seen, held_out = _judge_run(run_dir, split, "last", command.configurations_tried)
-    try:
+    if not missing:
         print(f"\n{write_report(run_dir, split, seen, held_out)} shows the rest")
-    except MissingExtra as missing:
-        print(f"\nno report was written: {missing}")
 
 
 def _warm_start(command: Train, settings: TradingSettings) -> Policy | None:
@@ -251,6 +258,9 @@ def _settings_of(run_dir: pathlib.Path) -> TradingSettings:
 
 
 def _report(command: Report) -> None:
+    missing = missing_extra()
+    if missing:
+        raise missing
     split = build(_settings_of(command.run_dir))
     seen, held_out = _judgements(command.run_dir, split, command.checkpoint, command.configurations_tried)
     page = write_report(command.run_dir, split, seen, held_out, out=command.out)
