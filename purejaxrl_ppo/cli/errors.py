@@ -176,7 +176,7 @@ def _expected(argument: Any) -> str:
 def _rejected(message: str) -> str:
     """`cannot be 'abc'`, from what Python or tyro said about the value."""
     first = message.strip().partition("\n")[0]
-    values = re.findall(r"'([^']*)'", first)
+    values = re.findall(r"'([^']*)'", first.partition("] into ")[0])  # behind it stand the types
     return f"cannot be {' '.join(values)!r}" if values else f"cannot be used ({first})"
 
 
