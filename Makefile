@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: train test test-slow test-lowest bench fuzz mutants lint types check clean
+.PHONY: train test test-slow test-lowest bench fuzz mutants lint types site check clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -54,5 +54,8 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
+site: $(STAMP)  ## the pages of docs/ as a site, in site/
+	$(BIN)/zensical build --strict
+
 clean:
-	rm -rf .venv .venv-lowest .venv-bench fuzz build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants
+	rm -rf .venv .venv-lowest .venv-bench fuzz site .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants

@@ -14,6 +14,7 @@ from purejaxrl_ppo.processes import ProcessLost, start_processes
 from purejaxrl_ppo.rundir import load_policy
 from purejaxrl_ppo.sharding import make_mesh
 from purejaxrl_ppo.sweep.run import SweepResult, sweep
+from purejaxrl_ppo.trackers import TrackedRun, Tracker
 from purejaxrl_ppo.train import TrainResult, TrainState, make_train, make_trainer
 from purejaxrl_ppo.transfer import transfer_parameters
 from purejaxrl_ppo.wrappers import FiveValueAdapter
@@ -30,6 +31,8 @@ __all__ = [
     "Policy",
     "ProcessLost",
     "SweepResult",
+    "TrackedRun",
+    "Tracker",
     "TrainResult",
     "TrainState",
     "check_memory",

@@ -1,6 +1,6 @@
 """`python -m purejaxrl_ppo` is the command `purejaxrl-ppo`."""
 
-from purejaxrl_ppo.cli.main import main
+from _console_start import purejaxrl_ppo
 
 if __name__ == "__main__":
-    main()
+    purejaxrl_ppo()

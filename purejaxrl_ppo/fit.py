@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -26,7 +26,7 @@ from purejaxrl_ppo.host import (
     only_process,
     refuse_tracers,
 )
-from purejaxrl_ppo.logs import CsvLog, EventLog, Terminal, rows_of
+from purejaxrl_ppo.logs import CsvLog, Terminal, rows_of
 from purejaxrl_ppo.memory import check_memory, memory_in_words, training_bytes
 from purejaxrl_ppo.policy import Policy
 from purejaxrl_ppo.processes import Team
@@ -35,6 +35,7 @@ from purejaxrl_ppo.rollout import keeps_states
 from purejaxrl_ppo.rundir import (
     BEST,
     LAST,
+    RUN_FILE,
     describe_run,
     folder_of,
     policy_arrays,
@@ -43,6 +44,7 @@ from purejaxrl_ppo.rundir import (
     write_run,
 )
 from purejaxrl_ppo.sharding import axis_of, gather, local, place
+from purejaxrl_ppo.trackers import TrackedRun, Tracker, named_trackers
 from purejaxrl_ppo.train import ParamsSchedule, TrainState, make_trainer, scheduled_params, state_specs, strong
 from purejaxrl_ppo.transfer import warm_started
 from purejaxrl_ppo.wrappers import EnvSpec, concrete_spec, hashable, prepare
@@ -77,6 +79,7 @@ def fit(
     warm_start: Policy | None = None,
     env_source: dict[str, Any] | None = None,
     mesh: Mesh | None = None,
+    trackers: Sequence[Tracker] = (),
 ) -> FitResult:
     """Train with progress, logs and checkpoints; in the folder of an unfinished run, go on with it.
 
@@ -101,6 +104,7 @@ def fit(
             are new (`transfer_parameters`); what was done is printed. A resumed run does not need it.
         env_source: how the command line makes the environment, stored for `resume`.
         mesh: devices that share the environments, as in `make_train`; with several processes, of all of them.
+        trackers: of your own, beside TensorBoard and those that `options.track` names.
 
     Raises:
         ValueError: when the folder holds a run of other settings, environment, schedule or evaluation (or of another
@@ -122,6 +126,7 @@ def fit(
         params_schedule=params_schedule,
         hyperparameters=hyperparameters,
         warm_start=warm_start,
+        trackers=trackers,
     )
     loop = _Loop(
         env,
@@ -133,6 +138,7 @@ def fit(
         hyperparameters,
         eval_params,
         mesh,
+        trackers,
     )
     team = loop.team
     settings, together = (
@@ -163,6 +169,7 @@ class _Loop:
         hyperparameters: Hyperparameters | None,
         eval_params: Any,
         mesh: Mesh | None,
+        trackers: Sequence[Tracker],
     ) -> None:
         self.env, self.config, self.run_dir, self.options = hashable(env), config, run_dir, options
         refuse_tracers((env_params, hyperparameters, eval_params))
@@ -180,6 +187,7 @@ class _Loop:
         self.best_score, self.compile_seconds, self.speed = float("-inf"), 0.0, 0.0
         self.last_saved, self.saved_at = -1, time.monotonic()
         self.to_close: list[Any] = []
+        self.own_trackers, self.trackers = trackers, list[Tracker]()
 
     def _check_memory(self) -> None:
         """Refuse what cannot fit; on a mesh the environments lie in several memories, the devices' or the machines'."""
@@ -203,7 +211,7 @@ class _Loop:
         if self.team.leads:
             self.checkpoints.remove_newer(self.iteration)
             self.best.remove_newer(self.iteration)
-        self._open_logs(resumed=found is not None)
+        self._open_logs(run, resumed=found is not None)
         if exists and found is None:
             self.terminal.say(f"{self.run_dir} holds no checkpoint yet: starting from the beginning")
         for line in report:
@@ -263,7 +271,7 @@ class _Loop:
         """A state of whole arrays on the mesh, copied: the chunk donates its input, which NumPy must not own."""
         return jax.tree.map(jnp.copy, place(state, self.mesh, state_specs(axis_of(self.mesh))))
 
-    def _open_logs(self, resumed: bool) -> None:
+    def _open_logs(self, run: dict[str, Any], resumed: bool) -> None:
         config = self.config
         steps = self.iteration * config.batch_size
         quiet = self.options.quiet or not self.team.leads
@@ -273,8 +281,11 @@ class _Loop:
             return
         self.metrics = CsvLog(self.run_dir / "metrics.csv", self.iteration)
         self.evaluations = CsvLog(self.run_dir / "evaluations.csv", self.iteration)
-        self.events = EventLog(self.run_dir, steps) if self.options.tensorboard else None
-        self.to_close += [self.metrics, self.evaluations, *([self.events] if self.events else [])]
+        self.to_close += [self.metrics, self.evaluations]
+        for tracker in (*named_trackers(self.options.track, self.options.tensorboard), *self.own_trackers):
+            tracker.start(TrackedRun(self.run_dir, run, steps))
+            self.trackers.append(tracker)
+            self.to_close.append(tracker)
         self.terminal.say(config.budget_note)
         if self.mesh is not None:
             share = config.num_envs // self.mesh.size
@@ -307,15 +318,22 @@ class _Loop:
             self._one_chunk(self.team.share(self._chunk_length(chunks)), first=chunks == 0)
             chunks += 1
             if self.team.any(interrupted()) and self.iteration < total:
-                self.save()
+                self._end()
                 self.terminal.close()
                 if self.team.leads:
                     done = f"stopped after iteration {self.iteration:,} and saved"
                     self.terminal.say(f"{done}; to go on: {self._command()}")
                 self._wait_for_all()
                 raise SystemExit(0)
-        self.save()
+        self._end()
         self._wait_for_all()
+
+    def _end(self) -> None:
+        """Save, and hand the trackers what there is to keep."""
+        self.save()
+        paths = [self.run_dir / name for name in (RUN_FILE, "metrics.csv", "evaluations.csv", BEST)]
+        for tracker in self.trackers:
+            tracker.files([path for path in paths if path.exists()])
 
     def _wait_for_all(self) -> None:
         """Until process 0 has written: one that ended before would be taken for dead, and take the others with it."""
@@ -332,8 +350,8 @@ class _Loop:
         # statistics too: an infinite observation is clipped for the network, and would be saved with them
         checked = {"params": self.state.params, "moments": (self.state.obs_moments, self.state.return_moments)}
         check_numbers(rows, to_arrays(checked), self.run_dir / LAST)
-        if self.team.leads and self.events is not None:
-            self.events.write(rows)
+        for tracker in self.trackers:
+            tracker.metrics(rows)
         self.iteration += count
         if first:
             self.compile_seconds = seconds
@@ -390,8 +408,8 @@ class _Loop:
             played = evaluate(self.env, self.eval_params, policy, key, options.eval_episodes, options.eval_max_steps)
             row |= {f"{kind}_{name}": value for name, value in played.summary().items()}
         self.evaluations.write([row])
-        if self.events is not None:
-            self.events.write([row], prefix="evaluation")
+        for tracker in self.trackers:
+            tracker.evaluation(row)
         return row["sampled_return"]
 
     def _save_if_due(self) -> None:

@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ import numpy as np
 
 from purejaxrl_ppo.config import Hyperparameters, check_config, check_types
 from purejaxrl_ppo.policy import Policy
+from purejaxrl_ppo.trackers import Tracker, missing_package
 
 try:
     import fcntl
@@ -31,7 +32,7 @@ class FitOptions:
     """How the host runs a training; none of it changes what is learned.
 
     Raises:
-        ValueError: for a number below its least, or that int32 cannot count.
+        ValueError: for a number below its least, or that int32 cannot count, and a tracker that is not installed.
     """
 
     eval_every: int | None = None
@@ -52,6 +53,8 @@ class FitOptions:
     """Stop at the operation that makes a NaN (slow)."""
     tensorboard: bool = True
     """Write TensorBoard event files."""
+    track: tuple[Literal["wandb", "mlflow"], ...] = ()
+    """Trackers that are told of the run as well; each is an extra, and its own variables say where to."""
     quiet: bool = False
     """Print nothing."""
 
@@ -65,6 +68,8 @@ class FitOptions:
                 raise ValueError(f"{name}={value} must be at least {least}")
             if value is not None and value >= 2**31:
                 raise ValueError(f"{name}={value} must be below {2**31:,}")
+        if missing := missing_package(self.track):
+            raise ValueError(missing)
 
 
 def check_arguments(env: Any, config: Any, **others: Any) -> None:
@@ -72,7 +77,7 @@ def check_arguments(env: Any, config: Any, **others: Any) -> None:
 
     Args:
         env, config: of `fit` or `sweep`.
-        others: options, params_schedule, hyperparameters and warm_start, as far as there are.
+        others: options, params_schedule, hyperparameters, warm_start and trackers, as far as there are.
     """
     for name in ("reset", "step", "action_space"):  # of a gymnasium environment, action_space is no method
         if isinstance(env, type) or not callable(getattr(env, name, None)):
@@ -85,6 +90,10 @@ def check_arguments(env: Any, config: Any, **others: Any) -> None:
         "params_schedule": (callable, "a function of progress and env_params"),
         "hyperparameters": (lambda x: isinstance(x, Hyperparameters), "Hyperparameters"),
         "warm_start": (lambda x: isinstance(x, Policy), "a Policy, as load_policy(folder) returns"),
+        "trackers": (
+            lambda x: isinstance(x, list | tuple) and all(isinstance(one, Tracker) for one in x),
+            "a list of objects of purejaxrl_ppo.Tracker",
+        ),
     }
     for name, value in others.items():
         fit, words = fits[name]

@@ -1,11 +1,8 @@
-"""Where `fit` writes what it sees: a CSV, TensorBoard event files, and the terminal."""
+"""Where `fit` writes what it sees: a CSV and the terminal. Other places are `trackers`."""
 
 import contextlib
 import csv
-import os
 import pathlib
-import time
-import warnings
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -13,12 +10,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-# TensorBoard's folder of a metric; what is not listed lies under "train"
-_FOLDERS = {"episode_return": "episode", "episode_length": "episode", "episodes": "episode"}
-
 
 @contextlib.contextmanager
-def _named(path: pathlib.Path) -> Iterator[None]:
+def named_errors(path: pathlib.Path) -> Iterator[None]:
     """The name of the file in the errors of writing it, which have none."""
     try:
         yield
@@ -43,7 +37,7 @@ class CsvLog:
         """Append rows; all have the keys of the first row ever written."""
         if not rows:
             return
-        with _named(self._path):
+        with named_errors(self._path):
             self._append(rows)
 
     def _append(self, rows: list[dict[str, float]]) -> None:
@@ -60,7 +54,7 @@ class CsvLog:
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
-            with _named(self._path):
+            with named_errors(self._path):
                 self._file.close()
 
     def _keep(self, resume_at: int) -> None:
@@ -74,49 +68,6 @@ class CsvLog:
         rows = [row for row in rows if len(row) == len(header) and row[0] and int(row[0]) <= resume_at]
         with self._path.open("w", newline="") as file:
             csv.writer(file).writerows([header, *rows])
-
-
-class EventLog:
-    """TensorBoard event files in the run's folder; the x axis is environment steps.
-
-    Written here and now: `SummaryWriter` leaves it to a thread, and waits for ever once that has met a full disk.
-    """
-
-    def __init__(self, folder: pathlib.Path, resume_at_steps: int) -> None:
-        # here and not above: it brings PyTorch along where that is installed, and its protobuf code warns
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from tensorboardX.event_file_writer import EventsWriter
-            from tensorboardX.proto import event_pb2
-            from tensorboardX.summary import scalar
-
-        self._messages, self._scalar = event_pb2, scalar
-        self._path = folder.absolute()  # a relative one like s3:x would be taken for an address
-        with _named(self._path):
-            self._writer = EventsWriter(str(self._path / "events"), f".{os.getpid()}")
-        if resume_at_steps:  # what a killed process wrote beyond its checkpoint is not shown
-            log = self._messages.SessionLog
-            started = log(status=log.START)
-            self._add(resume_at_steps + 1, session_log=started)
-
-    def write(self, rows: list[dict[str, float]], prefix: str = "") -> None:
-        """Write rows that hold `steps`."""
-        for row in rows:
-            for name, value in row.items():
-                if name not in ("iteration", "steps"):
-                    tag = name if "/" in name else f"{prefix or _FOLDERS.get(name, 'train')}/{name}"
-                    self._add(int(row["steps"]), summary=self._scalar(tag, value))
-        with _named(self._path):
-            self._writer.flush()
-
-    def close(self) -> None:
-        """Finish the file."""
-        with _named(self._path):
-            self._writer.close()
-
-    def _add(self, step: int, **what: Any) -> None:
-        with _named(self._path):
-            self._writer.write_event(self._messages.Event(wall_time=time.time(), step=step, **what))
 
 
 class Terminal:

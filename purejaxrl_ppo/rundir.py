@@ -1,6 +1,7 @@
 """A run's folder: what it was started with, where its files lie, and the policies in it."""
 
 import json
+import math
 import os
 import pathlib
 from typing import Any, Literal
@@ -18,6 +19,8 @@ from purejaxrl_ppo.train import ParamsSchedule, TrainState
 from purejaxrl_ppo.wrappers import EnvSpec
 
 RUN_FILE = "run.json"
+_READABLE = 16  # numbers of an array that the description shows as they are
+_FOR_READERS = ("values",)  # told, but not compared: digests are exact
 LAST, BEST = "checkpoints", "best"
 
 
@@ -157,22 +160,43 @@ def describe_run(
 ) -> dict[str, Any]:
     """What `run.json` holds: settings, environment, and digests of its parameters and of what else was given.
 
+    `values` shows the parameters themselves, as far as they are small.
+
     `source` says how the command line makes the environment; None for a run started from Python. A schedule
     is known by what it makes of `env_params` at five points of the run.
     """
     name = getattr(env, "name", type(env).__name__)
+    judged = {} if eval_params is None else _changed(env_params, eval_params)
     return {
         "config": config.to_dict(),
         "hyperparameters": {name: float(value) for name, value in vars(hyper).items()},
         "env": str(name),
         "env_params": _changed(None, env_params),
-        "eval_params": {} if eval_params is None else _changed(env_params, eval_params),
+        "eval_params": judged,
         "params_schedule": {} if params_schedule is None else _schedule_digests(params_schedule, env_params),
         "warm_start": None if warm_start is None else _short((warm_start.params, warm_start.moments)),
+        "values": _values(env_params) | {f"evaluation.{k}": v for k, v in _values(eval_params).items() if k in judged},
         "spec": spec_to_json(spec),
         "generator": str(jax.config.values["jax_default_prng_impl"]),
         "source": source,
     }
+
+
+def _values(tree: Any) -> dict[str, Any]:
+    """The numbers of the small leaves by path, as JSON has them; what is not finite as a text."""
+    found = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        if np.size(leaf) <= _READABLE:
+            name = jax.tree_util.keystr(path, simple=True, separator=".") or "value"
+            (array,) = to_arrays(leaf).values()
+            found[name] = _plain(array.tolist())
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(x) for x in value]
+    return value if not isinstance(value, float) or math.isfinite(value) else str(value)
 
 
 def _short(tree: Any) -> str:
@@ -209,7 +233,7 @@ def refuse_other_run(folder: pathlib.Path, old: dict[str, Any], new: dict[str, A
         ValueError: listing what differs; also for a description that does not record all of it.
     """
     old = {"generator": "threefry2x32", **old}  # JAX's default, where a run is older than this entry
-    missing = [key for key in new if key not in old]
+    missing = [key for key in new if key not in old and key not in _FOR_READERS]
     if missing:
         raise ValueError(
             f"{folder / RUN_FILE} does not record {', '.join(missing)}, as the version that wrote it did not: whether "
@@ -229,14 +253,23 @@ def refuse_other_run(folder: pathlib.Path, old: dict[str, Any], new: dict[str, A
             there = PPOConfig.from_dict(there).to_dict()
         for key in sorted({*there, *asked}):
             repeated = group == "hyperparameters" and old["config"].get(key) != new["config"].get(key)
-            if not repeated:
-                found += _difference(f"{group}.{key}", there.get(key), asked.get(key))
+            if there.get(key) != asked.get(key) and not repeated:
+                found += _difference(f"{group}.{key}", *_shown(group, key, (old, there), (new, asked)))
     if found:
         raise ValueError(
             f"{folder} holds a run of another configuration; use another run_dir, or the same settings. "
             + "Differences: "
             + "; ".join(found)
         )
+
+
+def _shown(group: str, key: str, *sides: tuple[dict[str, Any], dict[str, Any]]) -> list[Any]:
+    """What two descriptions hold under a key, as values where both have them and as digests where not."""
+    name = {"env_params": key, "eval_params": f"evaluation.{key}"}.get(group)
+    values = [run.get("values", {}).get(name) for run, _ in sides]
+    if None in values or values[0] == values[1]:
+        return [held.get(key) for _, held in sides]
+    return values
 
 
 def _difference(name: str, there: Any, asked: Any) -> list[str]:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from types import TracebackType
 
 
-def closest(name: str, names: Iterable[str]) -> str | None:
+def closest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str | None:
     """The known name that is most like `name`; None where none is like it."""
-    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)), None)
+    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=cutoff)), None)
 
 
 def nearest(name: str, names: list[str]) -> str:

@@ -1,6 +1,6 @@
 """`python -m trading_gymnax` is the command `trading-gymnax`."""
 
-from trading_gymnax.cli.main import main
+from _console_start import trading_gymnax
 
 if __name__ == "__main__":
-    main()
+    trading_gymnax()

@@ -17,7 +17,7 @@ from flax import struct
 from trading_gymnax.data.contracts import ContractSpec, contract
 from trading_gymnax.data.loader import Bars, load_bars
 from trading_gymnax.data.rolls import front_sessions, labels
-from trading_gymnax.text import check_names
+from trading_gymnax.text import check_names, count_text
 
 # Columns of `MarketData.bars`.
 OPEN, HIGH, LOW, CLOSE, TIME, SCHEDULED_CLOSE, SESSION_AND_BREAK, ATR_BITS = range(8)
@@ -71,6 +71,15 @@ class MarketData:
     feature_names: tuple[str, ...] = struct.field(pytree_node=False)
     rth: tuple[float, float] = struct.field(pytree_node=False)  # the loader's hours
     doubts: tuple[str, ...] = struct.field(pytree_node=False, default=())  # what may make all results wrong
+
+    def __repr__(self) -> str:
+        """Symbols and dates; a market without numbers of its own, inside `jit` say, by its symbols alone."""
+        parts = (self.session_date, self.view)
+        known = all(isinstance(x, np.ndarray | jax.Array) and not isinstance(x, jax.core.Tracer) for x in parts)
+        if not known or np.ndim(self.view) != 2:
+            return f"MarketData({', '.join(self.symbols)})"
+        sessions = count_text(int(np.diff(np.asarray(self.view), axis=1).sum()), "session")
+        return f"MarketData({', '.join(self.symbols)}: {sessions}, {self.date_text()})"
 
     @property
     def num_markets(self) -> int:

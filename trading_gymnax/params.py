@@ -25,7 +25,7 @@ _MOST = {jnp.int32: 2**31 - 1, jnp.float32: float(np.finfo(np.float32).max)}  # 
 
 
 def casting_replace(cls: type) -> type:
-    """Give a flax dataclass of parameters the `replace` that casts, derives and checks."""
+    """Give a flax dataclass of parameters the `replace` that casts, derives and checks, and a short `repr`."""
 
     def replace(self: Any, **updates: Any) -> Any:
         """A copy with some fields changed, each cast to its dtype.
@@ -37,6 +37,7 @@ def casting_replace(cls: type) -> type:
         return _replace(self, updates)
 
     cls.replace = replace  # type: ignore[attr-defined]
+    cls.__repr__ = lambda self: _text(self)  # type: ignore[method-assign,assignment,misc]
     return cls
 
 
@@ -225,6 +226,43 @@ def median_reward_scale(params: EnvParams) -> np.ndarray:
         by_risk = np.clip(budget // np.maximum(risk, 0.01), 1, np.maximum(most, 1))
         contracts = np.where(budget > 0, by_risk, fixed)
         return np.where(risk > 0, risk * np.maximum(contracts, 1), 1).astype(np.float32)
+
+
+def _text(self: Any) -> str:
+    """The market in words, and what differs from the defaults."""
+    changed = [
+        f"{field.name}={_value_text(getattr(self, field.name))}"
+        for field in numbers_of(type(self))
+        if not _is_default(self, field)
+    ]
+    return f"{type(self).__name__}({', '.join([repr(self.market), *changed])})"
+
+
+def _is_default(params: Any, field: dataclasses.Field[Any]) -> bool:
+    value, default = getattr(params, field.name), field.default
+    if not isinstance(value, np.ndarray | jax.Array | bool | int | float) or isinstance(value, jax.core.Tracer):
+        return value is default
+    if default is not None:
+        return bool(np.all(np.asarray(value) == np.asarray(default, field.metadata["dtype"])))
+    if not isinstance(params.market, MarketData):
+        return False
+    if field.name == "reward_scale":
+        return not isinstance(params.reward_scale_given, jax.core.Tracer) and not np.any(params.reward_scale_given)
+    return bool(
+        np.all(np.asarray(value) == np.array([spec.commission_per_side for spec in params.market.specs], np.float32))
+    )
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, jax.core.Tracer):
+        return str(value.aval.str_short())
+    if not isinstance(value, np.ndarray | jax.Array):
+        return repr(value)
+    array = np.asarray(value)
+    if array.size > 4:
+        return f"{array.dtype}[{','.join(map(str, array.shape))}]"
+    texts = [f"{x:.7g}" if array.dtype.kind == "f" else str(x) for x in array.reshape(-1)]
+    return texts[0] if array.size == 1 else f"[{', '.join(texts)}]"
 
 
 def _replace(self: Any, updates: dict[str, Any]) -> Any:

@@ -164,6 +164,11 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         self._default_params = self.Params.create(table, **{**rth, **fields})
         check_usable(self._default_params, window)
 
+    def __repr__(self) -> str:
+        """Market, size of the observation and actions, in a line."""
+        market, actions = self._default_params.market, ", ".join(self.action_names)
+        return f"{type(self).__name__}({market!r}, observation {self.obs_shape}, actions {actions})"
+
     # -- gymnax interface --
 
     @property

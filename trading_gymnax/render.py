@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import decimal
+import importlib.util
 from typing import Any
 
 import jax
@@ -25,6 +26,12 @@ class MissingExtra(ImportError):
 
     def __init__(self, package: str) -> None:
         super().__init__(f'pictures need {package}, which is not installed: pip install "trading-gymnax[report]"')
+
+
+def missing_extra() -> MissingExtra | None:
+    """What a report will lack, to be told before the work and not after it; None where all is installed."""
+    lacking = [name for name in ("matplotlib", "plotly") if importlib.util.find_spec(name) is None]
+    return MissingExtra(lacking[0]) if lacking else None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -3,10 +3,12 @@
 import contextlib
 import io
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import tyro
 
+from purejaxrl_ppo.cli.numbers import NUMBERS
 from purejaxrl_ppo.words import closest, is_refusal
 
 _KINDS = {"INT": "a whole number", "FLOAT": "a number", "STR": "a text", "PATH": "a path", "None": "None"}
@@ -20,23 +22,26 @@ class _Refused(Exception):
     """Carries the sentence out of tyro's parser."""
 
 
-def parse_command_line(commands: Any, *, prog: str, args: list[str], description: str) -> Any:
+def parse_command_line(
+    commands: Any, *, prog: str, args: list[str], description: str, elsewhere: Mapping[str, str] | None = None
+) -> Any:
     """`tyro.cli` for a union of subcommands, but input that it refuses raises instead of printing a box.
 
-    What was refused is learnt from tyro's private events. Where a release lacks or changes them, tyro prints its box
-    and ends with status 2.
+    Numbers are read as people write them, see `numbers`. What was refused is learnt from tyro's private events. Where a
+    release lacks or changes them, tyro prints its box and ends with status 2.
 
     Args:
         commands: dataclasses as subcommands, joined by `|`.
         prog: name of the program.
         args: what was typed after it.
         description: what `--help` says above the list of commands.
+        elsewhere: names that somebody may take for options, `commission_per_side` say, and how they are typed.
 
     Raises:
         ValueError: one sentence that names the option or command and what to write instead.
         SystemExit: after `--help`, with status 0.
     """
-    sentences = _Sentences(commands, prog, args)
+    sentences = _Sentences(commands, prog, args, elsewhere or {})
 
     def refuse(event: Any) -> None:
         try:
@@ -50,7 +55,7 @@ def parse_command_line(commands: Any, *, prog: str, args: list[str], description
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(Exception):  # private: it may be gone, or take other arguments
                 stack.enter_context(tyro._errors.on_parse_error(refuse))
-            return tyro.cli(commands, prog=prog, args=args, description=about)
+            return tyro.cli(commands, prog=prog, args=args, description=about, registry=NUMBERS)
     except _Refused as refused:
         raise ValueError(str(refused)) from None
 
@@ -69,8 +74,9 @@ def wants_trace(error: BaseException, args: list[str], *packages: str) -> bool:
 class _Sentences:
     """What tyro's events mean to somebody who typed `args`."""
 
-    def __init__(self, commands: Any, prog: str, args: list[str]) -> None:
+    def __init__(self, commands: Any, prog: str, args: list[str], elsewhere: Mapping[str, str]) -> None:
         self._commands, self._prog, self._args = commands, prog, args
+        self._elsewhere = {name.replace("_", "-"): typed for name, typed in elsewhere.items()}
 
     def of(self, event: Any) -> str:
         """One sentence for an event of `tyro._errors`, told by the name of its class."""
@@ -105,8 +111,9 @@ class _Sentences:
         flags = self._flags()
         unknown = [flag for flag in map(_flag, tokens) if flag and flag not in flags]
         if unknown:
-            close = closest(unknown[0], flags)
-            hint = f"did you mean {close}?" if close else f"`{self._help()}` lists those it has"
+            known = {flag[2:]: flag for flag in flags} | self._elsewhere
+            close = closest(unknown[0][2:], known, cutoff=0.65)
+            hint = f"did you mean {known[close]}?" if close else f"`{self._help()}` lists those it has"
             return f"{self._command()} has no option {unknown[0]}: {hint}"
         return f"{self._command()} has no place for {tokens[0]!r}: `{self._help()}` says what it takes"
 
@@ -143,7 +150,7 @@ class _Sentences:
     def _help_text(self, command: list[str]) -> str:
         text = io.StringIO()
         with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-            tyro.cli(self._commands, prog=self._prog, args=[*command, "--help"])
+            tyro.cli(self._commands, prog=self._prog, args=[*command, "--help"], registry=NUMBERS)
         return text.getvalue()
 
 
@@ -174,7 +181,7 @@ def _expected(argument: Any) -> str:
 def _rejected(message: str) -> str:
     """`cannot be 'abc'`, from what Python or tyro said about the value."""
     first = message.strip().partition("\n")[0]
-    values = re.findall(r"'([^']*)'", first)
+    values = re.findall(r"'([^']*)'", first.partition("] into ")[0])  # behind it stand the types
     return f"cannot be {' '.join(values)!r}" if values else f"cannot be used ({first})"
 
 

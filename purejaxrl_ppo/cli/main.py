@@ -90,6 +90,8 @@ def main(args: list[str] | None = None) -> None:
         command = parse_command_line(_commands(args), prog="purejaxrl-ppo", args=args, description=_ABOUT)
         with memory_in_words(args[0], "num_envs, num_steps, hidden_sizes or the number of episodes"):
             _run(command)
+    except BrokenPipeError:
+        raise  # nobody reads: no sentence either
     except (ValueError, OSError, FloatingPointError, CheckpointError, TypeError, MemoryError) as error:
         if not wants_trace(error, typed, "purejaxrl_ppo"):
             _end(str(error), 2)

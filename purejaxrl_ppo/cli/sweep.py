@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib.util
 import pathlib
 from typing import Annotated, Any
 
@@ -101,6 +102,8 @@ def run_sweep(command: Sweep) -> None:
         raise ValueError(
             f"{folder} is not empty, and a search cannot be resumed: give another folder by --output, or remove it"
         )
+    if importlib.util.find_spec("matplotlib") is None:
+        print('no plot will be drawn, as matplotlib is not installed: pip install "trading-gymnax[report]"')
     names = ("configurations", "seeds", "rungs", "eta", "runs_at_once", "eval_episodes", "eval_max_steps")
     numbers = {name: getattr(command, name) for name in names}
     result = sweep(

@@ -15,7 +15,6 @@ import pytest
 
 from trading_gymnax import runs
 from trading_gymnax.cli import main as cli
-from trading_gymnax.cli.commands import parse_changes
 from trading_gymnax.data.contracts import CONTRACTS
 from trading_gymnax.report.judge import HOLD, POLICY
 from trading_gymnax.synthetic import regime
@@ -170,11 +169,6 @@ def test_without_data_the_last_third_of_the_built_in_market_is_held_out(tmp_path
     assert note.startswith("the built-in market: 2025-01-06 to 2025-01-09 to train, 2025-01-10 to 2025-01-13 held out")
     assert "--train-until 2025-01-10 says the same" in note
     assert "DISABLE %" in page
-
-
-def test_set_reads_numbers_and_switches():
-    pairs = ("a=2", "b=2.5", "c=inf", "d=true", "e=False", "f=-1e3")
-    assert parse_changes(pairs) == {"a": 2, "b": 2.5, "c": float("inf"), "d": True, "e": False, "f": -1000.0}
 
 
 def test_help_is_the_real_command(tmp_path):

@@ -115,7 +115,7 @@ def _nothing_is_trained(request, tmp_path, monkeypatch):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_options_found_are_those_of_the_help(command):
     program, _, name = command.partition(" ")
-    there = _Sentences(PARSERS[program], program, [name])._flags()
+    there = _Sentences(PARSERS[program], program, [name], {})._flags()
     found = [option for option in OPTIONS if option.command == command]
     switches = {"--no-" + option.flag[2:] for option in found if option.hint is bool}
     assert {option.flag for option in found} | switches == set(there)

@@ -173,7 +173,7 @@ def test_what_tyro_refuses_in_a_new_way_is_still_a_sentence():
     class Strange:
         """An event that is not known here."""
 
-    sentence = _Sentences(_commands(["train"]), "purejaxrl-ppo", ["train"]).of(Strange())
+    sentence = _Sentences(_commands(["train"]), "purejaxrl-ppo", ["train"], {}).of(Strange())
     assert sentence.startswith("the command line cannot be understood (Strange): `purejaxrl-ppo train --help`")
 
 

@@ -238,6 +238,20 @@ def test_a_run_with_schedule_evaluation_and_warm_start_goes_on_with_the_same(tmp
         fit(ENV, PARAMS, config, run_dir=tmp_path, options=NO_EVALUATION, **without)
 
 
+def test_a_description_shows_the_parameters_and_their_differences(folder):
+    run = json.loads((folder / "run.json").read_text())
+    assert run["values"]["reward"] == np.asarray(PARAMS.reward).tolist()
+    with pytest.raises(
+        ValueError, match=r"Differences: env_params.reward: .*\d+\.\d.* there, .*\d+\.\d.* asked for$"
+    ) as said:
+        fit(ENV, PARAMS.replace(reward=PARAMS.reward + 1), CONFIG, run_dir=folder, options=OPTIONS)
+    assert str((np.asarray(PARAMS.reward) + 1).tolist()) in str(said.value)
+    del run["values"]  # as an older version wrote it
+    (folder / "run.json").write_text(json.dumps(run))
+    with pytest.raises(ValueError, match=r"env_params.reward: '[0-9a-f]{16}' there"):
+        fit(ENV, PARAMS.replace(reward=PARAMS.reward + 1), CONFIG, run_dir=folder, options=OPTIONS)
+
+
 def test_a_description_of_an_older_version_is_refused_in_a_sentence(folder):
     run = json.loads((folder / "run.json").read_text())
     del run["params_schedule"]

@@ -1,14 +1,14 @@
-"""What the commands of the command line take, but for the trainer's settings, and the reading of name=value pairs."""
+"""What the commands of the command line take, but for the trainer's settings."""
 
 from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import tyro
 
+from trading_gymnax.cli.values import Hour, parse_changes
 from trading_gymnax.data.contracts import contract
 from trading_gymnax.data.loader import RTH
 from trading_gymnax.runs import TradingSettings
@@ -30,8 +30,8 @@ class Loader:
     """Round prices off the tick instead of refusing them."""
     repair: tuple[str, ...] = ()
     """Names of repairs that are allowed; `check` names those that a file needs."""
-    rth: tuple[float, float] = RTH
-    """Opening and closing hour, New York clock."""
+    rth: tuple[Hour, Hour] = RTH
+    """Opening and closing hour, New York clock, 9:30 16:00 say."""
     feature_columns: tuple[str, ...] = ()
     """Columns of the file, or sma_5, rsi and so on, in place of the default features."""
     symbol: tuple[str, ...] = ()
@@ -68,6 +68,14 @@ class Check:
 @dataclasses.dataclass(frozen=True)
 class Contracts:
     """List the contracts that are known by symbol: tick, dollars, session, calendar, and the source of each."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Params:
+    """List the parameters of market, costs and account: name, default, unit, and what they do."""
+
+    phase: Literal[1, 2] = 1
+    """1: choose entries; 2: manage the stop as well."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +137,8 @@ class Trading:
     phase: Literal[1, 2] = 1
     """1: choose entries; 2: manage the stop as well."""
     changes: Annotated[tuple[str, ...], tyro.conf.arg(name="set")] = ()
-    """Environment parameters as name=value, sl_atr_mult=2.0 say."""
+    """Parameters of market, costs and account as name=value, commission_per_side=2.5 initial_balance=50k
+    rth_close=15:55 say; `trading-gymnax params` lists them."""
     window: int = 20
     """Bars that an observation shows."""
     account_features: bool = False
@@ -141,6 +150,10 @@ class Trading:
     configurations_tried: int = 1
     """Settings that were judged before these were chosen, these too; the deflated Sharpe ratio allows for them."""
     loader: tyro.conf.OmitArgPrefixes[Loader] = dataclasses.field(default_factory=Loader)
+    config_file: Annotated[pathlib.Path | None, tyro.conf.arg(name="config")] = None
+    """TOML file of options, total-timesteps = 2e6 say, and of parameters under [set]; what is typed wins over it."""
+    show_config: bool = False
+    """Print all options as such a file, and do nothing else."""
 
     def settings(self, **more: Any) -> TradingSettings:
         """As they are remembered; raises ValueError for an unknown symbol and for what is no name=value."""
@@ -150,7 +163,7 @@ class Trading:
             market=tuple(contract(symbol).symbol for symbol in self.market),
             roll=self.roll,
             loader=self.loader.options(),
-            changes=parse_changes(self.changes),
+            changes=parse_changes(self.changes, self.phase),
             window=self.window,
             account_features=self.account_features,
             curriculum=self.curriculum,
@@ -195,32 +208,3 @@ class Report:
     """Settings that were judged before these were chosen, these too; the deflated Sharpe ratio allows for them."""
     out: pathlib.Path | None = None
     """Folder to write to; by default `report` in the run's folder."""
-
-
-def parse_changes(pairs: Sequence[str]) -> dict[str, float | bool]:
-    """`name=value` arguments as numbers; inf, true and false are understood.
-
-    Raises ValueError for a pair without "=", a value that is no number, and a name given twice.
-    """
-    values: dict[str, float | bool] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name:
-            raise ValueError(f"--set {pair} is not of the form name=value, sl_atr_mult=2.0 say")
-        if name in values:
-            raise ValueError(f"--set names {name} twice")
-        values[name] = _number(name, text)
-    return values
-
-
-def _number(name: str, text: str) -> float | bool:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"--set {name}={text}: {text!r} is not a number") from None

@@ -1,4 +1,4 @@
-"""The command line: `trading-gymnax check | contracts | audit | train | walk-forward | evaluate | report | certify`."""
+"""The command line `trading-gymnax`: what each command does."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from trading_gymnax.cli.commands import Audit, Check, Contracts, Evaluate, Folds, Report, Trading
+from trading_gymnax.cli.commands import Audit, Check, Contracts, Evaluate, Folds, Params, Report, Trading
+from trading_gymnax.cli.config_file import config_path, config_text, merged, read_config
 from trading_gymnax.cli.learners import TRADER, device_note, ppo_fold_learner, ppo_learner, trader_for
+from trading_gymnax.cli.values import params_text, typed_parameters
 from trading_gymnax.data.audit import audit_features, feature_table, load_function
 from trading_gymnax.data.contracts import contract, contract_lines
 from trading_gymnax.data.loader import DataError, load_bars
 from trading_gymnax.evaluation.certify import SESSIONS, certify
-from trading_gymnax.render import MissingExtra
+from trading_gymnax.render import MissingExtra, missing_extra
 from trading_gymnax.report.judge import ACCOUNTS, Judgement, judge
 from trading_gymnax.report.sections import program_version
 from trading_gymnax.report.walkforward_files import prepare_folder, write_walk_forward
@@ -123,17 +125,43 @@ def main(args: list[str] | None = None) -> None:
     typed = sys.argv[1:] if args is None else list(args)
     args = [arg for arg in typed if arg != TRACEBACK]
     try:
-        about = "Day trading of index futures: check bars, train policies, judge them honestly."
-        command = parse_command_line(_commands(_trader(args)), prog="trading-gymnax", args=args, description=about)
+        command = _command(args)
         if getattr(command, "configurations_tried", 1) < 1:
             raise ValueError("--configurations-tried counts the present settings as well: give 1 or more")
+        if getattr(command, "show_config", False):
+            print(config_text(command))
+            return
         with memory_in_words(args[0], _LOWER.get(type(command), "the number of bars")):
             _RUN[type(command)](command)
+    except BrokenPipeError:
+        raise  # nobody reads: no sentence either
     except (ValueError, OSError, FloatingPointError, CheckpointError, MissingExtra, MemoryError) as error:
         if wants_trace(error, typed, "trading_gymnax", "purejaxrl_ppo"):
             raise
         print(f"trading-gymnax: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        rest = "; the same command goes on from the last checkpoint" if args[:1] == ["train"] else ""
+        print(f"trading-gymnax: stopped at once{rest}", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _command(args: list[str]) -> Any:
+    """The command that was typed, on top of the file of options that it names."""
+    trader = _trader(args)
+
+    def read(args: list[str], base: Any = None) -> Any:
+        about = "Day trading of index futures: check bars, train policies, judge them honestly."
+        commands = _commands(trader, base)
+        return parse_command_line(
+            commands, prog="trading-gymnax", args=args, description=about, elsewhere=typed_parameters()
+        )
+
+    path = config_path(args) if args[:1] and args[0] in ("train", "walk-forward") else None
+    if path is None:
+        return read(args)
+    base = read_config(path, args[0], read)
+    return merged(read(args, base), base)
 
 
 def _trader(args: Sequence[str]) -> PPOConfig:
@@ -145,15 +173,18 @@ def _trader(args: Sequence[str]) -> PPOConfig:
     return trader_for(jax.default_backend()) if trains else TRADER
 
 
-def _commands(trader: PPOConfig = TRADER) -> Any:
-    """The commands, of which those that train have `trader` as their settings by default."""
+def _commands(trader: PPOConfig = TRADER, base: Any = None) -> Any:
+    """The commands, of which those that train have `trader` as their settings by default, or all options of `base`."""
     subcommand = tyro.conf.subcommand
+    train = base if isinstance(base, Train) else Train(config=trader)
+    walk_forward = base if isinstance(base, WalkForward) else WalkForward(config=trader)
     return (
         Annotated[Check, subcommand("check")]
         | Annotated[Contracts, subcommand("contracts")]
+        | Annotated[Params, subcommand("params")]
         | Annotated[Audit, subcommand("audit")]
-        | Annotated[Train, subcommand("train", default=Train(config=trader))]
-        | Annotated[WalkForward, subcommand("walk-forward", default=WalkForward(config=trader))]
+        | Annotated[Train, subcommand("train", default=train)]
+        | Annotated[WalkForward, subcommand("walk-forward", default=walk_forward)]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Report, subcommand("report")]
         | Annotated[Certify, subcommand("certify")]
@@ -172,6 +203,10 @@ def _contracts(command: Contracts) -> None:
     print("\n".join(contract_lines()))
 
 
+def _params(command: Params) -> None:
+    print(params_text(command.phase))
+
+
 def _audit(command: Audit) -> None:
     make = load_function(command.features)
     table = feature_table(command.file, command.market, **command.loader.options_of_one())
@@ -182,6 +217,9 @@ def _audit(command: Audit) -> None:
 
 
 def _train(command: Train) -> None:
+    missing = missing_extra()
+    if missing:
+        print(f"no report will be written: {missing}")
     version, _, commit = program_version().partition(", commit ")
     start = str(command.warm_start.resolve()) if command.warm_start else None
     settings = command.settings(
@@ -213,10 +251,8 @@ def _train(command: Train) -> None:
         raise
     print(f"trained for {result.iterations * command.config.batch_size:,} steps; the run is in {run_dir}\n")
     seen, held_out = _judge_run(run_dir, split, "last", command.configurations_tried)
-    try:
+    if not missing:
         print(f"\n{write_report(run_dir, split, seen, held_out)} shows the rest")
-    except MissingExtra as missing:
-        print(f"\nno report was written: {missing}")
 
 
 def _warm_start(command: Train, settings: TradingSettings) -> Policy | None:
@@ -241,6 +277,9 @@ def _settings_of(run_dir: pathlib.Path) -> TradingSettings:
 
 
 def _report(command: Report) -> None:
+    missing = missing_extra()
+    if missing:
+        raise missing
     split = build(_settings_of(command.run_dir))
     seen, held_out = _judgements(command.run_dir, split, command.checkpoint, command.configurations_tried)
     page = write_report(command.run_dir, split, seen, held_out, out=command.out)
@@ -392,6 +431,7 @@ _LOWER = {
 _RUN: dict[type, Callable[[Any], None]] = {
     Check: _check,
     Contracts: _contracts,
+    Params: _params,
     Audit: _audit,
     Train: _train,
     Evaluate: _evaluate,

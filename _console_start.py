@@ -1,0 +1,60 @@
+"""The start of both programs, before JAX is imported: what a console can do to a program, without a trace.
+
+It stands beside the packages because whatever lies in one of them is imported after it.
+"""
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+CLOSED_PIPE = 128 + 13  # exit status of a program that SIGPIPE ends
+STOPPED = 128 + 2  # and of one that SIGINT ends
+
+
+def trading_gymnax() -> None:
+    """The command `trading-gymnax`."""
+    start("trading-gymnax", "trading_gymnax.cli.main")
+
+
+def purejaxrl_ppo() -> None:
+    """The command `purejaxrl-ppo`."""
+    start("purejaxrl-ppo", "purejaxrl_ppo.cli.main")
+
+
+def start(program: str, module: str) -> None:
+    """Import a module and run its `main`.
+
+    A character that the console lacks is printed as "?". Ctrl-C while the imports go on ends with one line, and so does
+    what is printed into a pipe that nobody reads, `trading-gymnax params | head` say, with none.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a stream may be closed, or be something else's
+            stream.reconfigure(errors="replace")
+    try:
+        main = _imported(program, module)
+        try:
+            main()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python still writes at its end
+        raise SystemExit(CLOSED_PIPE) from None
+
+
+def _imported(program: str, module: str) -> Callable[[], None]:
+    def stop(number: int, frame: Any) -> None:
+        os.write(2, f"{program}: stopped before it began\n".encode())
+        os._exit(STOPPED)  # an exception could be swallowed by the import that it meets
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:  # in the background of a shell: as it is
+        return importlib.import_module(module).main
+    signal.signal(signal.SIGINT, stop)
+    try:
+        return importlib.import_module(module).main
+    finally:
+        signal.signal(signal.SIGINT, before)
