@@ -200,8 +200,11 @@ class Books:
         self._edit(self._moved(correction) | {"num_trades": self.account["num_trades"] - 1, "winning_trades": wins})
         return f"order {order.id} was rejected: the trade that was assumed is taken out of the books", correction
 
-    def entry_filled(self, price: float, contracts: int, fee: int | None) -> tuple[str, int]:
-        """Contracts of the last order to enter were filled. Returns a line for the log and the cents it corrects."""
+    def entry_filled(self, price: float, contracts: int, fee: int | None) -> tuple[str, int, Trade | None]:
+        """Contracts of the last order to enter were filled.
+
+        Returns a line for the log, the cents by which it corrects a closed trade, and that trade.
+        """
         order = self._known_order()
         if order.status in ("rejected", "expired"):
             raise FillError(f"order {order.id} was {order.status}, and is told to be filled")
@@ -215,7 +218,7 @@ class Books:
         order.value += round(price / self.terms.tick_size * self.terms.tick_cents * contracts)
         order.fee += self.terms.commission * contracts if fee is None else fee
         self.fills_told = True
-        return self._correct_entry(order) if order.played else (self._enter_told(order), 0)
+        return self._correct_entry(order) if order.played else (self._enter_told(order), 0, None)
 
     def _refuse_more(self, order: Working) -> None:
         """A fill of an order whose position is gone, or has been closed in part, cannot be booked."""
@@ -244,7 +247,7 @@ class Books:
                 return trade
         return None
 
-    def _correct_entry(self, order: Working) -> tuple[str, int]:
+    def _correct_entry(self, order: Working) -> tuple[str, int, Trade | None]:
         """The rule book's fill stands in the books; put the real one in its place."""
         trade = self._last_or_open(order)
         assert trade is not None
@@ -257,12 +260,13 @@ class Books:
             self._mark()
             trade.entry_price, trade.entry_fee = self.account["entry_price"], order.fee
             trade.contracts, trade.entry_told = order.filled, True
-            return text, 0  # it will be part of the trade's net
+            return text, 0, None  # it will be part of the trade's net
         proceeds = trade.side * (trade.exit_price * cents * order.filled - order.value)
         net = proceeds - order.fee - trade.exit_fee * order.filled // trade.contracts
         trade.exit_fee = trade.exit_fee * order.filled // trade.contracts
+        trade.entry_price = fills.average_tick(order.value, order.filled, cents)
         trade.entry_fee, trade.contracts, trade.entry_told = order.fee, order.filled, True
-        return text, self._correct_net(trade, net)
+        return text, self._correct_net(trade, net), trade
 
     def _correct_net(self, trade: Trade, net: int) -> int:
         correction, won = net - trade.net, (net > 0) - (trade.net > 0)
@@ -275,7 +279,8 @@ class Books:
     ) -> tuple[str, int, Trade | None]:
         """Contracts of the position were closed.
 
-        Returns a line for the log, the cents by which it corrects a closed trade, and the trade that it closed.
+        Returns a line for the log, the cents by which it corrects a closed trade, and the trade that it closed or
+        corrects.
         """
         fee = self.terms.commission * contracts if fee is None else fee
         value = round(price / self.terms.tick_size * self.terms.tick_cents * contracts)
@@ -302,7 +307,7 @@ class Books:
         text = f"closed at {price:.10g}, assumed were {trade.exit_price * self.terms.tick_size:.10g}"
         trade.exit_price = fills.average_tick(value, contracts, self.terms.tick_cents)
         trade.exit_fee, trade.exit_told, trade.reason = fee, True, reason or trade.reason
-        return text, self._correct_net(trade, net), None
+        return text, self._correct_net(trade, net), trade
 
     def _close_told(self, minute: int, value: int, fee: int, reason: str, *, told: bool) -> Trade:
         before = self.account

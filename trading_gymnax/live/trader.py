@@ -389,15 +389,15 @@ class Trader:
             told = {"of": kind, "price": price, "contracts": contracts, "fee": fee, "rejected": rejected}
             order = self.books.order.id if self.books.order else ""
             self.store.note({"kind": "fill", "minute": self._minute, "order_id": order, **told, "reason": reason})
-        if corrected and self.store is not None:
-            self.store.note({"kind": "correction", "minute": self._minute, "net_usd": corrected / 100, "text": text})
+            if rejected and corrected:
+                self.store.note({"kind": "void", "minute": self._minute, "order_id": order})
         self._book(closed)
         self._save()
 
     def _fill(
         self, kind: str, price: float | None, contracts: int | None, fee: float | None, rejected: bool, reason: str
     ) -> tuple[str, int, Trade | None]:
-        """A line for the log, the cents that a closed trade was corrected by, and a trade that was closed."""
+        """A line for the log, the cents that correct a closed trade, and a trade that is closed or corrected."""
         if kind not in ("entry", "exit"):
             raise ValueError(f"a fill is of an 'entry' or an 'exit', got {kind!r}")
         if rejected:
@@ -406,7 +406,7 @@ class Trader:
             raise FillError(f"a fill has a price and contracts, got price={price!r} and contracts={contracts!r}")
         cents = None if fee is None else round(fee * 100)
         if kind == "entry":
-            return (*self.books.entry_filled(price, contracts, cents), None)
+            return self.books.entry_filled(price, contracts, cents)
         return self.books.exit_filled(price, contracts, cents, self._minute, reason)
 
     def _exit_rejected(self) -> tuple[str, int]:
