@@ -1,12 +1,11 @@
 """A policy from its file of weights: NumPy alone, a single file to copy. Written by `purejaxrl_ppo.export`."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-ACTIVATIONS: dict[str, Callable[..., Any]] = {
+ACTIVATIONS: dict[str, Any] = {
     "tanh": np.tanh,
     "relu": lambda x: np.maximum(x, 0),
     "gelu": lambda x: 0.5 * x * (1 + np.tanh(np.float32(np.sqrt(2 / np.pi)) * (x + np.float32(0.044715) * x**3))),
@@ -58,5 +57,4 @@ class NumpyPolicy:
         for i in range(tower == "actor", self.about["layers"]):
             x = self.hidden(x, f"{tower}_{i}", f"{tower}_norm_{i}")
         logits = np.where(True if mask is None else mask, self.dense(x, "actor_head"), np.finfo(np.float32).min)
-        action = np.argmax(logits, axis=-1)
-        return (action, memory) if self.about["recurrent"] else action
+        return (np.argmax(logits, -1), memory) if self.about["recurrent"] else np.argmax(logits, -1)

@@ -1,4 +1,4 @@
-"""The command line: `trading-gymnax check | audit | train | walk-forward | evaluate | report | certify`."""
+"""The command line `trading-gymnax`: check, audit, train, walk-forward, evaluate, report, certify; `live` has more."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from trading_gymnax.cli import live
 from trading_gymnax.cli.commands import Audit, Check, Evaluate, Folds, Report, Trading
 from trading_gymnax.cli.learners import TRADER, device_note, ppo_fold_learner, ppo_learner, trader_for
 from trading_gymnax.data.audit import audit_features, feature_table, load_function
@@ -144,6 +145,10 @@ def _commands(trader: PPOConfig = TRADER) -> Any:
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Report, subcommand("report")]
         | Annotated[Certify, subcommand("certify")]
+        | Annotated[live.Live, subcommand("live")]
+        | Annotated[live.Paper, subcommand("paper")]
+        | Annotated[live.Reconcile, subcommand("reconcile")]
+        | Annotated[live.Export, subcommand("export")]
     )
 
 
@@ -380,6 +385,10 @@ _RUN: dict[type, Callable[[Any], None]] = {
     Report: _report,
     Certify: _certify,
     WalkForward: _walk_forward,
+    live.Live: live.live,
+    live.Paper: live.paper,
+    live.Reconcile: live.run_reconcile,
+    live.Export: live.export,
 }
 
 

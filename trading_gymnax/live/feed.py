@@ -76,7 +76,7 @@ class Feed:
     def take(self, bar: Bar) -> tuple[Row | None, list[Note]]:
         """The bar as the rules see it, or None where it is left out; and what is to be said about it."""
         try:
-            minute = self._close_minute(bar)
+            minute = self.close_minute(bar)
             notes: list[Note] = []
             ticks = self._ticks(bar, minute, notes)
             own = self._own_values(bar, minute)
@@ -102,7 +102,8 @@ class Feed:
         if len(self.seen) > _REMEMBERED:
             self.seen.popitem(last=False)
 
-    def _close_minute(self, bar: Bar) -> int:
+    def close_minute(self, bar: Bar) -> int:
+        """UTC minute of the bar's close. Raises BadBar for a stamp that is none."""
         minute = utc_minute(bar.time, self.timezone) + (0 if self.mark_is_end else self.bar_minutes)
         if minute != math.floor(minute):
             raise BadBar(f"the bar of {bar.time} does not close on a whole minute")

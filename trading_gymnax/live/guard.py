@@ -44,10 +44,16 @@ class GuardState:
     session_start_cents: int  # equity at the first bar of the session
     errors: int = 0  # of the session
     failed: bool = False  # the trailing floor was reached: no entry any more
+    said: bool = False  # that it stops entries, in this session
 
     def begin_session(self, equity_cents: int) -> None:
         """A new session: its own loss and its own errors."""
-        self.session_start_cents, self.errors = equity_cents, 0
+        self.session_start_cents, self.errors, self.said = equity_cents, 0, False
+
+    def says(self, blocked: str | None) -> bool:
+        """Whether this is the first time in the session that the guard stops entries."""
+        first, self.said = blocked is not None and not self.said, self.said or blocked is not None
+        return first
 
     def see(self, equity_cents: int, guard: Guard) -> str | None:
         """Equity at a bar's close; why no entry may be made, or None."""

@@ -17,12 +17,14 @@ import numpy as np
 import pandas as pd
 
 from trading_gymnax import rules
+from trading_gymnax.data.contracts import contract
 from trading_gymnax.evaluation.evaluate import _session_starts, _switched
 from trading_gymnax.evaluation.walk import Step, walk
 from trading_gymnax.live.bars import PRICES, iso
 from trading_gymnax.live.history import load_frame
 from trading_gymnax.live.store import HISTORY_FILE, LEDGER_FILE, read_ledger
 from trading_gymnax.runs import TradingSettings, environment_on
+from trading_gymnax.synthetic import SYNTH
 from trading_gymnax.text import count_text, usd
 
 CAUSES = (
@@ -145,9 +147,6 @@ def _environment(settings: TradingSettings, history: pd.DataFrame, ledger: Ledge
 
 def history_bars(settings: TradingSettings, history: pd.DataFrame) -> Any:
     """The checked bars of a kept history."""
-    from trading_gymnax.data.contracts import contract
-    from trading_gymnax.synthetic import SYNTH
-
     spec = contract(settings.market[0]) if settings.market else SYNTH
     step = int(history["timestamp"].diff().dt.total_seconds().mode()[0] // 60)
     return load_frame(history, spec, int(settings.loader.get("bar_minutes") or step), settings.loader)

@@ -209,6 +209,8 @@ class Trader:
         elif self._wakes(row, features):
             self.books.begin(row.place.day)
         blocked = self.guard_state.see(self.equity, self.guard)
+        if self.guard_state.says(blocked):
+            self._note(Note("guard", f"{iso(row.minute)}: {blocked}: nothing more is entered", False))
         made = None if trade is None else self._book(trade)
         if self.books.phase != AWAKE:
             return self._at_rest(row, made, self._why_at_rest(row))
@@ -300,9 +302,6 @@ class Trader:
         if not mask[action]:
             return rules.HOLD, f"{self.env.action_names[action]} is not legal here"
         if enters and blocked is not None:
-            self._note(
-                Note("guard", f"{iso(self._minute)}: {blocked}; {self.env.action_names[action]} is not done", False)
-            )
             return rules.HOLD, blocked
         if self.books.account["position"]:
             return action, "in position"
@@ -523,6 +522,11 @@ class Trader:
         commission = np.asarray(rules.cents(params.commission_per_side))[self.market_id]
         tick = self.spec.tick_value_cents
         return Terms(self.spec.tick_size, tick, int(commission), int(rules.cents(params.initial_balance)))
+
+    @property
+    def last_time(self) -> str:
+        """New York time of the last bar, "2025-03-13 10:30"."""
+        return self.feed.clock.new_york(self._minute).replace("T", " ")
 
     def close(self) -> None:
         """Let the ledger go."""
