@@ -138,7 +138,6 @@ def live(command: Live) -> None:
                 _tell(f"left out: {values}")
                 continue
             _decide(trader, values, command.stale_minutes)
-    trader.close()
 
 
 def _decide(trader: Trader, values: dict[str, Any], stale_minutes: float) -> None:
@@ -247,7 +246,6 @@ def paper(command: Paper) -> None:
             _tell(f"{note.event}: {note.text}")
         if decision.order or decision.exit:
             _tell(status(decision))
-    trader.close()
     if (trader.feed.last or 0) == last:
         _tell("there was no bar later than the last one")
     ledger = read(folder)

@@ -32,7 +32,6 @@ class Store:
         self.folder, self.durable = pathlib.Path(folder), durable
         self.folder.mkdir(parents=True, exist_ok=True)
         self._state, self._partial = self.folder / STATE_FILE, self.folder / (STATE_FILE + ".partial")
-        self._ledger: Any = None
         self._lines: list[str] = []
         self._size = 0
 
@@ -64,30 +63,24 @@ class Store:
 
     def save(self, state: dict[str, Any]) -> None:
         """Write the lines noted since the last state, then the state, whole or not at all."""
-        if self._ledger is None:
-            self._ledger = open(self.folder / LEDGER_FILE, "ab", buffering=0)  # noqa: SIM115 - open as long as this is
         if self._lines:
             data = "".join(self._lines).encode()
-            self._ledger.write(data)
+            self._write(self.folder / LEDGER_FILE, data, os.O_APPEND)
             self._size += len(data)
             self._lines.clear()
-            if self.durable:
-                os.fdatasync(self._ledger.fileno())
         text = json.dumps({"version": VERSION, "ledger_bytes": self._size, **state}, separators=(",", ":"))
-        descriptor = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        self._write(self._partial, text.encode(), os.O_TRUNC)
+        os.replace(self._partial, self._state)
+
+    def _write(self, path: pathlib.Path, data: bytes, how: int) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o644)
         try:
-            os.write(descriptor, text.encode())
+            while data:
+                data = data[os.write(descriptor, data) :]
             if self.durable:
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.replace(self._partial, self._state)
-
-    def close(self) -> None:
-        """Let the ledger go."""
-        if self._ledger is not None:
-            self._ledger.close()
-            self._ledger = None
 
 
 def read_ledger(path: pathlib.Path | str) -> Iterator[dict[str, Any]]:

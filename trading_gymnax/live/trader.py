@@ -528,11 +528,6 @@ class Trader:
         """New York time of the last bar, "2025-03-13 10:30"."""
         return self.feed.clock.new_york(self._minute).replace("T", " ")
 
-    def close(self) -> None:
-        """Let the ledger go."""
-        if self.store is not None:
-            self.store.close()
-
 
 _PARTS = ("feed", "features", "tape", "books")  # of a trader that remember something
 _FEED_OPTIONS = ("timezone", "timestamps_mark", "snap_to_tick", "repair")
