@@ -1,4 +1,4 @@
-"""A process that trades the bars of `desk` from its folder on and says each bar; killed by test_recovery at any moment."""
+"""A process that trades the bars of `desk` from its folder on and says each bar; `test_recovery` kills it at random."""
 
 import pathlib
 import sys
