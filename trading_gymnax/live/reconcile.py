@@ -18,7 +18,7 @@ import pandas as pd
 
 from trading_gymnax import rules
 from trading_gymnax.data.contracts import contract
-from trading_gymnax.evaluation.evaluate import _session_starts, _switched
+from trading_gymnax.evaluation.evaluate import _switched
 from trading_gymnax.evaluation.walk import Step, walk
 from trading_gymnax.live.bars import PRICES, iso
 from trading_gymnax.live.history import load_frame
@@ -123,7 +123,7 @@ def reconcile(
     env, params, bars = _environment(settings, history, ledger)
     params = params.replace(**{**(changes or {}), "max_steps_in_episode": 2**30, "forced_entry_fraction": 0.0})
     minutes = bars.close_time.astype("datetime64[m]").astype(np.int64)
-    starts = _starts(env, params, ledger, minutes, bars.session)
+    starts = _starts(params, ledger, minutes, bars.session)
     steps, _ = walk(env, _switched(policy, False), params, np.zeros(len(starts), int), starts, jax.random.key(0))
     simulated = _Simulated(steps, minutes, params, env)
     dates = {int(m): str(bars.session_date[s]) for m, s in zip(minutes, bars.session, strict=True)}
@@ -152,18 +152,17 @@ def history_bars(settings: TradingSettings, history: pd.DataFrame) -> Any:
     return load_frame(history, spec, int(settings.loader.get("bar_minutes") or step), settings.loader)
 
 
-def _starts(env: Any, params: Any, ledger: Ledger, minutes: np.ndarray, session: np.ndarray) -> np.ndarray:
-    """First decision bar of each session that the ledger and the environment both have, int [N]."""
+def _starts(params: Any, ledger: Ledger, minutes: np.ndarray, session: np.ndarray) -> np.ndarray:
+    """The bar of the first decision in each session, or in the first one where an account goes on, int [N]."""
     asked = np.array([minute for minute, decision in ledger.decisions.items() if decision["mask"]], np.int64)
     if len(asked) == 0:
         raise ValueError("the ledger holds no decision yet: no bar was inside the hours of trading")
     at = np.searchsorted(minutes, asked)
+    at = at[at < len(minutes) - 1]  # the last bar has none behind it to play
     first_of = {int(session[bar]): int(bar) for bar in at[::-1]}
-    usable = {int(session[bar]): int(bar) for bar in _session_starts(env, params)[1]}
-    both = [session for session in sorted(first_of) if session in usable]
-    if not both:
-        raise ValueError("no session of the ledger is whole yet: the environment judges whole sessions only")
-    starts = [max(usable[session], first_of[session]) for session in both]
+    if not first_of:
+        raise ValueError("the ledger holds a single decision, and no bar after it")
+    starts = [first_of[session] for session in sorted(first_of)]
     return np.array(starts if bool(params.terminate_at_session_end) else starts[:1])
 
 
