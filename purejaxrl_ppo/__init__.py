@@ -2,6 +2,7 @@
 
 from purejaxrl_ppo.checkpoint import CheckpointError
 from purejaxrl_ppo.cli.errors import TRACEBACK, parse_command_line, wants_trace
+from purejaxrl_ppo.cli.numbers import read_float, read_number
 from purejaxrl_ppo.compilation_cache import use_compilation_cache
 from purejaxrl_ppo.config import Hyperparameters, PPOConfig
 from purejaxrl_ppo.estimate import training_memory
@@ -45,6 +46,8 @@ __all__ = [
     "memory_in_words",
     "parse_command_line",
     "policy_of",
+    "read_float",
+    "read_number",
     "start_processes",
     "sweep",
     "training_memory",

@@ -37,6 +37,7 @@ LAYERS = (
     ("rewards", "render", "phase1", "phase2", "state", "synthetic"),
     ("accounts", "curriculum", "interop", "runs"),
     ("evaluation",),
+    ("live",),
     ("survival", "walkforward"),
     ("report",),
     ("cli", "__main__"),

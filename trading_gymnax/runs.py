@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from trading_gymnax.curriculum import Schedule, original_plan
-from trading_gymnax.market import MarketData, load_market_data
+from trading_gymnax.data.contracts import contract
+from trading_gymnax.data.loader import Bars, load_bars
+from trading_gymnax.market import MarketData, load_market_data, pack
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.phase2 import TradingPhase2
-from trading_gymnax.synthetic import regime
+from trading_gymnax.synthetic import SYNTH, regime
 from trading_gymnax.text import check_names, count_text
 
 SETTINGS_FILE = "trading.json"
@@ -99,6 +101,27 @@ def _doubts(market: MarketData) -> str:
 def build_environment(settings: TradingSettings) -> TradingPhase1:
     """The environment on all sessions of the settings' bars. Raises as `build`."""
     return _environment(settings, _market(settings))
+
+
+def environment_on(
+    settings: TradingSettings, source: Any, symbol: str | None = None
+) -> tuple[TradingPhase1, Any, Bars]:
+    """A run's environment on other bars of one of its markets: the environment, the parameters to judge by, the bars.
+
+    Args:
+        source: what `load_bars` reads, by the run's own options, or what it made.
+        symbol: of the market, where the run has several.
+
+    Raises ValueError for bars that cannot be, and where no symbol says which market they are of.
+    """
+    known = tuple(dict.fromkeys(settings.market)) or (SYNTH.symbol,)
+    if symbol is None and len(known) > 1:
+        raise ValueError(f"the run has the markets {', '.join(known)}: say which one the bars are of")
+    spec = SYNTH if not settings.market else contract(symbol or known[0])
+    loader: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in settings.loader.items()}
+    bars = source if isinstance(source, Bars) else load_bars(source, spec, **loader)
+    env = _environment(settings, pack([bars]))
+    return env, final_params(schedule_of(settings), env.default_params), bars
 
 
 def schedule_of(settings: TradingSettings) -> Schedule | None:

@@ -18,6 +18,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from trading_gymnax.cli import live
 from trading_gymnax.cli.commands import Audit, Check, Contracts, Evaluate, Folds, Params, Report, Trading
 from trading_gymnax.cli.config_file import config_path, config_text, merged, read_config
 from trading_gymnax.cli.learners import TRADER, device_note, ppo_fold_learner, ppo_learner, trader_for
@@ -188,6 +189,10 @@ def _commands(trader: PPOConfig = TRADER, base: Any = None) -> Any:
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Report, subcommand("report")]
         | Annotated[Certify, subcommand("certify")]
+        | Annotated[live.Live, subcommand("live")]
+        | Annotated[live.Paper, subcommand("paper")]
+        | Annotated[live.Reconcile, subcommand("reconcile")]
+        | Annotated[live.Export, subcommand("export")]
     )
 
 
@@ -438,6 +443,10 @@ _RUN: dict[type, Callable[[Any], None]] = {
     Report: _report,
     Certify: _certify,
     WalkForward: _walk_forward,
+    live.Live: live.live,
+    live.Paper: live.paper,
+    live.Reconcile: live.run_reconcile,
+    live.Export: live.export,
 }
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from tyro.constructors import PrimitiveConstructorSpec
 
-from purejaxrl_ppo.cli.numbers import read_float, read_number
+from purejaxrl_ppo import read_float, read_number
 from trading_gymnax.limits import HOUR, MODE, SWITCH
 from trading_gymnax.params import params_table
 from trading_gymnax.rules import HIGH_WATER_MODES
