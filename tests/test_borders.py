@@ -36,6 +36,7 @@ LAYERS = (
     ("accounts", "curriculum", "interop", "runs"),
     ("evaluation",),
     ("survival", "walkforward"),
+    ("skill",),
     ("report",),
     ("cli", "__main__"),
 )
