@@ -41,9 +41,9 @@ def source(sessions: int, seed: int, drift: float = 0.0) -> Source:
     return Source(PLAIN, (load_bars(short(tape), PLAIN, rth=RTH),), {"rth": RTH})
 
 
-def env_of(bars: Source) -> TradingPhase1:
+def env_of(bars: Source, **changes: float) -> TradingPhase1:
     """An environment on the source's bars, where nothing is charged."""
-    return TradingPhase1(bars.real(), window=WINDOW, min_bars_left=0, **FREE)
+    return TradingPhase1(bars.real(), window=WINDOW, min_bars_left=0, **{**FREE, **changes})
 
 
 @struct.dataclass
