@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import pandas as pd
 
 from trading_gymnax.curriculum import Schedule
 from trading_gymnax.evaluation.evaluate import evaluate_policy
@@ -116,6 +117,7 @@ def permutation_test(
     at_once: int = 8,
     known: Mapping[int, Sequence[float]] | None = None,
     keep: Callable[[int, Sequence[float]], None] | None = None,
+    look: Callable[[Sequence[pd.DataFrame]], None] | None = None,
     progress: Progress | None = None,
 ) -> PermutationTest:
     """Train and judge on the real bars, then on null tapes until the answer is clear or all of them are done.
@@ -132,6 +134,7 @@ def permutation_test(
         schedule: curriculum that the learner applies; policies are judged under its last values.
         at_once: tapes that are handed to the learner together; they are in memory at one time.
         known: nets by seed of tapes that are done, to go on from; `keep` is called with each new one.
+        look: called with the held-out sessions of the real bars, a frame a seed, where they are played.
 
     Raises ValueError for numbers that cannot be, and as `evaluate_policy`.
     """
@@ -149,10 +152,12 @@ def permutation_test(
     _, held_out = env.default_params.market.split(first_held_out)
     dates = held_out.date_text()
     left = [number for number in range(tapes + 1) if number not in nets]
-    for number, values in _played(learn, env, draw, first_held_out, left, seeds, at_once, schedule, nets, enough):
-        nets[number] = values
+    for number, played in _played(learn, env, draw, first_held_out, left, seeds, at_once, schedule, nets, enough):
+        nets[number] = tuple(float(sessions["net_usd"].mean()) for sessions in played)
         if keep:
-            keep(number, values)
+            keep(number, nets[number])
+        if look and number == REAL:
+            look(played)
         if progress:
             progress(len(nets), tapes + 1, "the real bars" if number == REAL else f"tape {number}")
     return result()
@@ -177,8 +182,8 @@ def _played(
     schedule: Schedule | None,
     nets: Mapping[int, Sequence[float]],
     enough: int,
-) -> Iterator[tuple[int, tuple[float, ...]]]:
-    """Nets of each tape that is left, by seed, until the answer is clear."""
+) -> Iterator[tuple[int, list[pd.DataFrame]]]:
+    """Held-out sessions of each tape that is left, by seed, until the answer is clear."""
     for first in range(0, len(left), at_once):
         if _clear(nets, enough):
             return
@@ -193,19 +198,17 @@ def _played(
             learn(env, [params[row] for row, _ in jobs], [_SEEDS_APART * numbers[row] + seed for row, seed in jobs])
         )
         for row, number in enumerate(numbers):
-            judged = [
-                _net_per_session(next(learnt), env, params[row], views[row][1], schedule, _SEEDS_APART * number + seed)
-                for seed in range(seeds)
-            ]
-            yield number, tuple(judged)
+            keys = [jax.random.key(_SEEDS_APART * number + seed) for seed in range(seeds)]
+            held_out = views[row][1]
+            yield number, [_sessions(next(learnt), env, params[row], held_out, schedule, key) for key in keys]
             if _clear(nets, enough):
                 return
 
 
-def _net_per_session(
-    policy: Any, env: TradingPhase1, params: Any, held_out: MarketData, schedule: Schedule | None, seed: int
-) -> float:
+def _sessions(
+    policy: Any, env: TradingPhase1, params: Any, held_out: MarketData, schedule: Schedule | None, key: jax.Array
+) -> pd.DataFrame:
     judged = params if schedule is None else schedule(1.0, params)
     # nothing of the held-out sessions is measured before they are played
     judged = judged.replace(market=held_out, reward_scale=params.reward_scale)
-    return float(evaluate_policy(policy, env, judged, key=jax.random.key(seed)).sessions["net_usd"].mean())
+    return evaluate_policy(policy, env, judged, key=key).sessions
