@@ -7,11 +7,13 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from trading_gymnax.evaluation.origin import origins
 from trading_gymnax.evaluation.summary import Summary
 from trading_gymnax.render import new_picture
 from trading_gymnax.report import pictures
 from trading_gymnax.report.judge import POLICY, Judgement
 from trading_gymnax.report.material import Material, SectionMaker, badge
+from trading_gymnax.report.origin_section import origin_picture
 from trading_gymnax.report.page import Html, escape, join, paragraph, plotly_script, write_page
 from trading_gymnax.report.sections import SECTIONS, ordinary_session, program_version, settings_section
 from trading_gymnax.report.series import daily_results, day_profile, equity_path
@@ -82,6 +84,9 @@ def _write_pictures(folder: pathlib.Path, material: Material) -> None:
     found = material.held_out.robustness
     if found is not None:
         drawn["slippage"] = lambda: pictures.slippage_picture(found)
+    tables = origins(material.held_out.evaluation, material.split.test_params.market)
+    if tables:
+        drawn["origin"] = lambda: origin_picture(tables)
     odds = material.held_out.survival
     if odds is not None:
         drawn["survival"] = lambda: survival_picture(odds)

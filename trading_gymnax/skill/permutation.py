@@ -94,7 +94,7 @@ class PermutationTest:
         )
         if found.p_value < SIGNIFICANCE:
             return f"It is UNLIKELY TO BE LUCK: {text}."
-        if found.tapes + 1 < 1 / SIGNIFICANCE:
+        if not found.stopped and found.tapes + 1 < 1 / SIGNIFICANCE:
             return f"TOO FEW TAPES to tell: {text}; {math.ceil(1 / SIGNIFICANCE)} or more can."
         return f"It CANNOT BE TOLD FROM LUCK: {text}: a learner that can find nothing would do as well that often."
 
