@@ -1,15 +1,17 @@
-"""The commands that ask whether a profit is skill: `permute`, `cpcv` and `sweep`."""
+"""The commands that ask whether a profit is skill: `permute`, `cpcv`, `sweep` and `path`."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import math
 import pathlib
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
+import jax
 import pandas as pd
 import tyro
 
@@ -18,20 +20,34 @@ from trading_gymnax.cli.learners import TRADER, ppo_fold_learner
 from trading_gymnax.cli.looks import Looking, looking
 from trading_gymnax.cli.progress import told
 from trading_gymnax.cli.resume import done_lines, note_done, open_folder
-from trading_gymnax.market import MarketData
+from trading_gymnax.evaluation.evaluate import evaluate_policy
+from trading_gymnax.market import ORDINARY_STOP_ATR, MarketData
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.render import new_picture
+from trading_gymnax.report.path_section import PATH_FILE
 from trading_gymnax.report.sections import program_version
 from trading_gymnax.report.skill_files import write_test
-from trading_gymnax.runs import TradingSettings, build_environment, last_third, schedule_of
+from trading_gymnax.runs import (
+    TradingSettings,
+    build,
+    build_environment,
+    check_files,
+    last_third,
+    read_settings,
+    schedule_of,
+)
 from trading_gymnax.skill.cpcv import SplitRun, combinatorial_splits, cross_validate
+from trading_gymnax.skill.fine import read_fine_bars, settle_doubtful
+from trading_gymnax.skill.finepath import Kind, bias_table, biases
 from trading_gymnax.skill.permutation import permutation_test
 from trading_gymnax.skill.sweep import grid, run_sweep
 from trading_gymnax.skill.tapes import read_source
-from trading_gymnax.text import count_text
+from trading_gymnax.text import count_text, plain
 from trading_gymnax.walkforward.run import FoldLearner
 
-from purejaxrl_ppo import PPOConfig  # isort: skip
+from purejaxrl_ppo import PPOConfig, load_policy  # isort: skip
+
+_ATR_A_NOISE = 1.6  # of synthetic markets: ATR over a bar's noise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +107,33 @@ class TradingSweep(_Trained):
     """Parameters as name=value,value,...; all combinations are tried."""
     train_until: str | None = None
     """First date that is held out; by default the last third of the usable sessions is."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BarPath:
+    """What one bar hides: random entries on a martingale, settled by the rules and by a path of sixty steps a bar.
+
+    With the folder of a run of phase 1 it is for that run's settings and noise, and its report quotes the answer.
+    """
+
+    run_dir: tyro.conf.Positional[pathlib.Path | None] = None
+    """Folder of a run; without one the stop widths from 0.25 to 4 ATR are tried on a market like NQ."""
+    fine: pathlib.Path | None = None
+    """File of second bars or ticks that cover the run's held-out sessions; they settle its doubtful trades."""
+    fine_timezone: str = "UTC"
+    """Of the file's stamps without an offset."""
+    sessions: int = 100
+    """Sessions of the martingale."""
+    walks: int = 2
+    """Times that random entries go through it."""
+    bounce_ticks: int = 0
+    """Ticks between bid and ask, at which trades alternate."""
+    jumps_a_day: float = 0.0
+    """Mean number of jumps in a session."""
+    jump_noise: float = 0.0
+    """Standard deviation of a jump, in bars' noise."""
+    checkpoint: Literal["best", "last"] = "last"
+    """Which of the run's policies."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,11 +293,45 @@ def _sweep(command: TradingSweep) -> None:
     print(text)
 
 
+def _path(command: BarPath) -> None:
+    if command.sessions < 1 or command.walks < 1 or command.bounce_ticks < 0 or not command.jumps_a_day >= 0:
+        raise ValueError("--sessions and --walks are 1 or more, --bounce-ticks and --jumps-a-day 0 or more")
+    kind = Kind(command.bounce_ticks, command.jumps_a_day, command.jump_noise)
+    size: dict[str, Any] = {"sessions": command.sessions, "walks": command.walks, "kind": kind}
+    if command.run_dir is None:
+        if command.fine is not None:
+            raise ValueError("--fine settles the trades of a run: give its folder as well")
+        print(bias_table(biases(**size)))
+        return
+    settings = read_settings(command.run_dir)
+    check_files(settings)
+    if settings.phase != 1 or len(settings.data) > 1:
+        raise ValueError(
+            f"{command.run_dir} is of phase {settings.phase} on {len(settings.data)} files: one of phase 1"
+        )
+    split = build(settings)
+    market, params = split.test_params.market, split.test_params
+    spec = dataclasses.replace(market.specs[0], calendar=None)
+    noise = float(market.median_risk_usd[0]) / ORDINARY_STOP_ATR / (int(market.tick_cents[0]) / 100) / _ATR_A_NOISE
+    changes = {name: x for name, x in settings.changes.items() if name not in ("sl_atr_mult", "trailing_dd_limit")}
+    (found,) = biases((float(params.sl_atr_mult),), spec=spec, noise_ticks=noise, **size, **changes)
+    sentences = [f"Under these settings {found}, over {found.trades:,} trades on a martingale."]
+    if command.fine is not None:
+        policy = load_policy(command.run_dir, checkpoint=command.checkpoint)
+        evaluation = evaluate_policy(policy, split.env, params, key=jax.random.key(1))
+        fine = read_fine_bars(command.fine, market.specs[0], command.fine_timezone)
+        sentences.append(f"Held out: {settle_doubtful(evaluation.trades, fine, market, params)}.")
+    values = {"sentences": sentences, "bias": plain(found), "commit": program_version()}
+    (command.run_dir / PATH_FILE).write_text(json.dumps(values, indent=2) + "\n")
+    print("\n".join(sentences))
+
+
 COMMANDS = (
     Annotated[Permute, tyro.conf.subcommand("permute")]
     | Annotated[Cpcv, tyro.conf.subcommand("cpcv")]
     | Annotated[TradingSweep, tyro.conf.subcommand("sweep")]
+    | Annotated[BarPath, tyro.conf.subcommand("path")]
 )
-RUN: dict[type, Callable[[Any], None]] = {Permute: _permute, Cpcv: _cpcv, TradingSweep: _sweep}
+RUN: dict[type, Callable[[Any], None]] = {Permute: _permute, Cpcv: _cpcv, TradingSweep: _sweep, BarPath: _path}
 LOWER = dict.fromkeys(RUN, "num_envs, num_steps, hidden_sizes, window or the number of bars")
 """What a command that ran out of memory should lower."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from trading_gymnax.report.judge import POLICY, Judgement
 from trading_gymnax.report.material import Material, SectionMaker, badge
 from trading_gymnax.report.origin_section import origin_picture
 from trading_gymnax.report.page import Html, escape, join, paragraph, plotly_script, write_page
+from trading_gymnax.report.path_section import path_section
 from trading_gymnax.report.sections import SECTIONS, ordinary_session, program_version, settings_section
 from trading_gymnax.report.series import daily_results, day_profile, equity_path
 from trading_gymnax.report.session_charts import session_charts
@@ -63,8 +65,10 @@ def write_report(
         trainer=_trainer_settings(run_dir),
     )
     _write_pictures(folder, material)
+    hidden: SectionMaker = functools.partial(path_section, run_dir)
     title = f"{material.markets}, phase {material.settings.phase}"
-    sections = [make(material) for make in (*SECTIONS, *more, settings_section)]
+    makers: list[SectionMaker] = [*SECTIONS, hidden, *more, settings_section]
+    sections = [make(material) for make in makers]
     footer = join(["Written by ", program_version(), ". Dollars; New York time; past results of a simulation."], "")
     write_page(folder / PAGE, title, _head(title, material), sections, footer)
     return folder / PAGE
