@@ -1,11 +1,15 @@
 """Nobody earns anything on a martingale that charges nothing; and who is given a lunch is caught."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 
 from tests.data.tables import PLAIN
 from trading_gymnax import TradingPhase1, TradingPhase2, load_market_data
+from trading_gymnax.cli.learners import TRADER, ppo_fold_learner
 from trading_gymnax.skill.finepath import Kind, fine_tape
-from trading_gymnax.skill.redteam import ALLOWED_ERRORS, attack, free_lunches
+from trading_gymnax.skill.redteam import ALLOWED_ERRORS, FREE, SEARCHED, attack, free_lunches
 from trading_gymnax.synthetic import martingale
 
 
@@ -47,3 +51,19 @@ def test_twenty_five_million_steps_a_phase_find_no_free_lunch(env):
             break
     print(f"{len(found)} attacks, {steps:,} steps, {sum(one.trades for one in found):,} trades")
     assert list(free_lunches(found)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [0, 2])
+def test_ppo_finds_no_free_lunch(kind):
+    """Trained on one martingale under drawn parameters, judged on another: four draws, 500,000 steps each."""
+    seen, unseen = martingales(7, 120)[kind], martingales(8, 120)[kind]
+    env, rng = TradingPhase1(seen), np.random.default_rng(kind)
+    learn = ppo_fold_learner(dataclasses.replace(TRADER, total_timesteps=500_000), None, None)
+    for seed in range(4):
+        drawn = {name: draw(rng) for name, draw in SEARCHED.items()}
+        params = env.default_params.replace(**FREE, **drawn)
+        (policy,) = learn(env, [params], [seed])
+        found = attack(env, [unseen], steps=1, fixed=drawn, policies=lambda market, rng, one=policy: {"PPO": one})
+        print(f"PPO, kind {kind}: {found[0].usd:+.2f} dollars a trade, {found[0].trades} trades")
+        assert list(free_lunches(found)) == []
