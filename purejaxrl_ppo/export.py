@@ -19,7 +19,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl_ppo.networks import _ACTIVATIONS, ILLEGAL_LOGIT, make_network
+from purejaxrl_ppo.networks import ACTIVATIONS, ILLEGAL_LOGIT, make_network
 from purejaxrl_ppo.policy import Policy
 
 Format = Literal["numpy", "stablehlo", "onnx"]
@@ -75,7 +75,7 @@ def _one_step(policy: Policy, obs: jax.Array, *memory: jax.Array) -> tuple[Any, 
     config, layers = policy.config, policy.params["params"]
     dtype = jnp.bfloat16 if config.bfloat16 else jnp.float32
     encoder = nn.Dense(config.gru_size, dtype=dtype)
-    x = _ACTIVATIONS[config.activation](encoder.apply({"params": layers["encoder"]}, policy._see(obs)))
+    x = ACTIVATIONS[config.activation](encoder.apply({"params": layers["encoder"]}, policy._see(obs)))
     cell = nn.GRUCell(config.gru_size, dtype=dtype, param_dtype=jnp.float32)
     _, out = cell.apply({"params": layers["gru"]["GRUCell_0"]}, memory[0], x)
     towers = make_network(dataclasses.replace(config, recurrent=False), policy.spec.action)

@@ -39,6 +39,7 @@ LAYERS = (
     ("evaluation",),
     ("live",),
     ("survival", "walkforward"),
+    ("skill",),
     ("report",),
     ("cli", "__main__"),
 )

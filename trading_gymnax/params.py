@@ -96,7 +96,7 @@ class EnvParams(environment.EnvParams):
         default_text="of the contract",
     )
     fill_at_close: jax.Array = switch(False, "Entries fill at the close of the decision bar, not at the next open.")
-    stop_first: jax.Array = switch(True, "In a bar that holds both stop and target, the stop came first.")
+    stop_first: jax.Array = switch(True, "In a bar that holds stop and target the stop came first; False gives money.")
     trailing_dd_limit: jax.Array = real(
         15_000.0,
         USD,

@@ -18,6 +18,7 @@ from purejaxrl_ppo.cli import main as trainer_cli
 from purejaxrl_ppo.cli.errors import _Sentences
 from trading_gymnax import runs
 from trading_gymnax.cli import main as trading_cli
+from trading_gymnax.cli import skill as skill_cli
 from trading_gymnax.data.contracts import CONTRACTS
 from trading_gymnax.synthetic import regime
 
@@ -109,6 +110,8 @@ def _nothing_is_trained(request, tmp_path, monkeypatch):
     monkeypatch.setattr(trading_cli, "fit", reached)
     monkeypatch.setattr(trading_cli, "ppo_learner", lambda config: reached)
     monkeypatch.setattr(trading_cli, "run_walk_forward", reached)
+    for name in ("permutation_test", "cross_validate", "run_sweep", "biases"):
+        monkeypatch.setattr(skill_cli, name, reached)
     monkeypatch.setattr(runs, "BUILT_IN_SESSIONS", 3)
 
 
@@ -187,6 +190,10 @@ def real(bars, tmp_path_factory) -> dict[str, list[str]]:
         "trading-gymnax train": data,
         "trading-gymnax walk-forward": [*data, "--train-sessions", "1", "--test-sessions", "1"],
         "trading-gymnax certify": ["--sessions", "3"],
+        "trading-gymnax permute": data,
+        "trading-gymnax cpcv": [*data, "--groups", "2", "--held-out", "1"],
+        "trading-gymnax sweep": data,
+        "trading-gymnax path": [],
         "purejaxrl-ppo train": ["CartPole-v1"],
         "purejaxrl-ppo evaluate": [str(played), "--episodes", "2", "--max-steps", "5"],
         "purejaxrl-ppo sweep": ["CartPole-v1", *tiny],

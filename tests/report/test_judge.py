@@ -269,7 +269,7 @@ def test_the_slippage_sweep_is_that_of_separate_evaluations(env, judgement):
     compiled = _play._cache_size()
     held = robustness(policy, env, env.default_params, key=KEY)
     assert _play._cache_size() == compiled
-    assert tuple(held.slippage) == SLIPPAGE_TICKS == (0, 1, 2, 4)
+    assert tuple(held.slippage) == SLIPPAGE_TICKS == (0, 1, 2, 3, 4)
     for ticks, made in held.slippage.items():
         params = env.default_params.replace(slippage_ticks=ticks, stop_slippage_ticks=ticks)
         found = evaluate_policy(policy, env, params, key=KEY)

@@ -17,6 +17,7 @@ from tests.data.tables import PLAIN
 from trading_gymnax import TradingPhase1, load_market_data, runs
 from trading_gymnax.cli import main as cli
 from trading_gymnax.cli.learners import TRADER, ppo_fold_learner
+from trading_gymnax.cli.resume import keep_run, kept_runs
 from trading_gymnax.curriculum import linear
 from trading_gymnax.data.contracts import CONTRACTS
 from trading_gymnax.evaluation.baselines import RandomEntries
@@ -139,6 +140,25 @@ def test_every_fold_is_learnt_with_every_seed(walked, env):
     assert [scale for _, scale, _ in recorder.given] == [scales[0]] * 3 + [scales[1]] * 3
     assert told[0] == (1, 6, "fold 0, seed 0")
     assert told[-1] == (6, 6, "fold 1, seed 2")
+
+
+def test_it_goes_on_where_it_stopped(walked, env, tmp_path):
+    """Runs that were kept are not trained again, and the whole is the same, tables of the files included."""
+    found, _, _ = walked
+    for run in found.runs[:4]:
+        keep_run(tmp_path, run)
+    known, recorder, kept = kept_runs(tmp_path), Recorder([]), []
+    assert sorted(known) == [(0, 0), (0, 1), (0, 2), (1, 0)]
+    folds = walk_forward(env.default_params.market, **SIZES)
+    again = run_walk_forward(
+        recorder, env, folds, seeds=3, configurations_tried=4, known=known, keep=lambda run: kept.append(run.seed)
+    )
+    assert [seed for _, _, seed in recorder.given] == [10_001, 20_001]
+    assert kept == [1, 2]
+    assert again.to_dict() == found.to_dict()
+    for run, other in zip(again.runs, found.runs, strict=True):
+        pd.testing.assert_frame_equal(run.trades, other.trades)
+        pd.testing.assert_frame_equal(run.unseen, other.unseen)
 
 
 def test_each_fold_is_judged_on_its_own_unseen_sessions_only(walked):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import json
@@ -10,27 +9,28 @@ import math
 import pathlib
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import jax
 import tyro
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from trading_gymnax.cli import live
+from trading_gymnax.cli import live, skill
 from trading_gymnax.cli.commands import Audit, Check, Contracts, Evaluate, Folds, Params, Report, Trading
 from trading_gymnax.cli.config_file import config_path, config_text, merged, read_config
 from trading_gymnax.cli.learners import TRADER, device_note, ppo_fold_learner, ppo_learner, trader_for
+from trading_gymnax.cli.looks import looking
+from trading_gymnax.cli.progress import told
+from trading_gymnax.cli.resume import keep_run, kept_runs, open_folder
 from trading_gymnax.cli.values import params_text, typed_parameters
 from trading_gymnax.data.audit import audit_features, feature_table, load_function
 from trading_gymnax.data.contracts import contract, contract_lines
 from trading_gymnax.data.loader import DataError, load_bars
 from trading_gymnax.evaluation.certify import SESSIONS, certify
-from trading_gymnax.render import MissingExtra, missing_extra
+from trading_gymnax.render import MissingExtra, missing_extra, new_picture
 from trading_gymnax.report.judge import ACCOUNTS, Judgement, judge
 from trading_gymnax.report.sections import program_version
-from trading_gymnax.report.walkforward_files import prepare_folder, write_walk_forward
+from trading_gymnax.report.walkforward_files import write_walk_forward
 from trading_gymnax.report.write import write_report
 from trading_gymnax.runs import (
     Split,
@@ -44,6 +44,7 @@ from trading_gymnax.runs import (
     schedule_of,
     write_settings,
 )
+from trading_gymnax.skill.ledger import Tries
 from trading_gymnax.synthetic import SYNTH
 from trading_gymnax.text import count_text
 from trading_gymnax.walkforward.folds import walk_forward
@@ -193,6 +194,7 @@ def _commands(trader: PPOConfig = TRADER, base: Any = None) -> Any:
         | Annotated[live.Paper, subcommand("paper")]
         | Annotated[live.Reconcile, subcommand("reconcile")]
         | Annotated[live.Export, subcommand("export")]
+        | skill.COMMANDS
     )
 
 
@@ -286,9 +288,9 @@ def _report(command: Report) -> None:
     if missing:
         raise missing
     split = build(_settings_of(command.run_dir))
-    seen, held_out = _judgements(command.run_dir, split, command.checkpoint, command.configurations_tried)
+    seen, held_out, counted = _judgements(command.run_dir, split, command.checkpoint, command.configurations_tried)
     page = write_report(command.run_dir, split, seen, held_out, out=command.out)
-    print(f"{held_out.verdict}\n{page} and the pictures beside it show the rest")
+    print(f"{held_out.verdict}\n{counted}\n{page} and the pictures beside it show the rest")
 
 
 def _evaluate(command: Evaluate) -> None:
@@ -313,10 +315,12 @@ def _evaluate(command: Evaluate) -> None:
 def _judge_other(command: Evaluate, split: Split) -> None:
     print(f"{split.note}\n")
     policy = load_policy(command.run_dir, checkpoint=command.checkpoint)
-    key, tried = jax.random.key(_JUDGE_SEED), command.configurations_tried
-    look = functools.partial(judge, policy, split.env, split.test_params, key=key, label="out of sample")
-    found = look(configurations_tried=tried, accounts=ACCOUNTS)
-    print(found)
+    settings, typed = read_settings(command.run_dir), command.configurations_tried
+    views, config = [split.test_params.market], policy.config.to_dict()
+    look = looking("evaluate", command.run_dir, settings, views, typed, config=config, checkpoint=command.checkpoint)
+    judged = functools.partial(judge, policy, split.env, split.test_params, label="out of sample", accounts=ACCOUNTS)
+    found = judged(key=jax.random.key(_JUDGE_SEED), configurations_tried=look.tried)
+    print(f"{found}\n{look.taken(found.evaluation.sessions)}")
     path = command.run_dir / f"evaluation-{'-'.join(path.stem for path in command.data)}.json"
     values = {"data": [str(path) for path in command.data], "note": split.note, "out_of_sample": found.to_dict()}
     path.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n")
@@ -329,7 +333,7 @@ def _certify(command: Certify) -> None:
     tapes = {"the number of sessions": command.sessions * SYNTH.session_minutes * _TAPE_BYTES}
     check_memory("certify", tapes)
     learn = ppo_learner(config)
-    with _told("certify") as tell:
+    with told("certify") as tell:
         certificate = certify(
             learn, seeds=command.seeds, first_seed=command.first_seed, sessions=command.sessions, progress=tell
         )
@@ -339,22 +343,6 @@ def _certify(command: Certify) -> None:
         command.out.write_text(json.dumps({**made, **certificate.to_dict()}, indent=2, allow_nan=False) + "\n")
     if not certificate.passed:
         raise SystemExit(1)
-
-
-@contextlib.contextmanager
-def _told(name: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A function that shows progress on stderr: a bar on a terminal, elsewhere lines."""
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(name)
-
-        def tell(done: int, total: int, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=what)
-            if not console.is_terminal:
-                console.print(f"{done} of {total}: {what}")
-
-        yield tell
 
 
 def _walk_forward(command: WalkForward) -> None:
@@ -369,25 +357,32 @@ def _walk_forward(command: WalkForward) -> None:
     if command.seeds < 1:
         raise ValueError(f"--seeds {command.seeds}: a fold needs one run or more")
     run_dir = command.run_dir or pathlib.Path("runs") / f"{command.name()}-walk-forward"
-    prepare_folder(run_dir)
     config = dataclasses.replace(
         command.config, total_timesteps=command.config.num_iterations * command.config.batch_size
     )
+    new_picture(1, 1)  # what is missing is told before the work, not after it
+    asked = {**settings.to_dict(), **sizes, "seeds": command.seeds, "trainer": config.to_dict()}
+    open_folder(run_dir, asked)
+    tests, typed = [fold.test for fold in folds], command.configurations_tried
+    look = looking("walk-forward", run_dir, settings, tests, typed, sizes=sizes, config=config.to_dict())
     learn = ppo_fold_learner(config, schedule, limit)
-    with _told("walk-forward") as tell:
+    with told("walk-forward") as tell:
         found = run_walk_forward(
             learn,
             env,
             folds,
             seeds=command.seeds,
             schedule=schedule,
-            configurations_tried=command.configurations_tried,
+            configurations_tried=look.tried,
+            known=kept_runs(run_dir),
+            keep=functools.partial(keep_run, run_dir),
             progress=tell,
         )
+    nets = found.nets().mean(axis=1).rename("net_usd").reset_index()
     runs = f"{count_text(len(folds), 'fold')} x {count_text(command.seeds, 'seed')}"
     text = (
         f"{program_version()}: {', '.join(env.default_params.market.symbols)}, phase {command.phase}, {runs}, PPO with "
-        f"{config.total_timesteps:,} steps a run\n\n{found}"
+        f"{config.total_timesteps:,} steps a run\n\n{found}\n{look.taken(nets)}"
     )
     changes = {name: str(x) if math.isinf(x) else x for name, x in settings.changes.items()}
     remembered = dataclasses.replace(settings, changes=changes).to_dict()
@@ -399,21 +394,27 @@ def _walk_forward(command: WalkForward) -> None:
 def _judge_run(
     run_dir: pathlib.Path, split: Split, checkpoint: Literal["best", "last"], tried: int
 ) -> tuple[Judgement, Judgement]:
-    seen, held_out = _judgements(run_dir, split, checkpoint, tried)
-    print(f"{seen}\n\n{held_out}")
+    seen, held_out, counted = _judgements(run_dir, split, checkpoint, tried)
+    print(f"{seen}\n\n{held_out}\n{counted}")
     write_judgement(run_dir, seen, held_out)
     return seen, held_out
 
 
 def _judgements(
-    run_dir: pathlib.Path, split: Split, checkpoint: Literal["best", "last"], tried: int
-) -> tuple[Judgement, Judgement]:
-    """In sample and out of sample."""
+    run_dir: pathlib.Path, split: Split, checkpoint: Literal["best", "last"], typed: int
+) -> tuple[Judgement, Judgement, Tries]:
+    """In sample and out of sample, and what the ledger says of so many looks at the latter."""
     policy = load_policy(run_dir, checkpoint=checkpoint)
-    look = functools.partial(judge, policy, split.env, key=jax.random.key(_JUDGE_SEED), configurations_tried=tried)
-    seen = look(split.train_params, label="in sample", baselines=False)
-    held_out = look(split.test_params, label="out of sample", accounts=ACCOUNTS)
-    return seen, held_out
+    settings, config = read_settings(run_dir), policy.config.to_dict()
+    look = looking(
+        "evaluate", run_dir, settings, [split.test_params.market], typed, config=config, checkpoint=checkpoint
+    )
+    judged = functools.partial(
+        judge, policy, split.env, key=jax.random.key(_JUDGE_SEED), configurations_tried=look.tried
+    )
+    seen = judged(split.train_params, label="in sample", baselines=False)
+    held_out = judged(split.test_params, label="out of sample", accounts=ACCOUNTS)
+    return seen, held_out, look.taken(held_out.evaluation.sessions)
 
 
 def write_judgement(run_dir: pathlib.Path, seen: Judgement, held_out: Judgement) -> None:
@@ -432,6 +433,7 @@ _LOWER = {
     Train: "num_envs, num_steps, hidden_sizes, window or the number of bars",
     WalkForward: "num_envs, num_steps, hidden_sizes, window or the number of bars",
     Certify: "the number of sessions",
+    **skill.LOWER,
 }
 _RUN: dict[type, Callable[[Any], None]] = {
     Check: _check,
@@ -447,6 +449,7 @@ _RUN: dict[type, Callable[[Any], None]] = {
     live.Paper: live.paper,
     live.Reconcile: live.run_reconcile,
     live.Export: live.export,
+    **skill.RUN,
 }
 
 

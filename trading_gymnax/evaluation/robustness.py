@@ -11,7 +11,7 @@ from trading_gymnax.evaluation.evaluate import Evaluation, evaluate_policy
 from trading_gymnax.evaluation.summary import mean_and_error
 from trading_gymnax.phase1 import TradingPhase1
 
-SLIPPAGE_TICKS = (0, 1, 2, 4)
+SLIPPAGE_TICKS = (0, 1, 2, 3, 4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Outcome:
     net_per_session_usd: float
     standard_error_usd: float  # NaN for a single day
     trades: int
+    commission_usd: float  # paid, contained in the net
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Robustness:
 def robustness(
     policy: Any, env: TradingPhase1, params: Any, *, key: jax.Array, found: Evaluation | None = None
 ) -> Robustness:
-    """Walk a policy again with 0, 1, 2 and 4 ticks of slippage, and with either answer to ambiguous bars.
+    """Walk a policy again with 0 to 4 ticks of slippage, and with either answer to ambiguous bars.
 
     Args:
         policy, env, params, key: as in `evaluate_policy`; the policy takes its most probable actions.
@@ -77,7 +78,8 @@ def outcome(evaluation: Evaluation) -> Outcome:
     """The figures of one walk."""
     net = evaluation.sessions["net_usd"].to_numpy()
     mean, error = mean_and_error(net, evaluation.sessions["date"].to_numpy())
-    return Outcome(float(net.sum()), mean, error, len(evaluation.trades))
+    paid = float(evaluation.trades["commission_usd"].sum())
+    return Outcome(float(net.sum()), mean, error, len(evaluation.trades), paid)
 
 
 def _plain(outcome: Outcome) -> dict[str, Any]:

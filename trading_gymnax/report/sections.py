@@ -22,6 +22,7 @@ from trading_gymnax.report.number_sections import (
     legal_shares,
     statistics_section,
 )
+from trading_gymnax.report.origin_section import origin_section
 from trading_gymnax.report.page import Html, Section, chart, escape, join, paragraph, table
 from trading_gymnax.report.series import SLOT_MINUTES, daily_results, day_profile, equity_path
 from trading_gymnax.report.session_charts import SessionChart
@@ -165,6 +166,7 @@ SECTIONS: tuple[SectionMaker, ...] = (
     sessions_section,
     day_section,
     baselines_section,
+    origin_section,
     fills_section,
     doubt_section,
     accounts_section,

@@ -16,14 +16,6 @@ JSON_FILE, CSV_FILE, TEXT_FILE, PICTURE = "walk_forward.json", "sessions.csv", "
 _SEED = "#9aa3ad"  # the single seeds stay behind their mean
 
 
-def prepare_folder(folder: pathlib.Path) -> None:
-    """Make the folder. Raises ValueError for one that holds something, and MissingExtra without matplotlib."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} exists and is not empty: choose another --run-dir")
-    new_picture(1, 1)  # what is missing is told before the work, not after it
-    folder.mkdir(parents=True, exist_ok=True)
-
-
 def write_walk_forward(folder: pathlib.Path, found: WalkForward, text: str, made: dict[str, Any]) -> pathlib.Path:
     """Write all files; `text` is what was printed and `made` says how, as plain JSON values. Returns the picture."""
     values = {**found.to_dict(), **made}

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from trading_gymnax.evaluation.origin import origins
 from trading_gymnax.evaluation.summary import Summary
 from trading_gymnax.render import new_picture
 from trading_gymnax.report import pictures
 from trading_gymnax.report.judge import POLICY, Judgement
 from trading_gymnax.report.material import Material, SectionMaker, badge
+from trading_gymnax.report.origin_section import origin_picture
 from trading_gymnax.report.page import Html, escape, join, paragraph, plotly_script, write_page
+from trading_gymnax.report.path_section import path_section
 from trading_gymnax.report.sections import SECTIONS, ordinary_session, program_version, settings_section
 from trading_gymnax.report.series import equity_path
 from trading_gymnax.report.session_charts import session_charts
@@ -59,8 +63,10 @@ def write_report(
         trainer=_trainer_settings(run_dir),
     )
     _write_pictures(folder, material)
+    hidden: SectionMaker = functools.partial(path_section, run_dir)
     title = f"{material.markets}, phase {material.settings.phase}"
-    sections = [make(material) for make in (*SECTIONS, *more, settings_section)]
+    makers: list[SectionMaker] = [*SECTIONS, hidden, *more, settings_section]
+    sections = [make(material) for make in makers]
     footer = join(["Written by ", program_version(), ". Dollars; New York time; past results of a simulation."], "")
     write_page(folder / PAGE, title, _head(title, material), sections, footer)
     return folder / PAGE
@@ -72,6 +78,9 @@ def _write_pictures(folder: pathlib.Path, material: Material) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pictures.equity_picture(paths).savefig(folder / "equity.png", dpi=110)
     pictures.session_picture(shown).savefig(folder / "session.png", dpi=110)
+    tables = origins(material.held_out.evaluation, material.split.test_params.market)
+    if tables:
+        origin_picture(tables).savefig(folder / "origin.png", dpi=110)
 
 
 def _trainer_settings(run_dir: pathlib.Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -32,6 +32,8 @@ def run_walk_forward(
     seeds: int = 3,
     schedule: Schedule | None = None,
     configurations_tried: int = 1,
+    known: Mapping[tuple[int, int], FoldRun] | None = None,
+    keep: Callable[[FoldRun], None] | None = None,
     progress: Progress | None = None,
 ) -> WalkForward:
     """Train and judge every fold with every seed.
@@ -46,6 +48,7 @@ def run_walk_forward(
         seeds: runs a fold.
         schedule: curriculum that the learner applies; policies are judged under its last values.
         configurations_tried: settings that were judged before these were chosen, these too.
+        known: runs that are done, by fold and seed, to go on from; `keep` is called with each new one.
 
     Raises ValueError for no fold, fewer than one seed or configuration, and as `evaluate_policy`.
     """
@@ -60,18 +63,21 @@ def run_walk_forward(
             f"walk-forward takes at most {2**31 // _SEEDS_APART:,} seeds and {_SEEDS_APART:,} folds, so that every run "
             f"has a seed of its own; got {seeds:,} and {len(folds):,}"
         )
-    jobs = [(fold, seed) for fold in folds for seed in range(seeds)]
+    wanted = [(fold, seed) for fold in folds for seed in range(seeds)]
+    done = known or {}
+    runs = {(fold.number, seed): done[fold.number, seed] for fold, seed in wanted if (fold.number, seed) in done}
+    jobs = [(fold, seed) for fold, seed in wanted if (fold.number, seed) not in runs]
     params = {fold.number: env.default_params.replace(market=fold.train) for fold in folds}
-    learnt = learn(
-        env, [params[fold.number] for fold, _ in jobs], [_SEEDS_APART * seed + fold.number for fold, seed in jobs]
-    )
-    runs: list[FoldRun] = []
+    numbers = [_SEEDS_APART * seed + fold.number for fold, seed in jobs]
+    learnt = learn(env, [params[fold.number] for fold, _ in jobs], numbers) if jobs else ()
     for (fold, seed), policy in zip(jobs, learnt, strict=True):
-        runs.append(_judged_run(policy, env, fold, seed, params[fold.number], schedule))
+        run = runs[fold.number, seed] = _judged_run(policy, env, fold, seed, params[fold.number], schedule)
+        if keep:
+            keep(run)
         if progress:
-            progress(len(runs), len(jobs), f"fold {fold.number}, seed {seed}")
+            progress(len(runs), len(folds) * seeds, f"fold {fold.number}, seed {seed}")
     balance = float(env.default_params.initial_balance)
-    return WalkForward(folds, tuple(runs), configurations_tried, balance)
+    return WalkForward(folds, tuple(runs[key] for key in sorted(runs)), configurations_tried, balance)
 
 
 def _judged_run(

@@ -1,0 +1,60 @@
+"""Every look at held-out sessions goes into the ledger beside the run folders, and is told how many there were."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from trading_gymnax.market import MarketData
+from trading_gymnax.runs import TradingSettings
+from trading_gymnax.skill.ledger import Tries, digest_of, ledger_of, look_at, read_ledger, tries, write_look
+from trading_gymnax.walkforward.folds import session_days
+
+_NOT_COMPARED = ("version", "commit", "digests")  # of the program, and of what the files' names say already
+
+
+@dataclasses.dataclass(frozen=True)
+class Looking:
+    """A look that is about to be taken."""
+
+    command: str
+    run_dir: pathlib.Path
+    markets: tuple[str, ...]
+    dates: tuple[str, ...]
+    settings: str  # digest
+    typed: int  # settings tried, as the user says
+
+    @property
+    def tried(self) -> int:
+        """Settings tried on any of these sessions, this one too: by the ledger, or more where the user says so."""
+        looks = read_ledger(ledger_of(self.run_dir))
+        others = {look.settings for look in looks if look.overlaps(self.markets, self.dates)}
+        return max(self.typed, len(others | {self.settings}))
+
+    def taken(self, sessions: pd.DataFrame) -> Tries:
+        """Write the look, and say what the ledger knows now; sessions: as of `Evaluation.sessions`."""
+        path = ledger_of(self.run_dir)
+        look = look_at(self.command, self.run_dir.name, self.markets, self.settings, sessions)
+        write_look(path, look)
+        return tries(read_ledger(path), look, self.typed)
+
+
+def looking(
+    command: str,
+    run_dir: pathlib.Path,
+    settings: TradingSettings,
+    views: Sequence[MarketData],
+    typed: int,
+    **more: Any,
+) -> Looking:
+    """A look at the sessions of some views.
+
+    settings, more: all that makes the policy; equal ones are one setting.
+    """
+    dates = sorted({str(day) for view in views for day in session_days(view)})
+    asked = {name: value for name, value in settings.to_dict().items() if name not in _NOT_COMPARED}
+    return Looking(command, run_dir, tuple(dict.fromkeys(views[0].roots)), tuple(dates), digest_of(asked, more), typed)

@@ -1,0 +1,100 @@
+"""Where the profit comes from, as a section of the report and as a picture."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trading_gymnax.evaluation import origin
+from trading_gymnax.render import INK, STOP, TARGET, calm, new_picture
+from trading_gymnax.report import charts
+from trading_gymnax.report.judge import Judgement
+from trading_gymnax.report.material import Material, badge
+from trading_gymnax.report.page import Html, Section, chart, escape, join, paragraph, table
+from trading_gymnax.text import usd
+
+_TITLE = "Where does the profit come from?"
+
+
+def origin_section(material: Material) -> Section:
+    """Net by hour, weekday, month, side, exit, volatility and trend; without the best trades; under other costs."""
+    label, judgement = material.judgements[0]
+    tables = origin.origins(judgement.evaluation, material.split.test_params.market)
+    if not tables:
+        return Section(_TITLE, paragraph("The policy never traded.", "quiet"))
+    parts: list[object] = [paragraph(Html(f"{badge(label)} {escape(_summary(judgement))}"))]
+    made = {}
+    for at, (title, rows) in enumerate(tables.items()):
+        parts += [Html(f"<h3>By {escape(title)}</h3>"), chart(f"origin-{at}", "low", f"Net by {title}")]
+        made[f"origin-{at}"] = origin_chart(rows)
+    if judgement.robustness is not None:
+        parts += _costs(origin.cost_grid(judgement.robustness))
+    return Section(_TITLE, join(parts), made)
+
+
+def _summary(judgement: Judgement) -> str:
+    trades = judgement.evaluation.trades
+    rest = origin.without_best(trades)
+    text = (
+        f"All {len(trades):,} trades net {usd(float(trades['net_usd'].sum()))}; without the best {origin.BEST_TRADES} "
+        f"of them {usd(rest)}."
+    )
+    before_costs = origin.break_even_usd(trades)
+    if before_costs > 0:
+        text += f" A round trip may cost {usd(before_costs, cents=True)} before nothing is left, at these fills."
+    else:
+        text += f" It makes {usd(before_costs, cents=True)} a trade before any cost: no saving on costs would help it."
+    ticks = math.nan if judgement.robustness is None else origin.break_even_ticks(judgement.robustness)
+    return text if math.isnan(ticks) else f"{text} The net falls through zero at {ticks:.1f} ticks of slippage."
+
+
+def _costs(grid: pd.DataFrame) -> list[object]:
+    """Net by slippage and commission; gains and losses in the colours of the tiles."""
+    head = ["slippage", *(f"commission x {factor:g}" for factor in grid)]
+    rows = []
+    for ticks, nets in grid.iterrows():
+        cells = [Html(f'<span class="{"gain" if net > 0 else "loss"}">{escape(usd(net))}</span>') for net in nets]
+        rows.append([f"{ticks} {'tick' if ticks == 1 else 'ticks'}", *cells])
+    remark = "Each slippage was walked again, so entries may differ; the commission is added or taken away."
+    return [Html("<h3>Under other costs</h3>"), paragraph(remark, "quiet"), table(head, rows)]
+
+
+def origin_chart(rows: pd.DataFrame) -> dict[str, Any]:
+    """Net of each name as a bar, green above zero and red below; trades and share of winners on hovering."""
+    nets = [round(float(x), 2) for x in rows["net_usd"]]
+    hover = [
+        f"{row.trades:,} trades, {100 * row.win_rate:.0f} % with a profit<br>{usd(row.mean_usd, cents=True)} a trade"
+        for row in rows.itertuples()
+    ]
+    trace = {
+        "type": "bar",
+        "x": [str(name) for name in rows.index],
+        "y": nets,
+        "customdata": hover,
+        "marker": {"color": [TARGET if net > 0 else STOP for net in nets]},
+        "hovertemplate": "%{x}: %{y:$,.0f}<br>%{customdata}<extra></extra>",
+    }
+    layout = charts.layout(xaxis=charts.axis(type="category"), yaxis=charts.axis("net", tickformat=charts.DOLLARS))
+    return {"data": [trace], "layout": layout}
+
+
+def origin_picture(tables: dict[str, pd.DataFrame]) -> Any:
+    """The same as a picture by matplotlib, two tables a row."""
+    down = -(-len(tables) // 2)
+    picture = new_picture(10.0, 2.4 * down)
+    panels = picture.subplots(down, 2, squeeze=False).ravel()
+    for panel, (title, rows) in zip(panels, tables.items(), strict=False):
+        nets = rows["net_usd"].to_numpy()
+        panel.bar(np.arange(len(rows)), nets, color=[TARGET if net > 0 else STOP for net in nets])
+        panel.axhline(0, color=INK, linewidth=0.8)
+        names = [str(name).replace("_", " ").lower() for name in rows.index]
+        panel.set_xticks(np.arange(len(rows)), names, rotation=30 if len(rows) > 5 else 0, ha="center")
+        panel.yaxis.set_major_formatter(lambda value, _: usd(value, sign=False))
+        panel.set_title(f"by {title}", loc="left", fontsize=10)
+        calm(panel)
+    for panel in panels[len(tables) :]:
+        panel.set_axis_off()
+    return picture
