@@ -170,7 +170,7 @@ def describe_run(
         "params_schedule": {} if params_schedule is None else _schedule_digests(params_schedule, env_params),
         "warm_start": None if warm_start is None else _short((warm_start.params, warm_start.moments)),
         "spec": spec_to_json(spec),
-        "generator": str(jax.config.jax_default_prng_impl),
+        "generator": str(jax.config.jax_default_prng_impl),  # type: ignore[attr-defined]
         "source": source,
     }
 

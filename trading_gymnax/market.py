@@ -162,7 +162,7 @@ class MarketData:
         """Usable sessions of each market's view under these hours, for windows of `window` bars, int [M]."""
         usable, view = decision_ranges(self, rth_open, rth_close, window, np).usable, np.asarray(self.view)
         index = np.arange(usable.shape[1])[None]
-        return (usable & (index >= view[:, :1]) & (index < view[:, 1:])).sum(axis=1)
+        return np.asarray(usable & (index >= view[:, :1]) & (index < view[:, 1:])).sum(axis=1)
 
     def _entry_allowed(self, m: int, view: np.ndarray) -> np.ndarray:
         """Bars of usable sessions of the view that are entry-allowed by the loader's hours, bool [T]."""
