@@ -33,7 +33,7 @@ LAYERS = (
     ("text",),
     ("data",),
     ("market",),
-    ("rules", "limits", "params", "starts", "restarts", "observation", "packed"),
+    ("rules", "limits", "params", "starts", "restarts", "arguments", "observation", "packed"),
     ("rewards", "render", "phase1", "phase2", "state", "synthetic"),
     ("accounts", "curriculum", "interop", "runs"),
     ("evaluation",),

@@ -18,7 +18,7 @@ def check_reset(key: Any, params: Any) -> None:
         raise ValueError(f"reset takes (key, params), got ({_named(key)}, {_named(params)}); {_SEVERAL}")
 
 
-def check_step(key: Any, state: Any, action: Any, params: Any, kind: type) -> None:
+def check_step(key: Any, state: Any, action: Any, params: Any, kind: Any) -> None:
     """Refuse arguments of `step(key, state, action, params)`; `kind` is the environment's class of states."""
     fit = _is_key(key) and isinstance(params, EnvParams | PreparedParams)
     if not fit or not isinstance(state, kind | PackedState) or isinstance(action, PackedState | EnvParams | kind):
