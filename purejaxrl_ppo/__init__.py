@@ -7,6 +7,7 @@ from purejaxrl_ppo.compilation_cache import use_compilation_cache
 from purejaxrl_ppo.config import Hyperparameters, PPOConfig
 from purejaxrl_ppo.estimate import training_memory
 from purejaxrl_ppo.evaluate import Episodes, evaluate
+from purejaxrl_ppo.export import export_policy
 from purejaxrl_ppo.fit import FitResult, fit
 from purejaxrl_ppo.host import FitOptions
 from purejaxrl_ppo.memory import check_memory, memory_in_words
@@ -38,6 +39,7 @@ __all__ = [
     "TrainState",
     "check_memory",
     "evaluate",
+    "export_policy",
     "fit",
     "load_policy",
     "make_mesh",

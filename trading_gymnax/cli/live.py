@@ -34,8 +34,7 @@ from trading_gymnax.text import usd
 
 with warnings.catch_warnings():  # distrax and its own dependencies warn while they are imported
     warnings.simplefilter("ignore")
-    from purejaxrl_ppo import load_policy
-    from purejaxrl_ppo.export import export_policy
+    from purejaxrl_ppo import export_policy, load_policy
 
 
 @dataclasses.dataclass(frozen=True)

@@ -163,7 +163,7 @@ class _Atr:
 
 
 class _DefaultFeatures:
-    """The eight default features (rule book, section 5), prices in ticks."""
+    """The eight default features (docs/rules.md, section 5), prices in ticks."""
 
     def __init__(self) -> None:
         self.change, self.momentum = _Lag(1), _Lag(MOMENTUM_BARS)
