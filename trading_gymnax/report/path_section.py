@@ -10,9 +10,7 @@ from trading_gymnax.report.page import Section, join, paragraph
 
 PATH_FILE = "path.json"
 _TITLE = "What a bar hides"
-_TARGET_FIRST = (
-    "stop_first is off: the run is paid in every bar that holds stop and target, which nobody can count on."
-)
+_TARGET_FIRST = "stop_first is off: the run is paid in every bar that holds stop and target, which nobody can count on."
 
 
 def path_section(run_dir: pathlib.Path, material: Material) -> Section:
