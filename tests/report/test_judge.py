@@ -178,7 +178,7 @@ def test_the_table_as_json(judgement):
     assert values["rows"][HOLD]["win_rate"] is None
     assert values["rows"][POLICY]["configurations_tried"] == 4
     assert values["rows"][LONG]["configurations_tried"] == 1
-    assert [row["ticks"] for row in values["robustness"]["slippage"]] == [0, 1, 2, 4]
+    assert [row["ticks"] for row in values["robustness"]["slippage"]] == [0, 1, 2, 3, 4]
     assert values["robustness"]["stop_first"]["net_usd"] == judgement.rows[POLICY].net_usd
     assert values["verdict"] == judgement.verdict
 
@@ -286,7 +286,7 @@ def test_slippage_worked_by_hand():
     rows = [(LEVEL,) * 4, (LEVEL,) * 4, (LEVEL, LEVEL, LEVEL - 30, LEVEL - 30)]
     held = by_hand(rows)
     assert {ticks: made.net_usd for ticks, made in held.slippage.items()} == {
-        ticks: -(12 + ticks) * 5.0 - 5.0 for ticks in (0, 1, 2, 4)
+        ticks: -(12 + ticks) * 5.0 - 5.0 for ticks in (0, 1, 2, 3, 4)
     }
     assert held.answers_differ_usd == 0.0
 
@@ -299,7 +299,8 @@ def test_both_answers_worked_by_hand():
     assert held.target_first.net_usd == 36 * 5 - 5
     assert held.answers_differ_usd == 49 * 5
     assert held.to_dict()["stop_first"] == {
-        **{"net_usd": -70.0, "net_per_session_usd": -70.0, "standard_error_usd": None, "trades": 1}
+        **{"net_usd": -70.0, "net_per_session_usd": -70.0, "standard_error_usd": None, "trades": 1},
+        "commission_usd": 5.0,
     }
 
 

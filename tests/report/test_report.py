@@ -240,10 +240,10 @@ def test_the_page_has_its_parts_in_order(made, page):
     headings = re.findall(r"<h2>(.*?)</h2>", made.text)
     assert headings == [
         *("Key figures", "Equity", "Daily results", "Session by session", "Over the day"),
-        *("Beside policies that learnt nothing", "Under other fills", "Doubtful bars"),
-        *("Would it pass an evaluation account?", "Of another module", "Settings"),
+        *("Beside policies that learnt nothing", "Where does the profit come from?", "Under other fills"),
+        *("Doubtful bars", "Would it pass an evaluation account?", "What a bar hides", "Of another module", "Settings"),
     ]
-    assert len(SECTIONS) == len(headings) - 2
+    assert len(SECTIONS) == len(headings) - 3
     data = json.loads(page.scripts["page-data"])
     places = {attributes.get("id") for _, attributes in page.found}
     assert set(data["charts"]) | {"session-list", "session-chart", "trades"} <= places
@@ -297,7 +297,7 @@ def test_the_figures_are_those_of_the_evaluation(made, page):
             assert f">{value}</td>" in made.text
     held = made.held_out.robustness
     bars = figures["slippage"]["data"][0]
-    assert bars["x"] == ["0", "1", "2", "4"]
+    assert bars["x"] == ["0", "1", "2", "3", "4"]
     assert bars["y"] == [round(x.net_per_session_usd, 2) for x in held.slippage.values()]
     assert bars["error_y"]["array"] == [round(x.standard_error_usd, 2) for x in held.slippage.values()]
     for outcome in (*held.slippage.values(), held.stop_first, held.target_first):
@@ -486,7 +486,8 @@ def test_the_command_writes_a_report(made, tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out.splitlines()
     page = tmp_path / "page" / "report.html"
     assert said[0] in page.read_text("utf-8")
-    assert said[1].startswith(str(page))
+    assert said[1].startswith("1 setting tried on these sessions in 1 look, by the ledger")
+    assert said[-1].startswith(str(page))
     with pytest.raises(SystemExit):
         cli.main(["report", str(tmp_path / "nowhere")])
     assert "holds no run" in capsys.readouterr().err

@@ -347,5 +347,8 @@ def test_wrong_input_is_one_sentence(contracts, walk_dir, capsys, tmp_path, monk
     assert "--market names NQ for 2 files: say when the next contract is traded" in refusal(capsys, *both)
     assert "roll is 'volume' or a date" in refusal(capsys, *both, "--roll", "soon")
     there = ["--data", contracts[0], "--market", "NQ", "--run-dir", str(walk_dir), *small[6:]]
-    assert "is not empty: choose another --run-dir" in refusal(capsys, *there)
+    assert "was begun with other settings; choose another --run-dir" in refusal(capsys, *there)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    assert "is not empty: choose another --run-dir" in refusal(capsys, *small, "--run-dir", str(tmp_path / "mine"))
     assert not (tmp_path / "run").exists()

@@ -31,7 +31,7 @@ from trading_gymnax.render import MissingExtra, missing_extra, new_picture
 from trading_gymnax.report.judge import ACCOUNTS, Judgement, judge
 from trading_gymnax.report.sections import program_version
 from trading_gymnax.report.walkforward_files import write_walk_forward
-from trading_gymnax.report.write import write_report
+from trading_gymnax.report.write import trainer_settings, write_report
 from trading_gymnax.runs import (
     Split,
     TradingSettings,
@@ -316,7 +316,7 @@ def _judge_other(command: Evaluate, split: Split) -> None:
     print(f"{split.note}\n")
     policy = load_policy(command.run_dir, checkpoint=command.checkpoint)
     settings, typed = read_settings(command.run_dir), command.configurations_tried
-    views, config = [split.test_params.market], policy.config.to_dict()
+    views, config = [split.test_params.market], trainer_settings(command.run_dir)
     look = looking("evaluate", command.run_dir, settings, views, typed, config=config, checkpoint=command.checkpoint)
     judged = functools.partial(judge, policy, split.env, split.test_params, label="out of sample", accounts=ACCOUNTS)
     found = judged(key=jax.random.key(_JUDGE_SEED), configurations_tried=look.tried)
@@ -405,7 +405,7 @@ def _judgements(
 ) -> tuple[Judgement, Judgement, Tries]:
     """In sample and out of sample, and what the ledger says of so many looks at the latter."""
     policy = load_policy(run_dir, checkpoint=checkpoint)
-    settings, config = read_settings(run_dir), policy.config.to_dict()
+    settings, config = read_settings(run_dir), trainer_settings(run_dir)
     look = looking(
         "evaluate", run_dir, settings, [split.test_params.market], typed, config=config, checkpoint=checkpoint
     )

@@ -13,6 +13,7 @@ import pandas as pd
 from trading_gymnax.walkforward.result import FoldRun
 
 ASKED_FILE, DONE_FILE, RUNS_FOLDER = "asked.json", "done.jsonl", "runs"
+_MAY_DIFFER = ("version", "commit")
 _FRAMES = ("seen", "unseen", "trades")
 
 
@@ -21,7 +22,7 @@ def open_folder(folder: pathlib.Path, asked: Mapping[str, Any]) -> bool:
 
     asked: plain JSON values; all must be as they were. Raises ValueError for a folder of something else.
     """
-    path, values = folder / ASKED_FILE, json.loads(json.dumps(asked, default=str))
+    path, values = folder / ASKED_FILE, json.loads(json.dumps(_flat(asked), default=str))
     if path.is_file():
         there = dict(json.loads(path.read_text()))
         names = [name for name in values if there.get(name) != values[name]]
@@ -36,6 +37,15 @@ def open_folder(folder: pathlib.Path, asked: Mapping[str, Any]) -> bool:
     partial.write_text(json.dumps(values, indent=2) + "\n")
     partial.replace(path)
     return False
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings inside as names of their own, without those that may differ when a run goes on."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in _MAY_DIFFER:
+            flat |= _flat(value) if isinstance(value, Mapping) else {name: value}
+    return flat
 
 
 def done_lines(folder: pathlib.Path) -> Iterator[dict[str, Any]]:
@@ -73,6 +83,12 @@ def kept_runs(folder: pathlib.Path) -> dict[tuple[int, int], FoldRun]:
     for home in sorted((folder / RUNS_FOLDER).glob("*")):
         fold, dash, seed = home.name.partition("-")
         if dash and fold.isdigit() and seed.isdigit():
-            frames = {name: pd.read_parquet(home / f"{name}.parquet") for name in _FRAMES}
+            frames = {name: _seconds(pd.read_parquet(home / f"{name}.parquet")) for name in _FRAMES}
             runs[int(fold), int(seed)] = FoldRun(int(fold), int(seed), **frames)
     return runs
+
+
+def _seconds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Times in seconds, as an evaluation has them; parquet knows none coarser than milliseconds."""
+    times = frame.select_dtypes(["datetime", "datetimetz"]).columns
+    return frame.assign(**{name: frame[name].dt.as_unit("s") for name in times})

@@ -60,7 +60,7 @@ def write_report(
         seen=seen,
         held_out=held_out,
         sessions=session_charts(held_out.evaluation, split.test_params.market),
-        trainer=_trainer_settings(run_dir),
+        trainer=trainer_settings(run_dir),
     )
     _write_pictures(folder, material)
     hidden: SectionMaker = functools.partial(path_section, run_dir)
@@ -83,7 +83,8 @@ def _write_pictures(folder: pathlib.Path, material: Material) -> None:
         origin_picture(tables).savefig(folder / "origin.png", dpi=110)
 
 
-def _trainer_settings(run_dir: pathlib.Path) -> dict[str, Any]:
+def trainer_settings(run_dir: pathlib.Path) -> dict[str, Any]:
+    """Settings of a run's training, by name; empty where unknown."""
     path = run_dir / _TRAINER_FILE
     return dict(json.loads(path.read_text()).get("config", {})) if path.is_file() else {}
 
