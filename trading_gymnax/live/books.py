@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from typing import Any
 
 import jax
@@ -57,6 +58,7 @@ class Books:
         self.account = read(self.state, programs.fields)
         self.before: tuple[Any, int, Any] | None = None  # state and action of the last step, memory after it
         self.continues = False  # the account has slept, and goes on
+        self._read: deque[tuple[Any, list[Any]]] = deque(maxlen=4)  # trees as plain numbers
         self._flat_before: dict[str, int] = {}  # the account before the entry that `on_fill` told
 
     def _fresh(self) -> tuple[Any, Any]:
@@ -353,10 +355,18 @@ class Books:
             "last_trade": None if self.last_trade is None else vars(self.last_trade),
             "flat_before": self._flat_before,
             "account": self.account,
-            "state": _plain_leaves(self.state),
-            "memory": _plain_leaves(self.memory),
-            "before": None if before is None else [_plain_leaves(before[0]), int(before[1]), _plain_leaves(before[2])],
+            "state": self._leaves(self.state),
+            "memory": self._leaves(self.memory),
+            "before": None if before is None else [self._leaves(before[0]), int(before[1]), self._leaves(before[2])],
         }
+
+    def _leaves(self, tree: Any) -> list[Any]:
+        """The arrays of a tree as plain numbers; those of the last bar's trees are known."""
+        known = next((leaves for other, leaves in self._read if other is tree), None)
+        if known is None:
+            known = [np.asarray(leaf).tolist() for leaf in jax.device_get(jax.tree.leaves(tree))]
+            self._read.append((tree, known))
+        return known
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from a snapshot. Raises ValueError where it is of another account's rules or another policy."""
@@ -373,10 +383,6 @@ class Books:
         self.account = read(self.state, self.programs.fields)
         if self.account != saved["account"]:
             raise ValueError("the saved state is of another version of the program: its fields have other places")
-
-
-def _plain_leaves(tree: Any) -> list[Any]:
-    return [np.asarray(leaf).tolist() for leaf in jax.tree.leaves(tree)]
 
 
 def _filled(like: Any, leaves: list[Any]) -> Any:

@@ -8,6 +8,8 @@ before it. All that looks further, such as the start of the next session, is unk
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections import deque
 from typing import Any
 
 import jax.numpy as jnp
@@ -29,6 +31,7 @@ class Tape:
         self.features = np.zeros((market.num_markets, self.size, market.num_features + CLOCK_COLUMNS), np.float32)
         self.bars = np.zeros((market.num_markets, self.size + 1, _ROW_COLUMNS), np.int32)
         self.count = 0  # bars so far
+        self._texts: deque[str] = deque(maxlen=self.size)
         self._start_minute = int(np.asarray(market.session_start_minute)[market_id])
 
     def push(self, row: Row, atr: np.float32, features: np.ndarray) -> None:
@@ -45,29 +48,31 @@ class Tape:
         hour = np.float32(clock / 60.0) / np.float32(24)
         table[-1, :-CLOCK_COLUMNS] = features
         table[-1, -CLOCK_COLUMNS:] = (hour, place.time, place.scheduled_close - place.time)
+        self._texts.append(self._text(-1))
+
+    def _text(self, at: int) -> str:
+        """A row of both tables as JSON; each is written once, and saved as often as it is there."""
+        return json.dumps([self.bars[self.market_id, at - 1].tolist(), self.features[self.market_id, at].tolist()])
 
     def mark_break(self) -> None:
         """The newest bar turned out to be the last of its session."""
         self.bars[self.market_id, -2, 6] |= 1
-
-    def back(self) -> tuple[np.ndarray, np.ndarray]:
-        """Copies of both arrays, for `restore`."""
-        return self.bars.copy(), self.features.copy()
+        self._texts[-1] = self._text(-1)
 
     def snapshot(self) -> dict[str, Any]:
-        """The market's rows as plain numbers; a float32 is a JSON number without loss."""
-        rows, table = self.bars[self.market_id], self.features[self.market_id]
-        return {"count": self.count, "bars": rows.tolist(), "features": table.tolist()}
+        """The market's rows as JSON texts; a float32 is a JSON number without loss."""
+        return {"count": self.count, "rows": list(self._texts)}
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from a snapshot. Raises ValueError where it is of another window or other features."""
-        rows, table = np.array(saved["bars"], np.int32), np.array(saved["features"], np.float32)
-        if rows.shape != self.bars.shape[1:] or table.shape != self.features.shape[1:]:
-            raise ValueError(
-                f"the saved bars have the shape {table.shape}, and this policy needs {self.features.shape[1:]}"
-            )
-        self.count = int(saved["count"])
-        self.bars[self.market_id], self.features[self.market_id] = rows, table
+        rows = [json.loads(text) for text in saved["rows"]]
+        bars, table = (np.array([row[part] for row in rows], dtype) for part, dtype in ((0, np.int32), (1, np.float32)))
+        if table.shape != self.features.shape[1:]:
+            needs = self.features.shape[1:]
+            raise ValueError(f"the saved bars have the shape {table.shape}, and this policy needs {needs}")
+        self.count, self._texts = int(saved["count"]), deque(saved["rows"], self.size)
+        self.bars[self.market_id] = np.concatenate([bars, bars[-1:]])
+        self.features[self.market_id] = table
 
 
 def live_params(params: Any, market_id: int, window: int) -> Any:
