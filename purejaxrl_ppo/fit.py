@@ -1,4 +1,13 @@
-"""The host loop: the same update step as `make_train`, in chunks, with logs, evaluation and checkpoints."""
+"""The host loop: the same update step as `make_train`, in chunks, with logs, evaluation and checkpoints.
+
+The folder of a run gets `run.json`, `metrics.csv` (a row per iteration), `evaluations.csv`, TensorBoard event files,
+`checkpoints/` (complete states) and `best/` (the policy that evaluated best). SIGTERM and SIGINT finish the running
+chunk, save, and raise `SystemExit(0)`.
+
+Over several processes (`start_processes`), all call `fit` alike. Process 0 alone reads and writes the folder, evaluates
+and prints, so the others need not see it; a signal to any of them stops all at the same iteration. A checkpoint holds
+whole arrays, so that a run goes on with another number of devices or processes.
+"""
 
 import contextlib
 import dataclasses
@@ -83,19 +92,10 @@ def fit(
 ) -> FitResult:
     """Train with progress, logs and checkpoints; in the folder of an unfinished run, go on with it.
 
-    The folder gets `run.json`, `metrics.csv` (a row per iteration), `evaluations.csv`, TensorBoard event
-    files, `checkpoints/` (complete states) and `best/` (the policy that evaluated best).
-
-    SIGTERM and SIGINT finish the running chunk, save, and raise `SystemExit(0)`.
-
-    Over several processes (`start_processes`), all call this alike. Process 0 alone reads and writes the folder,
-    evaluates and prints, so the others need not see it; a signal to any of them stops all at the same iteration. A
-    checkpoint holds whole arrays, so that a run goes on with another number of devices or processes.
-
     Args:
         env, env_params: gymnax environment and its parameters.
         config: settings of the training.
-        run_dir: folder of the run; created if missing.
+        run_dir: folder of the run; created if missing. What it gets stands in this module's text.
         options: settings of the host loop.
         params_schedule: as in `make_train`; give the same one when resuming.
         hyperparameters: traced settings in place of the config's.
@@ -107,17 +107,14 @@ def fit(
         trackers: of your own, beside TensorBoard and those that `options.track` names.
 
     Raises:
-        ValueError: when the folder holds a run of other settings, environment, schedule or evaluation (or of another
-            warm start, where one is given); differences are listed. Also when another process trains in the
-            folder, or nothing can be written there, for hyperparameters that are not scalars, and inside `jit` or
-            `vmap`: `make_train` is for those. Also for environments or minibatches that the devices of the mesh cannot
-            share evenly, and for several processes without a mesh of all their devices.
+        ValueError: when the folder holds another run (differences are listed), another process trains in it or it
+            cannot be written; for arguments that do not fit, a mesh that cannot share evenly, and inside `jit` or
+            `vmap`, which `make_train` is for.
         CheckpointError: when all checkpoints of the run are damaged, or one cannot be written (a full disk, say).
         OSError: when a log cannot be written.
         FloatingPointError: when a metric or a parameter is NaN or infinite; the checkpoint before it stays.
         ProcessLost: when another process of the run ended or failed.
-        MemoryError: saying how much memory is wanted and which setting to lower, before anything is written where the
-            sizes alone tell it.
+        MemoryError: how much is wanted and which setting to lower, before anything is written where sizes tell it.
     """
     check_arguments(
         env,
@@ -128,31 +125,8 @@ def fit(
         warm_start=warm_start,
         trackers=trackers,
     )
-    loop = _Loop(
-        env,
-        env_params,
-        config,
-        folder_of(run_dir),
-        options or FitOptions(),
-        params_schedule,
-        hyperparameters,
-        eval_params,
-        mesh,
-        trackers,
-    )
-    team = loop.team
-    settings, together = (
-        jax_settings(loop.options),
-        team.ending_together(f"the run in {run_dir} goes on from its last checkpoint"),
-    )
-    lock = only_process(loop.run_dir) if team.leads else contextlib.nullcontext()
-    with settings, together, lock, interruptible(loop.options.quiet or not team.leads) as interrupted:
-        try:
-            loop.open(warm_start, env_source)
-            loop.run(interrupted)
-        finally:
-            loop.close()
-    return loop.result()
+    settings = (config, folder_of(run_dir), options or FitOptions(), params_schedule, hyperparameters, eval_params)
+    return _Loop(env, env_params, *settings, mesh, trackers).train(warm_start, env_source)
 
 
 class _Loop:
@@ -198,6 +172,20 @@ class _Loop:
         episodes = self.options.eval_episodes if self._eval_every() else 0
         wanted = training_bytes(self.config, self.spec, shapes, self.keeps_states, episodes, parts)
         check_memory("training", wanted)
+
+    def train(self, warm_start: Policy | None, env_source: dict[str, Any] | None) -> FitResult:
+        """Open the folder, train until the end or a signal, close."""
+        ending = f"the run in {self.run_dir} goes on from its last checkpoint"
+        settings, together = jax_settings(self.options), self.team.ending_together(ending)
+        lock = only_process(self.run_dir) if self.team.leads else contextlib.nullcontext()
+        quiet = self.options.quiet or not self.team.leads
+        with settings, together, lock, interruptible(quiet) as interrupted:
+            try:
+                self.open(warm_start, env_source)
+                self.run(interrupted)
+            finally:
+                self.close()
+        return self.result()
 
     # -- opening and closing ------------------------------------------------------------------------------
 

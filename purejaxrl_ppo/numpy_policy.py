@@ -15,6 +15,7 @@ ACTIVATIONS: dict[str, Any] = {
 
 
 def sigmoid(x: Any) -> Any:
+    """1 / (1 + exp(-x))."""
     return 0.5 * (np.tanh(0.5 * x) + 1)  # does not overflow
 
 

@@ -131,9 +131,8 @@ def collect(task: Task, params: Any, moments: RunningMoments, runner: RunnerStat
         obs, after, reward, terminated, truncated, info = jax.vmap(task.env.step, (0, 0, 0, None))(
             keys, env_state, to_environment(spec.action, action), task.env_params
         )
-        kept = raw if task.plan.whole_inputs else inputs
         transition = Transition(
-            obs_source=env_state if keep_states else kept,
+            obs_source=env_state if keep_states else raw if task.plan.whole_inputs else inputs,
             reset=reset,
             mask=mask,
             action=action,
@@ -149,17 +148,16 @@ def collect(task: Task, params: Any, moments: RunningMoments, runner: RunnerStat
         if not later:
             final = _final_values(task, moments, value_of, transition, final, keys)
         stored = _Step(transition, step_moments(raw) if at_each else None, final)
-        obs = jax.vmap(flatten)(obs)
-        obs = obs if carry_raw else network_input(task, moments, obs)
-        return (after, obs, memory, terminated | truncated), stored
+        shown = jax.vmap(flatten)(obs)
+        shown = shown if carry_raw else network_input(task, moments, shown)
+        return (after, shown, memory, terminated | truncated), stored
 
     key, key_draws = jax.random.split(runner.key)
     draws = draw_steps(spec, config, key_draws, task.axis)
     first = runner.obs if carry_raw else network_input(task, moments, runner.obs)
     start = (runner.env_state, first, runner.memory, runner.reset)
     (env_state, raw, memory, reset), stored = _scan(task, step, start, draws)
-    last_value = value_of(memory, inputs_of(raw), reset)
-    final_value = stored.final
+    last_value, final_value = value_of(memory, inputs_of(raw), reset), stored.final
     if later:
         final_value = _final_values(task, moments, value_of, stored.transition, stored.final, draws[0])
     obs_mean, obs_var = stored.moments or _no_moments(config)

@@ -1,4 +1,20 @@
-"""Hyperparameter search in one program: seeds x configurations side by side, the losers halved at rungs."""
+"""Hyperparameter search in one program: seeds x configurations side by side, the losers halved at rungs.
+
+Configurations are drawn from the ranges and trained side by side, each with the same seeds. At every rung all that are
+left are judged by the mean, over their seeds, of the return on the validation parameters (one episode in each of
+`eval_episodes` environments, actions drawn, the same keys for all), and the best 1 / eta go on. This is Sequential
+Halving (Karnin, Koren and Somekh 2013, "Almost optimal exploration in multi-armed bandits") in the setting of Jamieson
+and Talwalkar (2016, "Non-stochastic best arm identification and hyperparameter optimization"), but with rungs at
+fractions of one budget: schedules of learning rate, clip range and entropy run over the whole of it, whoever is dropped
+on the way.
+
+The winner's score is the best of many, hence too high. Validation parameters must therefore never be those of the test:
+judge the retrained winner once on data that neither training nor search has seen.
+
+Run s of a configuration has the key `jax.random.key(config.seed + s)`, so that `fit` with `config_of(i)` and that seed
+repeats it but for rounding (see `make_train`). Where not all runs fit side by side, those that are left at a rung form
+blocks of one size, which is filled up by repeating a run; a new size compiles once.
+"""
 
 import dataclasses
 import math
@@ -100,21 +116,7 @@ def sweep(
     eval_max_steps: int = 10_000,
     report: Callable[[str], None] | None = None,
 ) -> SweepResult:
-    """Search hyperparameters by successive halving.
-
-    Configurations are drawn from the ranges and trained side by side, each with the same `seeds`. At every rung all
-    that are left are judged by the mean, over their seeds, of the return on `validation_params` (one episode in each of
-    `eval_episodes` environments, actions drawn, the same keys for all), and the best 1 / `eta` go on. This is
-    Sequential Halving (Karnin, Koren and Somekh 2013, "Almost optimal exploration in multi-armed bandits") in the
-    setting of Jamieson and Talwalkar (2016, "Non-stochastic best arm identification and hyperparameter
-    optimization"), but with rungs at fractions of one budget: schedules of learning rate, clip range and entropy
-    run over the whole of it, whoever is dropped on the way.
-
-    The winner's score is the best of many, hence too high. Validation parameters must therefore never be those of the
-    test: judge the retrained winner once on data that neither training nor search has seen.
-
-    Run s of a configuration has the key `jax.random.key(config.seed + s)`, so that `fit` with `config_of(i)` and that
-    seed repeats it but for rounding (see `make_train`).
+    """Search hyperparameters by successive halving, as this module's text describes it.
 
     Args:
         env, env_params: gymnax environment and the parameters to train under.
@@ -125,17 +127,13 @@ def sweep(
         rungs: fractions of the budget at which the worse ones are dropped; none for a search without halving.
         eta: one in so many stays at a rung, rounded up.
         key: of the draws and of the evaluations; `config.seed`'s by default.
-        runs_at_once: most runs on the device at one time, which bounds memory; None: all. The rest waits in the memory
-            of the host. At every rung the runs that are left form blocks of one size, which is filled up by repeating
-            a run; a new size compiles once.
+        runs_at_once: most runs on the device at one time; None: all. The rest waits in the memory of the host.
         params_schedule: as in `make_train`; the validation parameters are not scheduled.
         eval_episodes, eval_max_steps: episodes of one run's evaluation, and the steps after which one is cut off.
         report: gets a line of text at the start and after every rung.
 
-    Raises:
-        ValueError: for ranges, rungs or numbers that cannot be, validation parameters that make another kind of
-            environment, and inside `jit` or `vmap`.
-        MemoryError: saying how much memory is wanted and which setting to lower.
+    Raises ValueError for ranges, rungs or numbers that cannot be, validation parameters that make another kind of
+    environment, and inside `jit` or `vmap`; MemoryError with how much is wanted and which setting to lower.
     """
     refuse_tracers((env_params, validation_params), "sweep")
     check_arguments(env, config, params_schedule=params_schedule)
@@ -145,32 +143,45 @@ def sweep(
     env, params = hashable(env), jax.tree.map(strong, env_params)
     judged = params if validation_params is None else jax.tree.map(strong, validation_params)
     _same_kind(env, params, judged)
-    programs = _programs(env, config, params_schedule, eval_episodes, eval_max_steps)
-    hyper = draw(checked, configurations, key_draw)
-    say = report or (lambda line: None)
+    hyper, say = draw(checked, configurations, key_draw), report or (lambda line: None)
     say(f"{configurations} configurations x {seeds} seeds = {configurations * seeds} runs of {config.budget_note}")
     together = min(runs_at_once or configurations * seeds, configurations * seeds)
-    shapes = jax.eval_shape(make_trainer(env, config, params_schedule).init, jax.random.key(0), params)
+    _check_memory(env, params, config, params_schedule, eval_episodes, together)
+    programs = _programs(env, config, params_schedule, eval_episodes, eval_max_steps)
+    runs = _Runs(programs, params, judged, hyper, config.seed, seeds, together, key_eval)
+    scores, returns = _halve(runs, stops, (configurations, seeds), eta, config.batch_size, say)
+    steps = tuple(stop * config.batch_size for stop in stops)
+    values = {name: np.asarray(getattr(hyper, name)) for name in NAMES}
+    return SweepResult(config, checked, values, steps, scores, returns, runs.diverged(), len(runs.sizes))
+
+
+def _check_memory(
+    env: Any, params: Any, config: PPOConfig, schedule: ParamsSchedule | None, eval_episodes: int, together: int
+) -> None:
+    """Refuse so many runs side by side where their sizes alone tell that no memory holds them."""
+    shapes = jax.eval_shape(make_trainer(env, config, schedule).init, jax.random.key(0), params)
     prepared, spec = prepare(env, params)
     one = training_bytes(config, spec, shapes, keeps_states(prepared, config), eval_episodes)
-    check_memory(
-        f"training {together:,} runs side by side",
-        {f"runs_at_once or {name}": size * together for name, size in one.items()},
-    )
-    runs = _Runs(programs, params, judged, hyper, config.seed, seeds, together, key_eval)
+    sizes = {f"runs_at_once or {name}": size * together for name, size in one.items()}
+    check_memory(f"training {together:,} runs side by side", sizes)
+
+
+def _halve(
+    runs: "_Runs", stops: Sequence[int], shape: tuple[int, int], eta: int, batch_size: int, say: Callable[[str], None]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Train to each rung, judge, and go on with the best 1 / eta; scores and returns [configurations, rungs, seeds]."""
+    configurations, seeds = shape
     scores, returns = (np.full((configurations, len(stops), seeds), np.nan) for _ in range(2))
     alive, began = np.arange(configurations), 0
     for rung, stop in enumerate(stops):
         scores[alive, rung], returns[alive, rung] = runs.advance(alive, stop - began, rung)
         mean = scores[alive, rung].mean(axis=-1)
         stay = survivors(mean, eta) if stop < stops[-1] else np.flatnonzero(mean > -np.inf)
-        say(_rung_line(stop * config.batch_size, mean, len(stay), stop == stops[-1]))
+        say(_rung_line(stop * batch_size, mean, len(stay), stop == stops[-1]))
         alive, began = alive[stay], stop
         if not len(alive):
             break
-    steps = tuple(stop * config.batch_size for stop in stops)
-    values = {name: np.asarray(getattr(hyper, name)) for name in NAMES}
-    return SweepResult(config, checked, values, steps, scores, returns, runs.diverged(), len(runs.sizes))
+    return scores, returns
 
 
 def _check_counts(configurations: int, seeds: int, eta: int, runs_at_once: int | None, *evaluation: int) -> None:

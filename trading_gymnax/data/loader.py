@@ -128,18 +128,26 @@ def load_bars(
     spec = contract(market)
     _ = spec.tick_value_cents
     _check_options(spec, timestamps_mark, bar_minutes, rth, feature_columns, feature_fn)
-    if timestamp_format is not None and not isinstance(timestamp_format, str):
-        raise ValueError(f"timestamp_format must be a text such as '%Y-%m-%d %H:%M', got {timestamp_format!r}")
-    check_switch("snap_to_tick", snap_to_tick)
-    if symbol is not None and (not isinstance(symbol, str) or not symbol.strip()):
-        raise ValueError(f"symbol is the name of one instrument of the table, 'ESM5' say, got {symbol!r}")
-    named = check_columns(columns)
+    _check_reading(timestamp_format, snap_to_tick, symbol)
     findings = Findings(f"{title_of(source)} as {spec.symbol}", repair)
-    if snap_to_tick:
-        findings.repair |= {"off_tick"}
-    table, stamps, mark_is_end = _read(
-        source, spec, findings, timezone, timestamps_mark, timestamp_format, symbol, named
+    findings.repair |= {"off_tick"} if snap_to_tick else set()
+    reading = (timezone, timestamps_mark, timestamp_format, symbol, check_columns(columns))
+    return _build(
+        _read(source, spec, findings, *reading), spec, findings, bar_minutes, rth, feature_columns, feature_fn
     )
+
+
+def _build(
+    read: tuple[RawTable, Stamps | None, bool],
+    spec: ContractSpec,
+    findings: Findings,
+    bar_minutes: int | None,
+    rth: tuple[float, float],
+    feature_columns: Sequence[str] | None,
+    feature_fn: FeatureFn | None,
+) -> Bars:
+    """Checked bars, sessions, ATR and features of a table that was read; raises DataError with all that is wrong."""
+    table, stamps, mark_is_end = read
     rows, minutes = check_rows(table, stamps, spec, findings, bar_minutes, mark_is_end)
     summary = [f"{count_text(len(table), 'row')}: {stamps.note}" if stamps else "no time stamps"]
     if len(rows) == 0:
@@ -159,6 +167,14 @@ def load_bars(
     if report.refused:
         raise DataError(report)
     return _assemble(rows, day, ticks, features, spec, minutes, rth, report)
+
+
+def _check_reading(timestamp_format: object, snap_to_tick: object, symbol: object) -> None:
+    if timestamp_format is not None and not isinstance(timestamp_format, str):
+        raise ValueError(f"timestamp_format must be a text such as '%Y-%m-%d %H:%M', got {timestamp_format!r}")
+    check_switch("snap_to_tick", snap_to_tick)
+    if symbol is not None and (not isinstance(symbol, str) or not symbol.strip()):
+        raise ValueError(f"symbol is the name of one instrument of the table, 'ESM5' say, got {symbol!r}")
 
 
 def _read(
