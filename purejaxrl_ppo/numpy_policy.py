@@ -9,13 +9,12 @@ ACTIVATIONS: dict[str, Any] = {
     "tanh": np.tanh,
     "relu": lambda x: np.maximum(x, 0),
     "gelu": lambda x: 0.5 * x * (1 + np.tanh(np.float32(np.sqrt(2 / np.pi)) * (x + np.float32(0.044715) * x**3))),
-    "silu": lambda x: x * sigmoid(x),
+    "silu": lambda x: x * _sigmoid(x),
     "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
 }
 
 
-def sigmoid(x: Any) -> Any:
-    """1 / (1 + exp(-x))."""
+def _sigmoid(x: Any) -> Any:
     return 0.5 * (np.tanh(0.5 * x) + 1)  # does not overflow
 
 
@@ -40,7 +39,7 @@ class NumpyPolicy:
 
     def remember(self, x: Any, memory: Any, cell: str = "gru/GRUCell_0") -> Any:  # one step of the gated recurrent unit
         x = self.hidden(x, "encoder", "")
-        r, z = (sigmoid(self.dense(x, f"{cell}/i{g}") + self.dense(memory, f"{cell}/h{g}")) for g in "rz")
+        r, z = (_sigmoid(self.dense(x, f"{cell}/i{g}") + self.dense(memory, f"{cell}/h{g}")) for g in "rz")
         n = np.tanh(self.dense(x, f"{cell}/in") + r * self.dense(memory, f"{cell}/hn"))
         return (1 - z) * n + z * memory
 

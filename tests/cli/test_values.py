@@ -20,7 +20,7 @@ def refusal(capsys, *args: str) -> str:
 
 
 def options(*args: str):
-    return parse_command_line(cli._commands(), prog="trading-gymnax", args=list(args))
+    return parse_command_line(cli._commands(), prog="trading-gymnax", args=list(args), description="")
 
 
 @pytest.mark.parametrize(
