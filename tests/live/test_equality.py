@@ -59,13 +59,19 @@ def run(frame: pd.DataFrame, symbol: Any, cut: int, env_of: Any, loader: dict, l
     return compare(decisions, env, env.default_params, policy, 0, last_minute(history))
 
 
-@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize("recurrent", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_synthetic_market(recurrent):
-    tape = regime(4)
+    tape = regime(3)
     made = run(
-        tape.frame, tape.spec, 2 * 1380, lambda m: TradingPhase2(m, account_features=True), {}, {}, recurrent=recurrent
+        tape.frame,
+        tape.spec,
+        2 * 1380 - 500,
+        lambda m: TradingPhase2(m, account_features=True),
+        {},
+        {},
+        recurrent=recurrent,
     )
-    assert made == 2
+    assert made == 1
 
 
 def test_one_account_goes_on_through_the_sessions():
@@ -89,6 +95,7 @@ def test_one_account_goes_on_through_the_sessions():
     assert trader.books.account["session_number"] == 4  # it has slept after each of the three
 
 
+@pytest.mark.slow
 def test_one_of_several_markets():
     """A policy that sees which market it is."""
     first, second = regime(4, seed=1), martingale(4, seed=2)
@@ -103,6 +110,7 @@ def test_one_of_several_markets():
     assert compare(decisions, env, env.default_params, policy, 1, last_minute(history)) == 2
 
 
+@pytest.mark.slow
 def test_named_columns_and_rules_of_an_account():
     tape = regime(3, seed=5)
     columns = {"feature_columns": ("close", "volume", "sma_5", "sma_20", "rsi", "macd", "momentum", "atr")}

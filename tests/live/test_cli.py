@@ -1,0 +1,71 @@
+"""From a trained run to a paper session, its report, a live feed and its reconciliation, as a new user would go."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from trading_gymnax.cli.main import main
+from trading_gymnax.live import Trader, read_ledger
+from trading_gymnax.synthetic import regime
+
+TINY = ["--num-envs", "16", "--num-steps", "16", "--total-timesteps", "512", "--hidden-sizes", "8", "8"]
+
+
+@pytest.mark.slow
+def test_from_a_run_to_its_report(tmp_path, capsys, monkeypatch):
+    frame = regime(8).frame
+    (tmp_path / "runs").mkdir()
+    bars, known, run = tmp_path / "nq.csv", tmp_path / "known.csv", tmp_path / "runs" / "nq"
+    frame.to_csv(bars, index=False)
+    main(["train", "--data", str(bars), "--market", "NQ", "--run-dir", str(run), *TINY])
+    main(["paper", str(run), "--sessions", "2"])
+    said = capsys.readouterr()
+    assert "2 sessions, 2,760 bars" in said.out
+    assert (run / "paper" / "paper.html").is_file()
+    main(["paper", str(run), "--sessions", "2"])
+    assert "no bar later" in capsys.readouterr().err
+    main(["reconcile", str(run), str(run / "paper")])
+    assert "898 decisions compared, 0 differ" in capsys.readouterr().out
+
+    # the same two sessions from standard input, in two parts that overlap
+    cut = 6 * 1380
+    frame[:cut].to_csv(known, index=False)
+    text = frame[cut:].to_csv(index=False).splitlines(keepends=True)
+    arguments = ["live", str(run), "--history", str(known), "--stale-minutes", "inf"]
+    printed = []
+    for part in (text[:1500], [text[0], *text[1400:]]):
+        monkeypatch.setattr(sys, "stdin", io.StringIO("".join(part)))
+        main(arguments)
+        printed += [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(printed) == len({decision["id"] for decision in printed}) == 2760
+    live, paper = (
+        [line["decision"] for line in read_ledger(run / name) if line["kind"] == "bar"] for name in ("live", "paper")
+    )
+    assert live == paper
+    assert printed == live
+
+    few = tmp_path / "few.csv"
+    few.write_text("".join(text[:1000]))
+    main(["live", str(run), "--history", str(known), "--bars", str(few), "--folder", str(tmp_path / "stale")])
+    late = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {decision["action"] for decision in late} == {"HOLD"}  # these bars are long past
+
+    main(["export", str(run), "--to", "numpy"])
+    trader = Trader.load(run, str(known))
+    decision = trader.on_bar(dict(zip(text[0].strip().split(","), text[1].strip().split(","), strict=True)))
+    assert decision.to_dict() == live[0]
+    weights = np.load(run / "export" / "policy.npz")
+    assert weights["actor_head/kernel"].shape == (8, 3)
+
+
+def test_mistakes_are_told_in_a_sentence(tmp_path, capsys):
+    for arguments in (["paper", "nowhere"], ["live", "nowhere"], ["export", "nowhere", "--to", "numpy"]):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+        assert "nowhere" in capsys.readouterr().err
