@@ -65,7 +65,7 @@ def test_a_synthetic_market(recurrent):
     made = run(
         tape.frame,
         tape.spec,
-        2 * 1380 - 500,
+        2 * 1380 + 880,
         lambda m: TradingPhase2(m, account_features=True),
         {},
         {},

@@ -123,6 +123,8 @@ def _play(program: _Rules, state: Any, action: Any, bars: Any, features: Any, pa
     state = state.replace(step_idx=jnp.full_like(state.step_idx, newest - 1), position_entry_step=moved)
     after, _, fill = env.play(state, action, params)
     numbers = _numbers(after, env.num_actions > 3) + [jnp.asarray(getattr(fill, name), jnp.int32) for name in FILL]
+    # In the form in which the state came, which a saved one must have: an environment may play in another.
+    after = state.replace(**{name: getattr(after, name) for name in after.__dataclass_fields__})
     return after, jnp.stack(numbers)
 
 
