@@ -122,7 +122,7 @@ class BarPath:
     """File of second bars or ticks that cover the run's held-out sessions; they settle its doubtful trades."""
     fine_timezone: str = "UTC"
     """Of the file's stamps without an offset."""
-    sessions: int = 100
+    sessions: int = 200
     """Sessions of the martingale."""
     walks: int = 2
     """Times that random entries go through it."""

@@ -189,10 +189,15 @@ class Bias:
     rules_usd: float  # net a trade by the rules
 
     def __str__(self) -> str:
+        if not abs(self.usd) > 2 * self.error_usd:
+            return (
+                f"the rules made {self.usd:+.2f} dollars (standard error {self.error_usd:.2f}) a trade more than the "
+                "path would have, which cannot be told from nothing"
+            )
         took = "took" if self.usd < 0 else "gave"
         return (
             f"the rules {took} {abs(self.usd):.2f} dollars (standard error {self.error_usd:.2f}) a trade more than the "
-            f"path would have, {abs(self.r):.3f} of the stop distance"
+            f"path would have, {abs(self.r):.4f} of the stop distance"
         )
 
 
