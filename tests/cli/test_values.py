@@ -94,7 +94,7 @@ def test_params_lists_every_parameter_with_its_default(phase, cls, capsys):
     cli.main(["params", "--phase", str(phase)])
     page = capsys.readouterr().out
     named = [line.split()[0] for line in page.splitlines() if not line.startswith(" ")]
-    assert named == [field.name for field in dataclasses.fields(cls) if field.name != "market"]
+    assert named == [field.name for field in numbers_of(cls)]
     assert max(map(len, page.splitlines())) <= 120
     lines = {line.split()[0]: line for line in page.splitlines() if not line.startswith(" ")}
     assert lines["trailing_dd_limit"].split()[1:3] == ["15,000" if phase == 1 else "2,500", "dollars"]
