@@ -1,14 +1,12 @@
 """Numbers, times and names as people write them: `--set`, every other option, and the table of `params`."""
 
-import dataclasses
-
 import pytest
 
 from purejaxrl_ppo import parse_command_line
 from purejaxrl_ppo.cli.numbers import read_float, read_int
 from trading_gymnax.cli import main as cli
 from trading_gymnax.cli.values import hour_text, parse_changes, read_hour
-from trading_gymnax.params import EnvParams, EnvParamsPhase2
+from trading_gymnax.params import EnvParams, EnvParamsPhase2, numbers_of
 
 
 def refusal(capsys, *args: str) -> str:

@@ -187,6 +187,7 @@ def _commands(trader: PPOConfig = TRADER, base: Any = None) -> Any:
         | Annotated[Audit, subcommand("audit")]
         | Annotated[Train, subcommand("train", default=train)]
         | Annotated[WalkForward, subcommand("walk-forward", default=walk_forward)]
+        | skill.COMMANDS
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Report, subcommand("report")]
         | Annotated[Certify, subcommand("certify")]
@@ -194,7 +195,6 @@ def _commands(trader: PPOConfig = TRADER, base: Any = None) -> Any:
         | Annotated[live.Paper, subcommand("paper")]
         | Annotated[live.Reconcile, subcommand("reconcile")]
         | Annotated[live.Export, subcommand("export")]
-        | skill.COMMANDS
     )
 
 

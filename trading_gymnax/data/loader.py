@@ -254,8 +254,8 @@ def _check_options(
     if timestamps_mark not in (None, "start", "end"):
         raise ValueError(f"timestamps_mark must be 'start' or 'end' of the bar, got {timestamps_mark!r}")
     whole = isinstance(bar_minutes, (int, np.integer)) and not isinstance(bar_minutes, bool)
-    if bar_minutes is not None and (not whole or bar_minutes < 1):
-        raise ValueError(f"bar_minutes must be a whole number of minutes from 1 on, got {bar_minutes!r}")
+    if bar_minutes is not None and (not whole or not 1 <= bar_minutes <= 1440):
+        raise ValueError(f"bar_minutes must be a whole number of minutes from 1 to 1440, got {bar_minutes!r}")
     try:
         hours = [float(hour) for hour in rth]
     except (TypeError, ValueError):
