@@ -398,7 +398,7 @@ def test_shares_over_the_day_add_up(made, page):
 
 def test_pictures_are_written(made):
     written = sorted(path.name for path in made.path.parent.iterdir())
-    assert written == ["equity.png", "report.html", "session.png"]
+    assert written == ["equity.png", "origin.png", "report.html", "session.png"]
     for name in ("equity", "session"):
         picture = matplotlib.image.imread(made.path.with_name(f"{name}.png"))
         assert picture.shape[1] == 1100
