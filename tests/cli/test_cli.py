@@ -284,7 +284,7 @@ def test_audit_passes_causal_features_and_names_the_others(bars, tmp_path, capsy
     assert page[0] == "1 of 2 columns look ahead (9 cuts):"
     assert page[1].startswith("  next: bar ")
     said = refusal(capsys, "audit", "--features", f"{path}:earl", str(bars), "--market", "NQ")
-    assert "has no function 'earl': did you mean early?" in said
+    assert "has no function 'earl': did you mean 'early'?" in said
     path.write_text("def make(frame):\n    return frame['clse']\n")
     assert "make fails on the first 8,280 bars: KeyError: 'clse'" in refusal(
         capsys, "audit", "--features", f"{path}:make", str(bars), "--market", "NQ"
