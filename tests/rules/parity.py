@@ -31,7 +31,7 @@ def random_params(rng: np.random.Generator, phase: int) -> dict[str, Any]:
         "initial_balance": float(rng.integers(5_000, 200_000)),
         "position_size": int(rng.integers(0, 4)) if rng.random() < 0.2 else 1,
         "risk_per_trade": sometimes(0.3, real(0, 3_000), 0.0),
-        "max_contracts": int(rng.integers(0, 8)),
+        "max_contracts": int(rng.integers(1, 8)),
         "sl_atr_mult": real(0.1, 4),
         "tp_sl_ratio": real(0, 4),
         "min_stop_ticks": int(rng.integers(0, 12)),
