@@ -29,11 +29,11 @@ def random_params(rng: np.random.Generator, phase: int) -> dict[str, Any]:
     params: dict[str, Any] = {
         "max_steps_in_episode": int(rng.integers(5, 450)),
         "initial_balance": float(rng.integers(5_000, 200_000)),
-        "position_size": int(rng.integers(0, 4)) if rng.random() < 0.2 else 1,
+        "position_size": int(rng.integers(1, 4)) if rng.random() < 0.2 else 1,
         "risk_per_trade": sometimes(0.3, real(0, 3_000), 0.0),
         "max_contracts": int(rng.integers(1, 8)),
         "sl_atr_mult": real(0.1, 4),
-        "tp_sl_ratio": real(0, 4),
+        "tp_sl_ratio": real(0.1, 4),
         "min_stop_ticks": int(rng.integers(0, 12)),
         "slippage_ticks": int(rng.integers(0, 4)),
         "slippage_atr_mult": sometimes(0.3, real(0, 0.3), 0.0),
@@ -59,7 +59,7 @@ def random_params(rng: np.random.Generator, phase: int) -> dict[str, Any]:
         "violation_penalty": sometimes(0.5, real(0, 5), 0.0),
     }
     if phase == 2:
-        params["trail_atr_mult"] = real(0, 3)
+        params["trail_atr_mult"] = real(0.1, 3)
         params["be_min_profit_atr"] = sometimes(0.5, real(0, 2), 0.0)
         params["mask_no_ops"] = bool(rng.random() < 0.5)
     return params
