@@ -53,7 +53,7 @@ def test_bad_constructor_arguments_get_one_clear_sentence(arguments, message):
 
 def test_an_unknown_option_is_answered_with_those_there_are():
     with pytest.raises(
-        ValueError, match=r"^TradingPhase1-v0 has no option 'xyzzy': there are timezone, .*, roll, max_"
+        ValueError, match=r"^TradingPhase1-v0 has no option 'xyzzy': there are timezone, .*, roll, symbol, max_"
     ):
         TradingPhase1(xyzzy=1)
 

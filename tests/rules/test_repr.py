@@ -27,7 +27,7 @@ def test_parameters_name_what_is_not_the_default(env):
     changed = params.replace(sl_atr_mult=2.5, commission_per_side=3, trailing_dd_limit=float("inf"), stop_first=False)
     named = "sl_atr_mult=2.5, commission_per_side=3, stop_first=False, trailing_dd_limit=inf"
     assert repr(changed) == f"EnvParamsPhase2({DATES}, {named})"
-    assert repr(changed.replace(position_size=2)).endswith("position_size=2, " + named)  # the reward scale followed
+    assert repr(changed.replace(position_size=2)).endswith(f"position_size=2, {named})")  # the reward scale followed
 
 
 def test_stacked_traced_and_abstract_parameters_have_no_numbers_to_show(env):
