@@ -292,7 +292,9 @@ def _following(params: Any) -> Any:
     given = np.asarray(params.reward_scale_given)  # [N] where N environments have parameters of their own
     if given.all():
         return params
-    scale = np.where(given[..., None], np.asarray(params.reward_scale), median_reward_scale(params))
+    scale = median_reward_scale(params)
+    if given.any():
+        scale = np.where(given[..., None], np.asarray(params.reward_scale), scale)
     return dataclasses.replace(params, reward_scale=jnp.asarray(scale, jnp.float32))
 
 

@@ -132,6 +132,10 @@ FRAMES: dict[str, tuple[Shape, dict[str, Any]]] = {
         EASTERN,
     ),
     "numbers as text": (lambda frame: frame.astype(dict.fromkeys(TEXT_COLUMNS, str)), {}),
+    "text put together from tables": (
+        lambda frame: pd.concat([part.astype(dict.fromkeys(TEXT_COLUMNS, "str")) for part in (frame[:99], frame[99:])]),
+        {},
+    ),
     "Decimal": (lambda f: f.assign(open=[decimal.Decimal(str(value)) for value in f["open"]]), {}),
     "float32": (lambda frame: frame.astype(dict.fromkeys(TEXT_COLUMNS, np.float32)), {}),
     "nullable numbers": (lambda frame: frame.astype({"open": "Float64", "volume": "Int64"}), {}),

@@ -174,7 +174,7 @@ def test_the_hours_are_those_of_the_parameters(env):
     # from the close of 8:00 to must-flat at 9:00
     assert morning.sessions["steps"].tolist() == [60] * len(morning.sessions)
     assert morning.bars["time"][0].strftime("%H:%M") == "08:01"
-    with pytest.raises(ValueError, match=r"no session of the view is usable .*hours \(9 to 9.01.*\)"):
+    with pytest.raises(ValueError, match=r"no session from .* is usable with rth_open 9 and rth_close 9\.015"):
         evaluate_policy(hold, env, env.default_params.replace(rth_open=9.0, rth_close=9.015), key=KEY)
 
 

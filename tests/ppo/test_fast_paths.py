@@ -147,7 +147,7 @@ def test_states_are_refused_where_observations_cannot_be_rebuilt():
 
 def test_a_rollout_of_states_takes_a_quarter_of_the_observations_or_less():
     env, params = gymnax.make("TradingPhase1-v0")
-    config = PPOConfig(num_envs=1024, num_steps=32, total_timesteps=1024 * 32, num_epochs=1, num_minibatches=1)
+    config = PPOConfig(num_envs=1024, num_steps=128, total_timesteps=1024 * 128, num_epochs=1, num_minibatches=1)
     trainer = make_trainer(env, config)
     state = jax.eval_shape(trainer.init, jax.random.key(0), params)
     update = jax.jit(lambda s, p: trainer.update(s, p, config.hyperparameters)).lower(state, params).compile()

@@ -218,7 +218,7 @@ def test_explored_states_hold_every_kind_of_decision():
     tight = {
         "trailing_dd_limit": 35.0,
         "high_water_mode": rules.INTRABAR,
-        "profit_target": 100.0,
+        "profit_target": 25.0,
         "risk_per_trade": 0.0,
     }
     seen = explore([{**draw, **tight} if i % 2 else draw for i, draw in enumerate(draws)], 0)

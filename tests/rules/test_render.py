@@ -74,8 +74,8 @@ def test_a_flat_account_has_no_levels(env):
 
 
 def test_the_window_ends_at_the_table(env):
-    _, state = env.reset_at(env.default_params, 0, 30)
-    assert len(snapshot(state, env.default_params, 50).bars) == 31
+    _, state = env.reset_at(env.default_params, 0, 390)
+    assert len(snapshot(state, env.default_params, 500).bars) == 391
     assert render(state, env.default_params, 1).shape == (450, 800, 3)
 
 

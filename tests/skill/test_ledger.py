@@ -55,6 +55,12 @@ def test_a_look_sums_the_markets_of_a_date():
     assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1}) != digest_of({"a": 1, "b": 3})
 
 
+def test_two_looks_of_one_second_are_two():
+    sessions = pd.DataFrame({"date": pd.to_datetime(["2025-03-03"]), "net_usd": [1.0]})
+    first, second = (look_at("cpcv", "run", ["NQ"], "a", sessions) for _ in range(2))
+    assert tries([first, second], second).looks == 2
+
+
 def test_settings_are_counted_where_sessions_are_the_same():
     this = look("a", noise(0))
     others = [

@@ -56,7 +56,7 @@ class Notation:
 
     def _from_unique(self, text: pd.Series) -> np.ndarray:
         """Each different text is read once: a million prices are some thousand different ones."""
-        encoded = pyarrow.array(text, pyarrow.large_string()).dictionary_encode()
+        encoded = arrow_text(text).dictionary_encode()
         values = np.append(self._from_text(pd.Series(encoded.dictionary.to_pylist(), dtype="str")), np.nan)
         return np.asarray(values[encoded.indices.fill_null(len(values) - 1).to_numpy()])
 
@@ -86,6 +86,12 @@ def as_text(column: pd.Series) -> pd.Series:
     if column.dtype == "str":
         return column
     return column.astype("object").map(plain_text, na_action="ignore").astype("str")
+
+
+def arrow_text(text: pd.Series) -> pyarrow.LargeStringArray:
+    """Text as one array of Arrow; a column that was put together from several tables lies in pieces."""
+    array = pyarrow.array(text, pyarrow.large_string())
+    return array.combine_chunks() if isinstance(array, pyarrow.ChunkedArray) else array
 
 
 def find_notation(
@@ -157,11 +163,11 @@ def _fractions(text: pd.Series, parts: int) -> np.ndarray:
 
 
 def _different(text: pd.Series) -> pd.Series:
-    return pd.Series(pc.unique(pyarrow.array(text, pyarrow.large_string())).to_pylist(), dtype="str")
+    return pd.Series(pc.unique(arrow_text(text)).to_pylist(), dtype="str")
 
 
 def _matches(text: pd.Series, form: str) -> np.ndarray:
-    found = pc.match_substring_regex(pyarrow.array(text, pyarrow.large_string()), form)
+    found = pc.match_substring_regex(arrow_text(text), form)
     return found.fill_null(False).to_numpy(zero_copy_only=False)
 
 

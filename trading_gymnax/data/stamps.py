@@ -12,6 +12,7 @@ import pyarrow
 import pyarrow.compute
 
 from trading_gymnax.data.names import plain_text
+from trading_gymnax.data.numerals import arrow_text
 from trading_gymnax.data.zones import (
     MICROSECONDS_PER_MINUTE,
     OFFSETS_OF_NAMES,
@@ -179,7 +180,7 @@ def _from_text(text: pd.Series, timestamp_format: str | None) -> Clock:
         text = text.str.replace(r"\s+", " ", regex=True)
     if _sample(text).str.contains(_ZONE_NAME).mean() > 0.5:
         return _with_zone_names(text)
-    matched = pyarrow.compute.match_substring_regex(pyarrow.array(text, pyarrow.large_string()), _OFFSET)
+    matched = pyarrow.compute.match_substring_regex(arrow_text(text), _OFFSET)
     with_offset = matched.fill_null(False).to_numpy(zero_copy_only=False)
     aware = bool(with_offset.any())
     if aware and _sample(text).str.contains("UTC|GMT", regex=True).any():
@@ -204,7 +205,7 @@ def _clock(parsed: pd.Series) -> Clock:
 
 def _with_zone_names(text: pd.Series) -> Clock:
     """Stamps that end with a zone's name: "20250602 17:00:00 US/Central", "2025-06-02 17:00 EDT"."""
-    fields = pyarrow.compute.extract_regex(pyarrow.array(text, pyarrow.large_string()), _ZONE_NAME_AT_END)
+    fields = pyarrow.compute.extract_regex(arrow_text(text), _ZONE_NAME_AT_END)
     stamps, zone_of = (pyarrow.compute.struct_field(fields, at) for at in (0, 1))
     encoded = zone_of.dictionary_encode()
     names, code = encoded.dictionary.to_pylist(), encoded.indices.fill_null(-1).to_numpy()
@@ -255,7 +256,7 @@ def _read(text: pd.Series, form: str, aware: bool) -> pd.Series:
 
 def _read_halves(text: pd.Series, form: str) -> pd.Series:
     """The same for a long column of days and clocks: each different one is read once."""
-    halves = pyarrow.compute.split_pattern(pyarrow.array(text, pyarrow.large_string()), " ", max_splits=1)
+    halves = pyarrow.compute.split_pattern(arrow_text(text), " ", max_splits=1)
     counts = pyarrow.compute.list_value_length(halves).fill_null(0).to_numpy()
     sound = counts == 2
     flat = halves.filter(pyarrow.array(sound)).flatten()

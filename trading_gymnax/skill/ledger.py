@@ -36,7 +36,7 @@ often than not, 1 - 0.95^14 = 51 %."""
 class Look:
     """One evaluation on a held-out view."""
 
-    time: str  # UTC, ISO
+    time: str  # UTC, ISO, to the microsecond: two looks of one second are two
     command: str
     run: str  # name of the run's folder
     markets: tuple[str, ...]  # symbols
@@ -63,7 +63,8 @@ def look_at(command: str, run: str, markets: Sequence[str], settings: str, sessi
     """A look from `Evaluation.sessions`."""
     by_date = sessions.groupby("date", sort=True)["net_usd"].sum()
     nets = {f"{date:%Y-%m-%d}": round(float(net), 2) for date, net in by_date.items()}
-    return Look(dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), command, run, tuple(markets), settings, nets)
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds")
+    return Look(now, command, run, tuple(markets), settings, nets)
 
 
 def write_look(path: pathlib.Path, look: Look) -> None:
