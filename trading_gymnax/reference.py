@@ -250,7 +250,7 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         """One (first, end) pair of session indices per market."""
         if view is None:
             return [(0, len(market.session_start)) for market in self.markets]
-        pairs = [view] if len(self.markets) == 1 and not isinstance(view[0], Sequence) else list(view)
+        pairs = list(view) if isinstance(view[0], Sequence) else [view]
         if len(pairs) != len(self.markets):
             raise ValueError(f"view needs one (first, end) pair per market: {len(self.markets)}, got {len(pairs)}")
         checked = [(int(first), int(end)) for first, end in pairs]

@@ -276,3 +276,19 @@ def test_two_whole_rows_at_the_end_are_no_footer(tidy: pd.DataFrame, tmp_path: p
     text = tidy.assign(timestamp=tidy["timestamp"].astype(str)).to_csv(index=False)
     path.write_text(text + "2025-03-05 23:00:00+00:00,,,,,\n")
     assert "1 bar with a missing or unreadable price" in refused(path)
+
+
+def test_a_list_of_trades_is_called_so(tidy: pd.DataFrame) -> None:
+    """Three trades in each minute: that their stamps repeat follows from it."""
+    trades = pd.DataFrame({"timestamp": tidy["timestamp"].repeat(3), "price": 100.0, "size": 1})
+    with pytest.raises(DataError) as caught:
+        load(trades)
+    (finding,) = caught.value.report.refused
+    assert finding.name == "columns"
+    assert "if 'price' is the only price, as of trades, make bars of a minute first" in finding.text
+
+
+def test_databento_columns_alone_are_fixed_point(tidy: pd.DataFrame, expected: Bars) -> None:
+    raw = tidy.rename(columns={"timestamp": "ts_event"})
+    raw = raw.assign(**{name: (tidy[name] * 1e9).astype("int64") for name in ("open", "high", "low", "close")})
+    assert_same_bars(load(raw), expected)

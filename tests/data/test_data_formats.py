@@ -415,20 +415,44 @@ def test_two_columns_of_one_name_in_a_file(tidy: pd.DataFrame, tmp_path: pathlib
         load_bars(path, PLAIN)
 
 
-def test_several_tickers_in_one_table(tidy: pd.DataFrame, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("shape", ["columns", "levels swapped", "stamps in a column", "file"])
+def test_several_tickers_side_by_side(shape: str, tidy: pd.DataFrame, expected: Bars, tmp_path: pathlib.Path) -> None:
+    """The other ticker misses ten bars, and has one where the chosen one has none: neither is a bar of the chosen."""
     one = two_levels(tidy)
-    both = pd.concat([one, one.rename(columns={"NQ=F": "ES=F"})], axis=1)
-    with pytest.raises(DataError, match="several tickers"):
+    other = (one * 2).rename(columns={"NQ=F": "ES=F"}).iloc[10:]
+    later = other.iloc[-1:].set_axis(other.index[-1:] + pd.Timedelta(minutes=1))
+    table: Any = pd.concat([pd.concat([other, later]), one], axis=1, sort=True)
+    if shape == "levels swapped":
+        table = table.swaplevel(axis=1)
+    elif shape == "stamps in a column":
+        table = table.reset_index()
+    elif shape == "file":
+        table.to_csv(tmp_path / "both.csv")
+        table = tmp_path / "both.csv"
+    rows = len(tidy)
+    with pytest.raises(DataError, match=rf"2 instruments .*: NQ=F \({rows:,}\), ES=F \({rows - 9:,}\)"):
+        load_bars(table, PLAIN)
+    assert_same_bars(load_bars(table, PLAIN, symbol="NQ=F"), expected)
+
+
+def test_several_tickers_and_a_column_of_symbols(tidy: pd.DataFrame) -> None:
+    both = pd.concat([two_levels(tidy), two_levels(tidy).rename(columns={"NQ=F": "ES=F"})], axis=1)
+    both["Symbol", "NQ=F"] = "NQ"
+    with pytest.raises(DataError, match="several tickers and a column of symbols"):
         load(both)
-    path = tmp_path / "both.csv"
-    path.write_text(both.to_csv())
-    with pytest.raises(DataError, match=r"several tickers \(ES=F, NQ=F\)"):
-        load_bars(path, PLAIN)
 
 
-def test_an_index_of_several_levels(tidy: pd.DataFrame) -> None:
+def test_an_index_of_several_levels(tidy: pd.DataFrame, expected: Bars) -> None:
+    both = pd.concat([tidy.assign(symbol="NQ"), tidy.assign(symbol="ES", close=1.0)])
+    table = both.set_index(["symbol", "timestamp"])  # as Alpaca's client gives it
+    assert_same_bars(load_bars(table, PLAIN, symbol="NQ"), expected)
     with pytest.raises(DataError, match="the index has several levels"):
-        load(tidy.assign(symbol="NQ").set_index(["symbol", "timestamp"]))
+        load(table.rename_axis(index=[None, None]))
+
+
+def test_stamps_in_the_index_stay_with_the_rows_of_a_symbol(tidy: pd.DataFrame, expected: Bars) -> None:
+    both = pd.concat([tidy.assign(symbol="NQ"), tidy.assign(symbol="ES")]).set_index("timestamp")
+    assert_same_bars(load_bars(both, PLAIN, symbol="NQ"), expected)
 
 
 def test_a_footer_is_no_bar(tidy: pd.DataFrame, expected: Bars, tmp_path: pathlib.Path) -> None:

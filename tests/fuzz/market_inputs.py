@@ -170,7 +170,8 @@ def check_market(market: MarketData, source: Any, options: Mapping[str, Any]) ->
         for column, name in ((OPEN, "open"), (HIGH, "high"), (LOW, "low"), (CLOSE, "close"), (TIME, "time")):
             np.testing.assert_array_equal(bars[:count, column], getattr(table, name))
         features = np.asarray(market.features)[m, :count, : market.num_features]
-        np.testing.assert_array_equal(features, np.nan_to_num(table.features))  # what is missing is stored as 0
+        known = np.isfinite(table.features)
+        np.testing.assert_array_equal(features, np.where(known, table.features, 0))  # no NaN is staged
         dates = np.asarray(market.session_date)[m, : len(table.session_date)]
         np.testing.assert_array_equal(dates.astype("datetime64[D]"), table.session_date)
 

@@ -188,6 +188,13 @@ TARGETS = [
         actions=[BUY, HOLD],
         expect=[OPEN, WON | see(ambiguous_bar=F)],
     ),
+    Scenario(
+        name="an open beyond the target comes before the stop of the same bar",
+        rule="3.4",
+        rows=[q(), q(), b(38, 40, -20, 0)],
+        actions=[BUY, HOLD],
+        expect=[OPEN, WON | see(ambiguous_bar=F)],
+    ),
 ]
 
 AMBIGUOUS = [

@@ -129,6 +129,16 @@ SLEEP = [
         ],
     ),
     Scenario(
+        name="sleep goes to a later session, though an earlier one is usable",
+        rule="2",
+        rows=[q()] * 8,
+        market=use(times=[930, 1378, 1379] * 2 + [930, 931], sessions=[1] * 3 + [2] * 3 + [3] * 2),
+        params=DAYS_ON,
+        start=394,  # 16:58 of the second session
+        actions=[HOLD],
+        expect=[see(step_idx=396, session_number=2, terminated=F, truncated=F)],
+    ),
+    Scenario(
         name="the daily limit as a failure",
         rule="3.10",
         rows=[q(), q(), b(0, 0, -9, 0), q(), q(), q()],
@@ -247,6 +257,14 @@ ENDS = [
         expect=[see(done_reason=TIME_LIMIT, terminated=F, truncated=T, step_idx=392, session_number=2)],
     ),
     Scenario(
+        name="a time limit below the steps that were taken",
+        rule="3.10",
+        rows=[q()] * 3,
+        changes={1: use(max_steps_in_episode=1)},
+        actions=[HOLD, HOLD],
+        expect=[see(time=1, truncated=F), see(time=2, done_reason=TIME_LIMIT, terminated=F, truncated=T)],
+    ),
+    Scenario(
         name="profit target reached",
         rule="3.10",
         rows=[q(), b(0, 38, 0, 37)],
@@ -295,6 +313,17 @@ ENDS = [
             see(balance_cents=5_017_500, done_reason=NOT_DONE),
             see(balance_cents=5_017_250, position=1, done_reason=NOT_DONE, terminated=F),
             see(position=1, done_reason=NOT_DONE),
+        ],
+    ),
+    Scenario(
+        name="banked profit is not the target while a short is open",
+        rule="3.10",
+        rows=[q(), b(0, 38, 0, 37), q(37)],
+        changes={1: use(profit_target=100.0)},
+        actions=[BUY, SELL],
+        expect=[
+            see(balance_cents=5_017_500, done_reason=NOT_DONE),
+            see(balance_cents=5_017_250, position=-1, done_reason=NOT_DONE, terminated=F),
         ],
     ),
     Scenario(
@@ -400,6 +429,15 @@ REWARDS = [
         params=use(daily_loss_limit=50.0, violation_penalty=5.0, pass_reward=3.0),
         actions=[BUY, HOLD],
         expect=[see(reward=-0.125), see(done_reason=DAILY_LOSS, reward=-5_250 / 6_000)],
+    ),
+    Scenario(
+        name="no reward for passing at the session's end",
+        rule="3.11",
+        rows=[q(), q(), q()],
+        market=use(times=[1377, 1378, 1379]),
+        params=use(violation_penalty=5.0, pass_reward=3.0),
+        actions=[HOLD, HOLD],
+        expect=[see(done_reason=NOT_DONE, reward=0.0), see(done_reason=SESSION_END, reward=0.0)],
     ),
     Scenario(
         name="a reward scale of one's own",

@@ -105,6 +105,18 @@ OBSERVATION = [
         at_start=see(obs_tail=[0.0] * 6),
     ),
     Scenario(
+        name="management block, short, the stop beyond the entry",
+        rule="5",
+        rows=[q(), b(0, 0, -20, -20), q(-20)],
+        phase=2,
+        actions=[SELL, TRAIL_ON],
+        # entry -1, stop 11, D = 12: 19 ticks of profit, a new high-water mark; the trail puts the stop at -12
+        expect=[
+            see(obs_tail=[0.0, 0.0, 19 / 12, 19 / 12, -12 / 12, 0.0]),
+            see(obs_tail=[1.0, 1.0, 19 / 12, 19 / 12, 11 / 12, 0.0]),
+        ],
+    ),
+    Scenario(
         name="management block when flat: only the drawdown",
         rule="5",
         rows=[q(), b(0, 2, -11, 0)],

@@ -93,6 +93,15 @@ STARTS = [
         random={1: [391, 392, 393]},
     ),
     Starts(
+        name="no bar has a whole window of finite features",
+        rows=[q()],
+        market=use(first_finite_bar=830),  # the table ends with bar 840
+        params=use(reward_scale=60.0),
+        usable=[],
+        decision={1: []},
+        random={1: []},
+    ),
+    Starts(
         name="the last bar of the table is no decision bar",
         rows=[q()] * 3,
         market=use(times=[930, 1374, 1375], tail=False),

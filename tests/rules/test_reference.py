@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.rules.handmade import LEVEL, make_bars
-from tests.rules.scenario import BUY, HOLD, SELL, TRAIL_ON, Scenario, b, q
+from tests.rules.scenario import BUY, DATA_END, HOLD, SELL, TRAIL_ON, Scenario, b, q
 from tests.rules.scenarios import SCENARIOS
 from tests.rules.scenarios_starts import STARTS, Starts
 from trading_gymnax import reference
@@ -176,6 +176,7 @@ def test_given_starts_and_seeds() -> None:
         ({"window": 0}, "window must be at least 1"),
         ({"view": (0, 4)}, "must lie in the 3 sessions"),
         ({"view": (1, 1)}, "must lie in the 3 sessions"),
+        ({"view": (2, 1)}, "must lie in the 3 sessions"),
         ({"view": [(0, 1), (0, 1)]}, "one .first, end. pair per market"),
         ({"view": (0, 1)}, "no usable session"),
     ],
@@ -185,7 +186,21 @@ def test_constructor_refuses(arguments: dict[str, Any], message: str) -> None:
         ReferenceEnv(small_market(), **arguments)
 
 
+def test_every_market_needs_its_view() -> None:
+    for view in ([(0, 2)], (0, 2)):
+        with pytest.raises(ValueError, match=r"one .first, end. pair per market: 2, got 1"):
+            ReferenceEnv([small_market(), small_market(symbol="ES")], view=view)
+
+
+def test_the_ends_of_what_is_accepted() -> None:
+    env = ReferenceEnv(small_market(), window=1, view=(0, 3))
+    assert env.view == ReferenceEnv(small_market()).view
+    assert env.observation_space.shape == (11 + 5,)
+
+
 def test_markets_must_look_alike() -> None:
+    with pytest.raises(ValueError, match="at least one market"):
+        ReferenceEnv([])
     other = small_market()
     other = dataclasses.replace(other, features=other.features[:, :5])
     with pytest.raises(ValueError, match="same number of features"):
@@ -198,6 +213,7 @@ def test_markets_must_look_alike() -> None:
         ({"market": 0}, "unknown option 'market', did you mean 'market_id'"),
         ({"bar": 389}, "choose one from 390 to 396"),
         ({"bar": 397}, "choose one from 390 to 396"),
+        ({"bar": 398}, "choose one from 390 to 396"),
     ],
 )
 def test_reset_refuses(options: dict[str, Any], message: str) -> None:
@@ -213,6 +229,17 @@ def test_a_market_that_is_asked_for_needs_a_usable_session() -> None:
     assert {env.reset(seed=seed)[1]["market_id"] for seed in range(8)} == {0}
     with pytest.raises(ValueError, match="no usable session in the view"):
         env.reset(seed=0, options={"market_id": 1})
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 0.0]])
+def test_where_no_market_that_is_drawn_can_be_traded_the_first_step_ends(weights: Any) -> None:
+    """From 16:30 on no market can be entered, or only one that is never drawn."""
+    late = make_bars([q()] * 30, times=list(range(1_350, 1_380)))
+    markets = [small_market(), late if weights else small_market(symbol="ES")]
+    env = ReferenceEnv(markets, rth_open=16.5, reward_scale=60.0, market_weights=weights)
+    env.reset(seed=0)
+    _, _, terminated, truncated, info = env.step(BUY)
+    assert (terminated, truncated, info["done_reason"]) == (False, True, DATA_END)
 
 
 def test_step_needs_a_reset_before_and_after_an_episode() -> None:

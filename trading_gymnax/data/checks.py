@@ -47,7 +47,7 @@ def check_rows(
     rows = _check_inconsistent(rows, findings)
     if table.prices is not None:
         rows = check_levels(rows, spec, findings)
-    if findings.has("market", "numbers"):
+    if findings.has("market", "numbers") or table.prices is None:
         return rows, None
     rows = _check_ticks(rows, spec, findings)
     if stamps is None or len(rows) == 0:
@@ -56,8 +56,7 @@ def check_rows(
     minutes = None if findings.has("symbol") else _bar_length(rows, spec, findings, bar_minutes)
     if minutes is None:
         return rows, None
-    if table.prices is not None:
-        rows = check_neighbours(rows, spec, findings, minutes)
+    rows = check_neighbours(rows, spec, findings, minutes)
     rows = _check_grid(rows, spec, findings, minutes, mark_is_end)
     rows = _check_sessions(rows, table.clock, spec, findings, minutes, mark_is_end)
     return _check_repeated_hour(rows, findings), minutes

@@ -24,7 +24,7 @@ from trading_gymnax.data.names import (
     normal_name,
     plain_text,
 )
-from trading_gymnax.data.numerals import PLAIN, Notation, NotationError, as_text, find_notation, is_text
+from trading_gymnax.data.numerals import PLAIN, Notation, NotationError, as_text, find_notation, is_text, matches
 from trading_gymnax.data.source import Source
 from trading_gymnax.data.spec import ContractSpec
 from trading_gymnax.data.stamps import Clock, StampError, read_clock
@@ -64,11 +64,11 @@ class RawTable:
             column = self.frame.iloc[:, at]
             if not is_text(column):
                 continue
-            text = as_text(column)
-            unread = text.str.contains(r"\d", na=False).to_numpy(bool) & np.isnan(self.numbers(at))
-            if int(unread.sum()) > _FEW_UNREADABLE:
-                first = text.iloc[int(np.argmax(unread))]
-                count = count_text(int(unread.sum()), "cell")
+            text = as_text(column[np.isnan(self.numbers(at))])
+            unread = text[text.str.contains(r"\d", na=False)]
+            if len(unread) > _FEW_UNREADABLE:
+                first = unread.iloc[0]
+                count = count_text(len(unread), "cell")
                 findings.refuse("numbers", f"{count} of {name} hold no number that is understood, the first {first!r}")
                 found = True
         return found
@@ -172,6 +172,8 @@ def _find_columns(names: tuple[str, ...], findings: Findings) -> dict[str, int]:
             f"no column {', '.join(missing)}: the table has {listed or 'no columns'}; if one of them is meant, name "
             f"it: columns={{'{missing[0]}': ...}}, --columns {missing[0]}=NAME"
         )
+        if missing == list(PRICES[:3]) and "close" in position:
+            text += f"; if {names[position['close']]!r} is the only price, as of trades, make bars of a minute first"
         findings.refuse("columns", text, len(missing))
     return position
 
@@ -313,18 +315,17 @@ def _date_and_time(date: pd.Series, time: pd.Series) -> pd.Series:
     if pd.api.types.is_timedelta64_dtype(time.dtype):
         time = pd.Series(np.datetime64("2000-01-01", "us"), index=time.index) + time
         time = time.dt.strftime("%H:%M:%S")
-    days, clocks = (half.astype("object").map(plain_text, na_action="ignore").astype("str") for half in (date, time))
-    clocks = clocks.str.strip()
+    days, clocks = as_text(date), as_text(time).str.strip()
     if days.str.contains(":", regex=False).mean() > 0.5:
         midnight = days.str.strip().str.extract(r"^(.*\d)[ T]0?0:00(?::00(?:\.0+)?)?(?:\s?Z)?$")[0]
         if midnight.isna().mean() > 0.5 or not _are_clocks(time):
             return date
         days = midnight
-    if clocks.str.fullmatch(r"\d{1,6}").mean() > 0.5:  # 93000 for 09:30:00
+    if matches(clocks, r"^\d{1,6}$").mean() > 0.5:  # 93000 for 09:30:00
         width = 6 if clocks.str.len().max() > 4 else 4
         padded = clocks.str.zfill(width)
         seconds = ":" + padded.str[4:6] if width == 6 else ""
         clocks = padded.str[:2] + ":" + padded.str[2:4] + seconds
-    elif clocks.str.fullmatch(r"\d{1,2}:\d\d.*").mean() <= 0.5:
+    elif matches(clocks, r"^\d{1,2}:\d\d").mean() <= 0.5:
         return time
     return days.str.strip() + " " + clocks

@@ -18,7 +18,7 @@ import pyarrow
 
 from trading_gymnax.data import archives
 from trading_gymnax.data.json_tables import is_json, read_json
-from trading_gymnax.data.names import PRICES, UnreadableError, normal_name
+from trading_gymnax.data.names import PRICES, SYMBOL_NAMES, UnreadableError, normal_name, plain_text
 from trading_gymnax.data.source import Source
 from trading_gymnax.data.text_tables import positional_names, read_text
 
@@ -38,7 +38,7 @@ def open_table(source: Any) -> Source:
     Raises FileNotFoundError for a missing file and UnreadableError for all else that is no table.
     """
     if isinstance(source, pd.DataFrame):
-        return Source(_flat_columns(_named_columns(source)))
+        return Source(_flat_columns(_flat_index(_named_columns(source))))
     if not isinstance(source, (str, os.PathLike)):
         text = f"a table is a path to a CSV or parquet file, or a DataFrame, not a {type(source).__name__}"
         raise UnreadableError(text)
@@ -59,11 +59,11 @@ def open_bytes(content: bytes) -> Source:
         except (OSError, EOFError, zlib.error) as error:
             raise UnreadableError(f"the gzip file is broken: {error}") from None
     if content[:4] == b"PAR1":
-        return Source(_flat_columns(_read_parquet(content)))
+        return Source(_flat_columns(_flat_index(_read_parquet(content))))
     if is_json(content):
         return Source(read_json(content))
     read = read_text(content)
-    return Source(read.frame, read.separator, read.headless, read.footer)
+    return Source(_flat_columns(read.frame), read.separator, read.headless, read.footer)
 
 
 def _is_folder(path: pathlib.Path) -> bool:
@@ -103,6 +103,14 @@ def _named_columns(frame: pd.DataFrame) -> pd.DataFrame:
     return frame if names is None else frame.set_axis(names, axis=1)
 
 
+def _flat_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """Levels of the index that have names become columns: Alpaca's frames have symbol and timestamp there."""
+    names = frame.index.names
+    if not isinstance(frame.index, pd.MultiIndex) or not all(isinstance(name, str) for name in names):
+        return frame
+    return frame if set(names) & set(frame.columns) else frame.reset_index()
+
+
 def _flat_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """One level of columns: yfinance has two, price and ticker."""
     if not isinstance(frame.columns, pd.MultiIndex):
@@ -111,7 +119,27 @@ def _flat_columns(frame: pd.DataFrame) -> pd.DataFrame:
         names = [normal_name(name) for name in frame.columns.get_level_values(level)]
         if all(price in names for price in PRICES):
             if names.count("close") > 1:
-                raise UnreadableError("the table holds several tickers: pass the columns of one of them")
+                return _tickers_below_one_another(frame, level)
             return frame.set_axis(frame.columns.get_level_values(level), axis=1)
     levels = frame.columns.nlevels
     raise UnreadableError(f"the columns have {levels} levels, and none of them names open, high, low, close")
+
+
+def _tickers_below_one_another(frame: pd.DataFrame, level: int) -> pd.DataFrame:
+    """Tickers side by side -> the rows of one below those of the other, told apart by a column "symbol".
+
+    level: of the columns' names. A column without a ticker, the stamps say, belongs to all. Rows in which a ticker has
+    nothing are those of the others.
+    """
+    names = frame.columns.get_level_values(level)
+    if {normal_name(name) for name in names} & set(SYMBOL_NAMES):
+        raise UnreadableError(
+            "the table holds several tickers and a column of symbols: pass the columns of one of them"
+        )
+    tickers = pd.Series(frame.columns.droplevel(level)).map(plain_text).str.strip()
+    shared, parts = (tickers == "").to_numpy(), []
+    for ticker in tickers[~shared].unique():
+        own = (tickers == ticker).to_numpy()
+        rows = frame.loc[frame.loc[:, own].notna().any(axis=1), shared | own]
+        parts.append(rows.set_axis(names[shared | own], axis=1).assign(symbol=ticker))
+    return pd.concat(parts)

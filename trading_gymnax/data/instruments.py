@@ -74,7 +74,7 @@ def _rows_of(
     left_out = len(values) - int(chosen.sum())
     if left_out:
         findings.note("symbol", f"{texts[alike[0]]} alone: {count_text(left_out, 'row')} of others left out", left_out)
-    return dataclasses.replace(source, frame=source.frame.loc[chosen].reset_index(drop=True))
+    return dataclasses.replace(source, frame=source.frame.loc[chosen])
 
 
 def _roll_hint(names: list[str]) -> str:

@@ -61,7 +61,7 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     Layout(
         "Databento",
-        _has("ts_event", "rtype", "publisher_id"),
+        _has("ts_event"),
         (Reading("Databento writes them", "UTC", "start"),),
         fixed_point=True,
     ),

@@ -149,7 +149,7 @@ def _build(
     """Checked bars, sessions, ATR and features of a table that was read; raises DataError with all that is wrong."""
     table, stamps, mark_is_end = read
     rows, minutes = check_rows(table, stamps, spec, findings, bar_minutes, mark_is_end)
-    summary = [f"{count_text(len(table), 'row')}: {stamps.note}" if stamps else "no time stamps"]
+    summary = [f"{count_text(len(table), 'row')}: {stamps.note}" if stamps else "no time stamps that can be used"]
     if len(rows) == 0:
         _refuse_nothing_left(findings)
     if len(rows) == 0 or minutes is None or table.prices is None or findings.has(*_CAUSES):

@@ -66,10 +66,10 @@ class Notation:
         text = text.str.strip()
         if self.thousands:  # only groups of three digits: a slip must not become another number
             signs, point = re.escape(self.thousands), re.escape(self.decimal)
-            grouped = _matches(text, rf"^[+-]?\d{{1,3}}(?:[{signs}]\d{{3}})+(?:{point}\d*)?$")
+            grouped = matches(text, rf"^[+-]?\d{{1,3}}(?:[{signs}]\d{{3}})+(?:{point}\d*)?$")
             text = text.mask(grouped, text.str.replace(rf"[{signs}]", "", regex=True))
         if self.decimal == ",":
-            text = text.mask(_matches(text, r"\."), None).str.replace(",", ".", regex=False)
+            text = text.mask(matches(text, r"\."), None).str.replace(",", ".", regex=False)
         return pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan)
 
 
@@ -88,10 +88,10 @@ def as_text(column: pd.Series) -> pd.Series:
     return column.astype("object").map(plain_text, na_action="ignore").astype("str")
 
 
-def arrow_text(text: pd.Series) -> pyarrow.LargeStringArray:
-    """Text as one array of Arrow; a column that was put together from several tables lies in pieces."""
-    array = pyarrow.array(text, pyarrow.large_string())
-    return array.combine_chunks() if isinstance(array, pyarrow.ChunkedArray) else array
+def matches(text: pd.Series, form: str) -> np.ndarray:
+    """Where an expression is found in a column of text, bool [N]; pandas would look row by row in Python."""
+    found = pc.match_substring_regex(pyarrow.array(text, pyarrow.large_string()), form)
+    return found.fill_null(False).to_numpy(zero_copy_only=False)
 
 
 def find_notation(
@@ -166,22 +166,17 @@ def _different(text: pd.Series) -> pd.Series:
     return pd.Series(pc.unique(arrow_text(text)).to_pylist(), dtype="str")
 
 
-def _matches(text: pd.Series, form: str) -> np.ndarray:
-    found = pc.match_substring_regex(arrow_text(text), form)
-    return found.fill_null(False).to_numpy(zero_copy_only=False)
-
-
 def _any(texts: list[pd.Series], form: str) -> bool:
-    return any(bool(_matches(text, form).any()) for text in texts)
+    return any(bool(matches(text, form).any()) for text in texts)
 
 
 def _share(texts: list[pd.Series], form: str) -> float:
-    return min((float(_matches(text, form).mean()) for text in texts if len(text)), default=0.0)
+    return min((float(matches(text, form).mean()) for text in texts if len(text)), default=0.0)
 
 
 def _first(texts: list[pd.Series], form: str) -> str:
     for text in texts:
-        found = _matches(text, form)
+        found = matches(text, form)
         if found.any():
             return str(text.iloc[int(np.argmax(found))])
     return ""

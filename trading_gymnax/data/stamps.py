@@ -27,8 +27,8 @@ NOT_A_TIME = int(np.iinfo(np.int64).min)
 
 # A clock followed by Z, UTC, GMT or +hh:mm: the hyphens of a date alone must not look like an offset.
 _OFFSET = r"(?:\d\s?(?:Z|UTC|GMT)|:\d\d(?:\.\d+)?\s?(?:UTC|GMT)?[+-]\d\d(?::?\d\d)?)$"
-_ZONE_NAME_AT_END = r"^(?P<stamp>.*\d(?:\s?[AP]M)?)\s(?P<zone>[A-Za-z]+(?:/[A-Za-z_]+)+|[ECMP][SD]T|ET|CT)$"
-_ZONE_NAME = re.compile(r"\d(?:\s?[AP]M)?\s(?:[A-Za-z]+(?:/[A-Za-z_]+)+|[ECMP][SD]T|ET|CT)$")
+_ZONE_NAME = re.compile(r"[A-Za-z]+(?:/[A-Za-z_]+)+|[ECMP][SD]T|ET|CT")
+_ENDS_WITH_ZONE = re.compile(rf"\d(?:\s?[AP]M)?\s(?:{_ZONE_NAME.pattern})$")
 _DAYS = ("%m/%d/%Y", "%d/%m/%Y", "%m.%d.%Y", "%d.%m.%Y", "%m-%d-%Y", "%d-%m-%Y", "%m/%d/%y", "%d/%m/%y")
 _CLOCKS = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%H:%M:%S.%f")
 _COMPACT = ("%Y%m%d %H:%M:%S", "%Y%m%d %H:%M", "%Y%m%d-%H:%M:%S", "%Y%m%d %H%M%S", "%Y%m%d;%H%M%S")
@@ -87,7 +87,7 @@ def read_clock(values: pd.Series, timestamp_format: str | None, expected_format:
     timestamp_format is the caller's; expected_format that of a vendor's layout, used where it fits all stamps.
     """
     if timestamp_format is None and expected_format is not None and values.dtype == "str":
-        parsed = pd.to_datetime(values.str.strip(), format=expected_format, errors="coerce")
+        parsed = _read(values.str.strip(), expected_format, aware="%z" in expected_format)
         if parsed.notna().all():
             return _clock(parsed)
     values = _plain(values, digits_are_numbers=timestamp_format is None)
@@ -177,15 +177,15 @@ def _from_text(text: pd.Series, timestamp_format: str | None) -> Clock:
             raise StampError(f"timestamp_format {form} fits none of the stamps (first: {known.iloc[0]!r})")
         return _clock(parsed)
     if _sample(text).str.contains("  ", regex=False).any():  # Interactive Brokers
-        text = text.str.replace(r"\s+", " ", regex=True)
-    if _sample(text).str.contains(_ZONE_NAME).mean() > 0.5:
+        text = _with_single_blanks(text)
+    if _sample(text).str.contains(_ENDS_WITH_ZONE).mean() > 0.5:
         return _with_zone_names(text)
-    matched = pyarrow.compute.match_substring_regex(arrow_text(text), _OFFSET)
+    matched = pyarrow.compute.match_substring_regex(_arrow(text), _OFFSET)
     with_offset = matched.fill_null(False).to_numpy(zero_copy_only=False)
     aware = bool(with_offset.any())
     if aware and _sample(text).str.contains("UTC|GMT", regex=True).any():
-        text = text.str.replace(r"\s?(?:UTC|GMT)([+-])", r"\1", regex=True)
-        text = text.str.replace(r"\s?(?:UTC|GMT)$", "Z", regex=True)
+        text = _replaced(text, r"\s?(?:UTC|GMT)([+-])", r"\1")
+        text = _replaced(text, r"\s?(?:UTC|GMT)$", "Z")
     parsed = _read_any(text, aware)
     naive = parsed.notna().to_numpy() & ~with_offset
     if aware and naive.any():
@@ -205,11 +205,15 @@ def _clock(parsed: pd.Series) -> Clock:
 
 def _with_zone_names(text: pd.Series) -> Clock:
     """Stamps that end with a zone's name: "20250602 17:00:00 US/Central", "2025-06-02 17:00 EDT"."""
-    fields = pyarrow.compute.extract_regex(arrow_text(text), _ZONE_NAME_AT_END)
-    stamps, zone_of = (pyarrow.compute.struct_field(fields, at) for at in (0, 1))
+    sound, (stamps, zone_of) = _cut_at_blank(text, last=True)
     encoded = zone_of.dictionary_encode()
-    names, code = encoded.dictionary.to_pylist(), encoded.indices.fill_null(-1).to_numpy()
-    clock = _from_text(pd.Series(stamps.to_pandas(), index=text.index).astype("str").str.strip(), None)
+    endings = encoded.dictionary.to_pylist()
+    names = [ending for ending in endings if _ZONE_NAME.fullmatch(ending)]
+    name_of_ending = np.array([names.index(ending) if ending in names else -1 for ending in endings])
+    code = np.full(len(text), -1)
+    code[sound] = name_of_ending[encoded.indices.to_numpy()]
+    array = pyarrow.compute.replace_with_mask(_arrow(text), pyarrow.array(sound), stamps)
+    clock = _from_text(_series(array, text).mask(code < 0).str.strip(), None)
     if clock.is_utc:
         raise StampError(f"the time stamps carry an offset and a zone's name (first: {text.dropna().iloc[0]!r})")
     wall, utc = clock.wall, pd.Series(pd.NaT, index=text.index, dtype="datetime64[us]")
@@ -256,19 +260,45 @@ def _read(text: pd.Series, form: str, aware: bool) -> pd.Series:
 
 def _read_halves(text: pd.Series, form: str) -> pd.Series:
     """The same for a long column of days and clocks: each different one is read once."""
-    halves = pyarrow.compute.split_pattern(arrow_text(text), " ", max_splits=1)
-    counts = pyarrow.compute.list_value_length(halves).fill_null(0).to_numpy()
-    sound = counts == 2
-    flat = halves.filter(pyarrow.array(sound)).flatten()
+    sound, halves = _cut_at_blank(text)
     result = np.full(len(text), np.datetime64("NaT", "us"))
     total = np.zeros(int(sound.sum()), "timedelta64[us]")
     for half, part in enumerate(form.split(" ", 1)):
-        encoded = flat.take(pyarrow.array(np.arange(half, len(flat), 2))).dictionary_encode()
+        encoded = halves[half].dictionary_encode()
         read = _read(pd.Series(encoded.dictionary.to_pylist(), dtype="str"), part, aware=False)
         since = read.to_numpy().astype("datetime64[us]") - np.datetime64("1900-01-01" if half else "1970-01-01", "us")
         total += since[encoded.indices.to_numpy()]  # NaT stays NaT
     result[sound] = np.datetime64("1970-01-01", "us") + total
     return pd.Series(result, index=text.index)
+
+
+def _cut_at_blank(text: pd.Series, last: bool = False) -> tuple[np.ndarray, tuple[pyarrow.Array, pyarrow.Array]]:
+    """Where a text has a blank, bool [N], and of those what stands before and behind the first blank, or the last."""
+    parts = pyarrow.compute.split_pattern(_arrow(text), " ", max_splits=1, reverse=last)
+    sound = pyarrow.compute.list_value_length(parts).fill_null(0).to_numpy() == 2
+    flat = parts.filter(pyarrow.array(sound)).flatten()
+    before, behind = (flat.take(pyarrow.array(np.arange(at, len(flat), 2))) for at in (0, 1))
+    return sound, (before, behind)
+
+
+def _with_single_blanks(text: pd.Series) -> pd.Series:
+    array = _arrow(text)
+    while pyarrow.compute.any(pyarrow.compute.match_substring(array, "  ")).as_py():
+        array = pyarrow.compute.replace_substring(array, "  ", " ")
+    return _series(array, text)
+
+
+def _replaced(text: pd.Series, pattern: str, by: str) -> pd.Series:
+    """`str.replace` with an expression, which pandas would do row by row in Python."""
+    return _series(pyarrow.compute.replace_substring_regex(_arrow(text), pattern, by), text)
+
+
+def _arrow(text: pd.Series) -> pyarrow.Array:
+    return pyarrow.array(text, pyarrow.large_string())
+
+
+def _series(array: pyarrow.Array, like: pd.Series) -> pd.Series:
+    return pd.Series(array.to_pandas(), index=like.index).astype("str")
 
 
 def _read_any(text: pd.Series, aware: bool) -> pd.Series:

@@ -22,7 +22,7 @@ _FOOTER_LINES = 5
 class TextTable(NamedTuple):
     """What a text holds."""
 
-    frame: pd.DataFrame
+    frame: pd.DataFrame  # with a second level of columns, where they are of several tickers
     separator: str
     headless: bool
     footer: tuple[str, ...]
@@ -43,7 +43,7 @@ def read_text(content: bytes) -> TextTable:
     separator = _separator(lines)
     try:
         rows = list(csv.reader(lines, delimiter=separator))
-        skip, names, headless = _header(rows)
+        skip, names, tickers, headless = _header(rows)
         width = max(len(names), *map(len, rows))
         # With decimal commas a point separates thousands, and "1.234" must not become a number before that is known.
         as_text = any(re.search(r"\d,\d", field) for row in rows[skip:] for field in row)
@@ -55,6 +55,8 @@ def read_text(content: bytes) -> TextTable:
         raise UnreadableError(long or f"the file is no table: {str(error).strip()}") from None
     frame = _only_named(frame, names, content, separator, skip)
     frame, footer = _cut_footer(frame.set_axis(names, axis=1))
+    if tickers:
+        frame = frame.set_axis(pd.MultiIndex.from_arrays([names, tickers]), axis=1)
     return TextTable(frame, separator, headless, footer)
 
 
@@ -129,8 +131,8 @@ def _read_columns(content: bytes, separator: str, skip: int, width: int, as_text
         )
 
 
-def _header(rows: list[list[str]]) -> tuple[int, list[str], bool]:
-    """Number of lines above the data, the names of the columns, and whether the text itself has none."""
+def _header(rows: list[list[str]]) -> tuple[int, list[str], list[str], bool]:
+    """Number of lines above the data, the columns' names, their tickers if several, and whether there is no header."""
     for number, row in enumerate(rows):
         names = [normal_name(field) for field in row]
         if sum(name in names for name in PRICES) >= 2:
@@ -140,11 +142,11 @@ def _header(rows: list[list[str]]) -> tuple[int, list[str], bool]:
         raise UnreadableError("the file has no line with a name or a number")
     by_position = positional_names(rows[first])
     if by_position is not None:
-        return first, by_position, True
-    return first + 1, [field.strip() for field in rows[first]], False
+        return first, by_position, [], True
+    return first + 1, [field.strip() for field in rows[first]], [], False
 
 
-def _after_header(rows: list[list[str]], number: int) -> tuple[int, list[str]]:
+def _after_header(rows: list[list[str]], number: int) -> tuple[int, list[str], list[str]]:
     """yfinance has the ticker in a line above or below the names, and then a line with the stamps' name."""
     names = [field.strip() for field in rows[number]]
     above = rows[number - 1] if number else []
@@ -156,10 +158,9 @@ def _after_header(rows: list[list[str]], number: int) -> tuple[int, list[str]]:
         else:
             names[0] = rows[below][0].strip()
         below += 1
-    several = sorted({field.strip() for field in tickers[1:] if field.strip()})
-    if len(several) > 1:
-        raise UnreadableError(f"the file holds several tickers ({', '.join(several)}): save one file for each")
-    return below, names
+    tickers = ["", *(field.strip() for field in tickers[1:])][: len(names)]
+    several = len({ticker for ticker in tickers if ticker}) > 1 and len(tickers) == len(names)
+    return below, names, tickers if several else []
 
 
 def positional_names(fields: list[Any]) -> list[str] | None:
