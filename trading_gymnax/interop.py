@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import functools
 import weakref
 from typing import Any, Literal
 
@@ -57,7 +56,6 @@ class FiveValueStep(_Wrapper):
     "final_observation", for a learner that tells them apart. Survives `copy.deepcopy`, `pickle`, hashing, jit and vmap.
     """
 
-    @functools.partial(jax.jit, static_argnames=("self",))
     def step(
         self, key: jax.Array, state: Any, action: jax.Array, params: Any = None
     ) -> tuple[Any, Any, jax.Array, jax.Array, dict[str, Any]]:

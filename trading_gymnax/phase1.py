@@ -212,7 +212,18 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         names = [field.name for field in dataclasses.fields(self.State)]
         return spaces.Dict({name: either if is_flag(self.State, name) else whole for name in names})
 
-    @functools.partial(jax.jit, static_argnames=("self",))
+    @functools.cached_property
+    def _without_market(self) -> TradingPhase1:
+        """A copy without default parameters: JAX's caches keep what a compiled method belongs to, bars and all."""
+        bare = copy.copy(self)
+        vars(bare).pop("_default_params", None)
+        return bare
+
+    def reset(self, key: jax.Array, params: EnvParams | None = None) -> tuple[jax.Array, EnvState]:
+        """Observation and state of a fresh account, compiled."""
+        params = self.default_params if params is None else params
+        return environment.Environment.reset(self._without_market, key, params)
+
     def step(
         self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams | None = None
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
@@ -221,7 +232,12 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         The state that goes on is chosen first and one observation is built from it; the observation before the reset
         stands in `info["final_observation"]` and costs nothing when nobody reads it.
         """
-        params = self.default_params if params is None else params
+        return self._without_market._step(key, state, action, self.default_params if params is None else params)
+
+    @functools.partial(jax.jit, static_argnames=("self",))
+    def _step(
+        self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
+    ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
         check_step(key, state, action, params, self.State)
         after, reward, terminated, info = self._transition(state, action, params)
         truncated = self.is_truncated(after, params)
@@ -267,7 +283,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
             last = int(market.num_bars[m]) - 2
             if not first <= int(bar) <= last:
                 raise ValueError(f"bar {int(bar)} cannot be a decision bar: choose one from {first} to {last}")
-        return self._reset_at(params, jnp.asarray(market_id, jnp.int32), jnp.asarray(bar, jnp.int32))
+        return self._without_market._reset_at(params, jnp.asarray(market_id, jnp.int32), jnp.asarray(bar, jnp.int32))
 
     def observe(self, key: Any, state: EnvState, action: Any, params: EnvParams) -> jax.Array:
         """Observation of a state, float32 `obs_shape`; a function of state and params alone."""

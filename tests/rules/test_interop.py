@@ -216,6 +216,18 @@ def test_programs_go_with_their_environment_and_leave_no_market_behind():
     assert len(interop._PROGRAMS) == before
 
 
+def test_a_market_goes_with_its_environment_though_programs_stay():
+    """JAX's caches keep what the compiled methods belong to."""
+    env = FiveValueStep(TradingPhase1(three_days(), window=3, min_bars_left=10))
+    kept, params = weakref.ref(env.default_params.market.bars), env.default_params
+    _, state = env.reset(KEY, params)
+    env.step(KEY, state, 0)
+    env.reset_at(params, 0, 400)
+    del env, params, state
+    gc.collect()
+    assert kept() is None
+
+
 # -- libraries that make their environments themselves --
 
 

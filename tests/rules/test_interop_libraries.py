@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trading_gymnax import TradingPhase1, TradingPhase2, load_market_data
-from trading_gymnax.interop import FiveValueStep, MaskedGymEnv
+from trading_gymnax.interop import FiveValueStep, MaskedGymEnv, five_value_make
 from trading_gymnax.market import MarketData
 from trading_gymnax.synthetic import regime
 
@@ -114,3 +114,42 @@ def test_evosax_evolves_a_policy(market):
             means.append(float(scores.mean()))
     assert np.isfinite(means).all()
     assert np.mean(means[-3:]) > np.mean(means[:3])
+
+
+# -- libraries that call gymnax.make themselves --
+
+
+def test_jaxmarl_counts_the_returns_of_its_wrapped_environment(market):
+    """Its own wrappers, unedited: what `LogWrapper` says of an episode is the sum of its rewards."""
+    wrappers = pytest.importorskip("jaxmarl.wrappers.gymnax", reason=f"jaxmarl {WHY}")
+    from jaxmarl.wrappers.baselines import LogWrapper
+
+    with five_value_make(data=market, window=4, max_steps_in_episode=20):
+        env = LogWrapper(wrappers.GymnaxToJaxMARL("TradingPhase1-v0"))
+
+    def step(state, key):
+        action = jax.random.randint(key, (), 0, 3)
+        _, state, reward, done, info = env.step(key, state, {"agent": action})
+        return state, (reward["agent"], done["__all__"], info["returned_episode_returns"][0])
+
+    state = env.reset(KEY)[1]
+    rewards, ends, returns = (np.asarray(x) for x in jax.lax.scan(step, state, jax.random.split(KEY, 70))[1])
+    last = np.flatnonzero(ends)
+    assert len(last) >= 3
+    sums = [part.sum() for part in np.split(rewards, last + 1)[:-1]]
+    np.testing.assert_allclose(returns[last], sums, atol=1e-4)
+
+
+def test_stoa_calls_a_truncation_a_termination(market):
+    """Stoix's adapter, unedited: it knows one kind of end, and the value of what comes after is 0."""
+    adapters = pytest.importorskip("stoa.env_adapters.gymnax", reason=f"stoa-env {WHY}")
+    from stoa import StepType
+
+    env = TradingPhase1(market, window=4, max_steps_in_episode=2)
+    adapted = adapters.GymnaxToStoa(FiveValueStep(env), env.default_params)
+    state, step = adapted.reset(KEY)
+    for _ in range(2):
+        state, step = adapted.step(state, jnp.int32(0))
+    assert bool(step.extras["truncated"])
+    assert not bool(step.extras["terminated"])
+    assert (int(step.step_type), float(step.discount)) == (StepType.TERMINATED, 0.0)
