@@ -221,7 +221,7 @@ def test_two_contracts_of_lean_are_two_instruments(days: pd.DataFrame, tmp_path:
         load_bars(zipped(tmp_path / "futures.zip", names), PLAIN)
 
 
-@pytest.mark.parametrize("shape", ["records", "lines", "nested lines", "below a key"])
+@pytest.mark.parametrize("shape", ["records", "lines", "nested lines", "a field of two kinds", "below a key"])
 def test_json(shape: str, days: pd.DataFrame, tmp_path: pathlib.Path) -> None:
     records = days.assign(timestamp=days["timestamp"].astype(str)).to_dict("records")
     nested = [{"hd": {"ts_event": row.pop("timestamp"), "rtype": 33}, **row} for row in map(dict, records)]
@@ -229,6 +229,9 @@ def test_json(shape: str, days: pd.DataFrame, tmp_path: pathlib.Path) -> None:
         "records": json.dumps(records),
         "lines": "\n".join(map(json.dumps, records)),
         "nested lines": "\n".join(map(json.dumps, nested)),
+        "a field of two kinds": "\n".join(json.dumps(row | {"close": str(row["close"])}) for row in records[:9])
+        + "\n"
+        + "\n".join(map(json.dumps, records[9:])),
         "below a key": json.dumps({"ticker": "X", "results": records}),
     }
     path = tmp_path / "bars.json"

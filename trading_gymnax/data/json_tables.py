@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
 import pandas as pd
+import pyarrow
+import pyarrow.json
 
 from trading_gymnax.data.names import UnreadableError
 
 _LEAST_FIELDS = 4  # a record with fewer is no bar
+_HEAD = 100_000  # bytes that tell which fields hold stamps
 
 
 def is_json(content: bytes) -> bool:
@@ -22,6 +26,9 @@ def read_json(content: bytes) -> pd.DataFrame:
 
     Raises UnreadableError for what is no JSON, and for JSON without a list of bars.
     """
+    by_arrow = _read_lines(content)
+    if by_arrow is not None:
+        return _short_names(by_arrow)
     text = content.decode("utf-8", errors="replace").removeprefix("\ufeff")
     records = _records(_parse(text))
     if records is None:
@@ -30,9 +37,44 @@ def read_json(content: bytes) -> pd.DataFrame:
         flat = pd.json_normalize(records)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UnreadableError(f"the records of the JSON file cannot be read: {error}") from None
+    return _short_names(flat)
+
+
+def _short_names(flat: pd.DataFrame) -> pd.DataFrame:
     last = [str(name).rpartition(".")[2] for name in flat.columns]
     names = [short if last.count(short) == 1 else str(name) for short, name in zip(last, flat.columns, strict=True)]
     return flat.set_axis(names, axis=1)
+
+
+def _read_lines(content: bytes) -> pd.DataFrame | None:
+    """One record a line, ten times as fast as in Python; None where this is no such text, or a field is mixed."""
+    try:
+        head = _arrow_table(content[:_HEAD].rpartition(b"\n")[0] + b"\n", pyarrow.schema([]))
+        table = _arrow_table(content, pyarrow.schema(_stamps_as_text(list(head.schema))))
+        while any(pyarrow.types.is_struct(field.type) for field in table.schema):
+            table = table.flatten()
+        other = (pyarrow.types.is_nested, pyarrow.types.is_temporal)
+        if table.num_columns < _LEAST_FIELDS or any(is_other(x.type) for x in table.schema for is_other in other):
+            return None
+        return table.to_pandas()
+    except (pyarrow.ArrowException, ValueError):
+        return None
+
+
+def _arrow_table(content: bytes, schema: pyarrow.Schema) -> pyarrow.Table:
+    return pyarrow.json.read_json(io.BytesIO(content), parse_options=pyarrow.json.ParseOptions(explicit_schema=schema))
+
+
+def _stamps_as_text(fields: list[pyarrow.Field]) -> list[pyarrow.Field]:
+    """Fields that Arrow takes for stamps, as text: it would drop the offset of "2025-06-02 22:00:00+00:00"."""
+    found = []
+    for field in fields:
+        if pyarrow.types.is_temporal(field.type):
+            found.append(pyarrow.field(field.name, pyarrow.string()))
+        elif pyarrow.types.is_struct(field.type):
+            inner = _stamps_as_text(list(field.type))
+            found += [pyarrow.field(field.name, pyarrow.struct(inner))] if inner else []
+    return found
 
 
 def _parse(text: str) -> Any:
