@@ -388,9 +388,10 @@ def check_usable(params: EnvParams, window: int = 1) -> None:
     for opening, closing in np.unique(hours.reshape(-1, 2), axis=0):
         if not np.any(drawn & (market.usable_counts(opening, closing, window) > 0)):
             seen = f" and a window of {window} bars" if window > 1 else ""
+            never = " (one of market_weights 0 is never drawn)" if market.num_markets > 1 else ""
             raise ValueError(
                 f"no session from {market.date_text()} is usable with rth_open {opening:g} and rth_close {closing:g}"
-                f"{seen}; choose other hours, dates or markets (one of market_weights 0 is never drawn)"
+                f"{seen}; choose other hours, dates or markets{never}"
             )
 
 

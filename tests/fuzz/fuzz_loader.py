@@ -19,6 +19,7 @@ import csv
 import datetime as dt
 import gzip
 import io
+import json
 import os
 import pathlib
 import sys
@@ -110,6 +111,8 @@ def seeds() -> dict[str, bytes]:
         stamps = [(start + dt.timedelta(minutes=i)).strftime(clock) for i in range(30)]
         rows = [",".join(map(str, [stamps[i], *prices[i], i])) for i in range(30)]
         found[name] = bytes([4]) + options + "\n".join([",".join(HEADER), *rows]).encode()
+        records = [json.dumps(dict(zip(HEADER, [stamps[i], *prices[i], i], strict=True))) for i in range(30)]
+        found[name + ".json"] = bytes([0]) + options + "\n".join(records).encode()
     found["frame"] = bytes([3]) + options + bytes(range(200))
     rng = np.random.default_rng(0)
     found |= {f"markets-{i}": bytes([5, *(rng.integers(0, 256, 80) * (rng.random(80) < 0.6))]) for i in range(40)}

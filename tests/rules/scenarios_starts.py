@@ -93,9 +93,9 @@ STARTS = [
         random={1: [391, 392, 393]},
     ),
     Starts(
-        name="no bar has a whole window of finite features",
+        name="no bar has finite features",
         rows=[q()],
-        market=use(first_finite_bar=830),  # the table ends with bar 840
+        market=use(first_finite_bar=841),  # the table ends with bar 840
         params=use(reward_scale=60.0),
         usable=[],
         decision={1: []},
