@@ -216,7 +216,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     def _without_market(self) -> TradingPhase1:
         """A copy without default parameters: JAX's caches keep what a compiled method belongs to, bars and all."""
         bare = copy.copy(self)
-        vars(bare).pop("_default_params", None)
+        bare.__dict__.pop("_default_params", None)
         return bare
 
     def reset(self, key: jax.Array, params: EnvParams | None = None) -> tuple[jax.Array, EnvState]:
