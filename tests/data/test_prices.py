@@ -228,6 +228,8 @@ def test_hourly_bars_are_called_so() -> None:
     days = [str(day) for day in pd.bdate_range("2025-03-03", periods=18).date]
     (doubt,) = load(table(*days, bar_minutes=60)).report.doubts
     assert doubt.startswith("these are hourly bars")
+    with pytest.raises(DataError, match="DOUBTFUL: these are hourly bars"):  # where they are refused as well
+        load(table(*days[:3], bar_minutes=60))
 
 
 def test_bars_that_follow_from_nothing_are_not_told(clean: pd.DataFrame) -> None:

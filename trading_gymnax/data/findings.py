@@ -90,12 +90,14 @@ class Report:
 class DataError(ValueError):
     """A table that is refused: says everything that is wrong with it, and the repairs that would allow it.
 
-    `report` is the whole page, with the notes as well.
+    What is doubtful comes first, as it is often the cause. `report` is the whole page, with the notes as well.
     """
 
     def __init__(self, report: Report) -> None:
         self.report = report
         lines = [f"{report.title}: refused, {count_text(len(report.refused), 'thing')} wrong"]
+        for doubt in report.doubts:
+            lines += _bullet(f"DOUBTFUL: {doubt}")
         for finding in report.refused:
             lines += _bullet(finding.line)
         names = list(dict.fromkeys(finding.name for finding in report.refused))
