@@ -435,6 +435,14 @@ def test_several_tickers_side_by_side(shape: str, tidy: pd.DataFrame, expected: 
     assert_same_bars(load_bars(table, PLAIN, symbol="NQ=F"), expected)
 
 
+def test_text_that_was_put_together_of_parts(tidy: pd.DataFrame, expected: Bars) -> None:
+    """pandas holds it in as many arrays: stamps with offsets and with zone names, prices as text."""
+    text = tidy.astype(str)
+    named = text.assign(timestamp=local(tidy, "%Y-%m-%d %H:%M:%S") + " America/New_York")
+    for frame in (text, named):
+        assert_same_bars(load(pd.concat([frame.iloc[:700], frame.iloc[700:]])), expected)
+
+
 def test_several_tickers_and_a_column_of_symbols(tidy: pd.DataFrame) -> None:
     both = pd.concat([two_levels(tidy), two_levels(tidy).rename(columns={"NQ=F": "ES=F"})], axis=1)
     both["Symbol", "NQ=F"] = "NQ"

@@ -88,9 +88,15 @@ def as_text(column: pd.Series) -> pd.Series:
     return column.astype("object").map(plain_text, na_action="ignore").astype("str")
 
 
+def arrow_text(text: pd.Series) -> pyarrow.Array:
+    """A column of text as one array; pandas holds what was put together of several parts in as many."""
+    array = pyarrow.array(text, pyarrow.large_string())
+    return array.combine_chunks() if isinstance(array, pyarrow.ChunkedArray) else array
+
+
 def matches(text: pd.Series, form: str) -> np.ndarray:
     """Where an expression is found in a column of text, bool [N]; pandas would look row by row in Python."""
-    found = pc.match_substring_regex(pyarrow.array(text, pyarrow.large_string()), form)
+    found = pc.match_substring_regex(arrow_text(text), form)
     return found.fill_null(False).to_numpy(zero_copy_only=False)
 
 

@@ -180,7 +180,7 @@ def _from_text(text: pd.Series, timestamp_format: str | None) -> Clock:
         text = _with_single_blanks(text)
     if _sample(text).str.contains(_ENDS_WITH_ZONE).mean() > 0.5:
         return _with_zone_names(text)
-    matched = pyarrow.compute.match_substring_regex(_arrow(text), _OFFSET)
+    matched = pyarrow.compute.match_substring_regex(arrow_text(text), _OFFSET)
     with_offset = matched.fill_null(False).to_numpy(zero_copy_only=False)
     aware = bool(with_offset.any())
     if aware and _sample(text).str.contains("UTC|GMT", regex=True).any():
@@ -212,7 +212,7 @@ def _with_zone_names(text: pd.Series) -> Clock:
     name_of_ending = np.array([names.index(ending) if ending in names else -1 for ending in endings])
     code = np.full(len(text), -1)
     code[sound] = name_of_ending[encoded.indices.to_numpy()]
-    array = pyarrow.compute.replace_with_mask(_arrow(text), pyarrow.array(sound), stamps)
+    array = pyarrow.compute.replace_with_mask(arrow_text(text), pyarrow.array(sound), stamps)
     clock = _from_text(_series(array, text).mask(code < 0).str.strip(), None)
     if clock.is_utc:
         raise StampError(f"the time stamps carry an offset and a zone's name (first: {text.dropna().iloc[0]!r})")
@@ -274,7 +274,7 @@ def _read_halves(text: pd.Series, form: str) -> pd.Series:
 
 def _cut_at_blank(text: pd.Series, last: bool = False) -> tuple[np.ndarray, tuple[pyarrow.Array, pyarrow.Array]]:
     """Where a text has a blank, bool [N], and of those what stands before and behind the first blank, or the last."""
-    parts = pyarrow.compute.split_pattern(_arrow(text), " ", max_splits=1, reverse=last)
+    parts = pyarrow.compute.split_pattern(arrow_text(text), " ", max_splits=1, reverse=last)
     sound = pyarrow.compute.list_value_length(parts).fill_null(0).to_numpy() == 2
     flat = parts.filter(pyarrow.array(sound)).flatten()
     before, behind = (flat.take(pyarrow.array(np.arange(at, len(flat), 2))) for at in (0, 1))
@@ -282,7 +282,7 @@ def _cut_at_blank(text: pd.Series, last: bool = False) -> tuple[np.ndarray, tupl
 
 
 def _with_single_blanks(text: pd.Series) -> pd.Series:
-    array = _arrow(text)
+    array = arrow_text(text)
     while pyarrow.compute.any(pyarrow.compute.match_substring(array, "  ")).as_py():
         array = pyarrow.compute.replace_substring(array, "  ", " ")
     return _series(array, text)
@@ -290,11 +290,7 @@ def _with_single_blanks(text: pd.Series) -> pd.Series:
 
 def _replaced(text: pd.Series, pattern: str, by: str) -> pd.Series:
     """`str.replace` with an expression, which pandas would do row by row in Python."""
-    return _series(pyarrow.compute.replace_substring_regex(_arrow(text), pattern, by), text)
-
-
-def _arrow(text: pd.Series) -> pyarrow.Array:
-    return pyarrow.array(text, pyarrow.large_string())
+    return _series(pyarrow.compute.replace_substring_regex(arrow_text(text), pattern, by), text)
 
 
 def _series(array: pyarrow.Array, like: pd.Series) -> pd.Series:
