@@ -13,8 +13,8 @@ import numpy as np
 
 from trading_gymnax.data import sessions
 from trading_gymnax.data.contracts import ContractSpec
+from trading_gymnax.data.names import PRICES
 
-PRICES = ("open", "high", "low", "close")
 _EPOCH_UNITS = ((1e8, 1e10, 1.0), (1e11, 1e13, 1e-3), (1e14, 1e16, 1e-6), (1e17, 1e19, 1e-9))
 _TIME_NAMES = ("time", "timestamp", "datetime", "date", "t")
 _SHORT = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}
