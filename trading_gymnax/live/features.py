@@ -276,6 +276,7 @@ class StreamingFeatures:
         self.names = tuple(names)
         self._default = _DefaultFeatures() if self.names == DEFAULT_FEATURES else None
         self._named = None if self._default else _NamedFeatures(self.names, spec, own)
+        self._memory = list(_parts(self._default or self._named))
 
     def begin(self, history: Bars, checked: int) -> int:
         """Number of the history's first bar that is to come by `update`: all of them are streamed and checked."""
@@ -301,14 +302,13 @@ class StreamingFeatures:
 
     def snapshot(self) -> list[Any]:
         """All that is remembered of the bars so far, as plain numbers."""
-        return [_remembered(part) for part in _parts(self._default or self._named)]
+        return [_remembered(part) for part in self._memory]
 
     def restore(self, snapshot: Sequence[Any]) -> None:
         """Go on from a snapshot. Raises ValueError where it is of other features."""
-        parts = list(_parts(self._default or self._named))
-        if len(parts) != len(snapshot):
-            raise ValueError(f"{len(snapshot)} parts of features were saved, and {len(parts)} are computed here")
-        for part, saved in zip(parts, snapshot, strict=True):
+        if len(self._memory) != len(snapshot):
+            raise ValueError(f"{len(snapshot)} parts of features were saved, and {len(self._memory)} are computed here")
+        for part, saved in zip(self._memory, snapshot, strict=True):
             _restore(part, saved)
 
 
