@@ -333,7 +333,7 @@ _MEMORY = {
 
 def _remembered(part: Any) -> list[Any]:
     values = (getattr(part, name) for name in _MEMORY[type(part)])
-    return [[*map(_null, value)] if isinstance(value, deque) else _null(value) for value in values]
+    return [list(value) if isinstance(value, deque) else _null(value) for value in values]  # no window holds NaN
 
 
 def _restore(part: Any, saved: Sequence[Any]) -> None:
