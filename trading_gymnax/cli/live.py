@@ -75,7 +75,7 @@ class Live(Account):
     """Wait at the end of the file for more bars, as `tail -f` does."""
     stale_minutes: float = 5.0
     """Age of a bar from which on its order cannot be sent any more: the policy sees the bar and does nothing. inf takes
-    every bar as new."""
+    every bar as new, and notices no silence: for bars of another day."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +133,7 @@ def live(command: Live) -> None:
     _tell(f"{trader.spec.symbol} by {command.run_dir}, in {folder}: {_place(trader)}")
     source = sys.stdin if command.bars == "-" else open(command.bars, encoding="utf-8")  # noqa: SIM115 - read to its end
     with source:
-        for values in read_lines(source, command.follow, lambda: _silence(trader)):
+        for values in read_lines(source, command.follow, lambda: _silence(trader, command.stale_minutes)):
             if isinstance(values, BadBar):
                 _tell(f"left out: {values}")
                 continue
@@ -157,8 +157,8 @@ def _decide(trader: Trader, values: dict[str, Any], stale_minutes: float) -> Non
         _tell(status(decision))
 
 
-def _silence(trader: Trader) -> None:
-    decision = trader.on_time(dt.datetime.now(dt.UTC))
+def _silence(trader: Trader, stale_minutes: float) -> None:
+    decision = trader.on_time(dt.datetime.now(dt.UTC)) if math.isfinite(stale_minutes) else None
     if decision is not None:
         print(json.dumps(decision.to_dict()), flush=True)
         _tell(status(decision))
