@@ -21,7 +21,7 @@ from trading_gymnax.synthetic import martingale
 
 
 def main() -> None:
-    """Time the tapes after the first one, which pays for compiling, and print what 200 would take."""
+    """Time the real bars, which pay for compiling, and the tapes. Interrupted, it says how far it came."""
     asked = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     asked.add_argument("--tapes", type=int, default=200)
     asked.add_argument("--steps", type=int, default=200_000)
@@ -31,13 +31,13 @@ def main() -> None:
     tape = martingale(options.sessions)
     source = Source(tape.spec, (load_bars(tape.frame, tape.spec),), {})
     env = TradingPhase1(source.real())
-    config = dataclasses.replace(TRADER, total_timesteps=options.steps)
-    steps = config.num_iterations * config.batch_size
+    iterations = -(-options.steps // TRADER.batch_size)  # whole ones: that many steps at least
+    config = dataclasses.replace(TRADER, total_timesteps=iterations * TRADER.batch_size)
     held_out = str(tape.frame["timestamp"].iloc[-len(tape.frame) // 3].date())
     marks = [time.perf_counter()]
     with contextlib.suppress(KeyboardInterrupt):
         permutation_test(
-            ppo_fold_learner(dataclasses.replace(config, total_timesteps=steps), None, None),
+            ppo_fold_learner(config, None, None),
             env,
             lambda number: source.drawn("bars", 0, number) if number else source.real(),
             held_out,
@@ -46,10 +46,10 @@ def main() -> None:
             at_once=options.tapes_at_once,
             progress=lambda done, total, what: marks.append(time.perf_counter()),
         )
-    each = (marks[-1] - marks[1]) / max(len(marks) - 2, 1)
-    kind = jax.devices()[0].device_kind
-    print(f"{kind}: first tape {marks[1] - marks[0]:.1f} s with compiling, {len(marks) - 2} more, {each:.2f} s each")
-    print(f"{options.tapes} tapes of {steps:,} steps: {(marks[-1] - marks[0]) / 60:.1f} minutes")
+    tapes, minutes = len(marks) - 2, (marks[-1] - marks[0]) / 60
+    print(f"{jax.devices()[0].device_kind}: the real bars took {marks[1] - marks[0]:.1f} s, compiling included")
+    print(f"{tapes} tapes of {config.total_timesteps:,} steps: {(marks[-1] - marks[1]) / max(tapes, 1):.2f} s each")
+    print(f"{minutes:.1f} minutes in all")
 
 
 if __name__ == "__main__":

@@ -82,7 +82,9 @@ class EnvParams(environment.EnvParams):
         1, TICKS, "Stop orders fill worse by this; 0: by none of it.", high=MAX_DISTANCE_TICKS
     )
     stop_slippage_atr_mult: jax.Array = real(
-        0.0, "ATR", "Stop orders fill worse by this, too, of the decision bar's ATR; 0: off."
+        0.0,
+        "ATR",
+        "Stop orders fill worse by this, too, of the decision bar's ATR; 0: off, and a leap inside a bar gives money.",
     )
     target_through_ticks: jax.Array = whole(
         1, TICKS, "Price must trade so far beyond a target to fill it; 0: a touch does.", high=MAX_DISTANCE_TICKS

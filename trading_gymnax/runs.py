@@ -13,6 +13,7 @@ import numpy as np
 
 from trading_gymnax.curriculum import Schedule, original_plan
 from trading_gymnax.data.contracts import contract
+from trading_gymnax.data.features import FeatureFn
 from trading_gymnax.data.loader import Bars, load_bars
 from trading_gymnax.market import MarketData, load_market_data, pack
 from trading_gymnax.phase1 import TradingPhase1
@@ -104,13 +105,14 @@ def build_environment(settings: TradingSettings) -> TradingPhase1:
 
 
 def environment_on(
-    settings: TradingSettings, source: Any, symbol: str | None = None
+    settings: TradingSettings, source: Any, symbol: str | None = None, feature_fn: FeatureFn | None = None
 ) -> tuple[TradingPhase1, Any, Bars]:
     """A run's environment on other bars of one of its markets: the environment, the parameters to judge by, the bars.
 
     Args:
         source: what `load_bars` reads, by the run's own options, or what it made.
         symbol: of the market, where the run has several.
+        feature_fn: that made the run's features, where a function did.
 
     Raises ValueError for bars that cannot be, and where no symbol says which market they are of.
     """
@@ -119,7 +121,7 @@ def environment_on(
         raise ValueError(f"the run has the markets {', '.join(known)}: say which one the bars are of")
     spec = SYNTH if not settings.market else contract(symbol or known[0])
     loader: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in settings.loader.items()}
-    bars = source if isinstance(source, Bars) else load_bars(source, spec, **loader)
+    bars = source if isinstance(source, Bars) else load_bars(source, spec, feature_fn=feature_fn, **loader)
     env = _environment(settings, pack([bars]))
     return env, final_params(schedule_of(settings), env.default_params), bars
 

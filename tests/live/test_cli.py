@@ -19,10 +19,12 @@ TINY = ["--num-envs", "16", "--num-steps", "16", "--total-timesteps", "512", "--
 @pytest.mark.slow
 def test_from_a_run_to_its_report(tmp_path, capsys, monkeypatch):
     frame = regime(8).frame
+    frame["mood"] = np.sin(np.arange(len(frame)) / 50)  # a column of the user's own
     (tmp_path / "runs").mkdir()
     bars, known, run = tmp_path / "nq.csv", tmp_path / "known.csv", tmp_path / "runs" / "nq"
     frame.to_csv(bars, index=False)
-    main(["train", "--data", str(bars), "--market", "NQ", "--run-dir", str(run), *TINY])
+    columns = ["--feature-columns", "momentum", "rsi", "mood"]
+    main(["train", "--data", str(bars), "--market", "NQ", "--run-dir", str(run), *columns, *TINY])
     main(["paper", str(run), "--sessions", "2"])
     said = capsys.readouterr()
     assert "2 sessions, 2,760 bars" in said.out

@@ -12,7 +12,7 @@ import pytest
 from tests.live.material import NO_GUARD, feed, play_environment, small_policy
 from trading_gymnax import TradingPhase1, TradingPhase2
 from trading_gymnax.data.loader import load_bars
-from trading_gymnax.evaluation.evaluate import _session_starts
+from trading_gymnax.evaluation.evaluate import session_starts
 from trading_gymnax.live import Decision, Trader
 from trading_gymnax.live.bars import iso
 from trading_gymnax.market import MarketData, load_market_data, pack
@@ -26,7 +26,7 @@ def compare(decisions: list[Decision], env: Any, params: Any, policy: Any, marke
     at = {decision.id: number for number, decision in enumerate(decisions) if decision.mask}
     params = params.replace(max_steps_in_episode=NO_LIMIT)
     minutes, sessions = np.asarray(params.market.close_minute)[market_id], 0
-    for m, bar in zip(*_session_starts(env, params), strict=True):
+    for m, bar in zip(*session_starts(env, params), strict=True):
         if m != market_id or minutes[bar] <= after:
             continue
         steps = play_environment(env, params, policy, market_id, int(bar))
@@ -84,7 +84,7 @@ def test_one_account_goes_on_through_the_sessions():
     trader = Trader(policy, env, params, history, guard=NO_GUARD)
     decisions = feed(trader, tape.frame[2 * 1380 :])
     live = {decision.id: decision for decision in decisions if decision.mask}
-    starts = _session_starts(env, params)[1]
+    starts = session_starts(env, params)[1]
     steps = play_environment(env, params.replace(max_steps_in_episode=NO_LIMIT), policy, 0, int(starts[2]))
     assert len(steps) == len(live)
     for step in steps:

@@ -16,7 +16,7 @@ from tests.rules.handmade import LEVEL, make_bars
 from trading_gymnax import TradingPhase1, TradingPhase2
 from trading_gymnax.accounts import AccountPreset, evaluation_account, original
 from trading_gymnax.data.loader import load_bars
-from trading_gymnax.evaluation.evaluate import _session_starts
+from trading_gymnax.evaluation.evaluate import session_starts
 from trading_gymnax.evaluation.walk import walk
 from trading_gymnax.market import SESSION_AND_BREAK, pack
 from trading_gymnax.params import EnvParamsPhase2, numbers_of
@@ -122,7 +122,7 @@ def played_for_real(env, params, policy, rule):
     contracts = {"position_size": rule.contracts} if rule.contracts else {}
     fields = {name: value for name, value in rule._asdict().items() if name not in ("contracts", "minimum_days")}
     params = params.replace(**fields, **contracts, terminate_at_session_end=False, max_steps_in_episode=10**6)
-    market_id, first = _session_starts(env, params)
+    market_id, first = session_starts(env, params)
     steps, start = walk(env, policy, params, market_id, first, KEY)
     last = np.append(start[1:] != start[:-1], True)
     session = np.asarray(params.market.bars)[market_id[start], steps.bar, SESSION_AND_BREAK] >> 1
@@ -333,7 +333,7 @@ def test_an_order_that_fills_the_horizon_is_not_cut():
 
 def test_an_end_that_the_tape_cannot_book_is_an_error(monkeypatch):
     env, params, script, _ = recorded()
-    steps, session = walk(env, script, params, *_session_starts(env, params), KEY)
+    steps, session = walk(env, script, params, *session_starts(env, params), KEY)
     steps.done_reason[:] = [DoneReason.NONE] * (len(session) - 1) + [DoneReason.TIME_LIMIT]
     monkeypatch.setattr(tapes, "walk", lambda *_: (steps, session))
     with pytest.raises(AssertionError, match="no account without rules can end"):

@@ -24,6 +24,7 @@ from trading_gymnax.data.loader import Bars, load_bars
 from trading_gymnax.live import BadBar, Bar, Decision, Guard, StateError, Trader
 from trading_gymnax.live.history import bars_from, save_history, until
 from trading_gymnax.live.reconcile import history_bars, read, reconcile
+from trading_gymnax.live.setup import own_columns
 from trading_gymnax.live.store import HISTORY_FILE, STATE_FILE
 from trading_gymnax.live.trader import GAP_MINUTES
 from trading_gymnax.render import MissingExtra
@@ -74,7 +75,7 @@ class Live(Account):
     """Wait at the end of the file for more bars, as `tail -f` does."""
     stale_minutes: float = 5.0
     """Age of a bar from which on its order cannot be sent any more: the policy sees the bar and does nothing. inf takes
-    every bar as new."""
+    every bar as new, and notices no silence: for bars of another day."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +133,7 @@ def live(command: Live) -> None:
     _tell(f"{trader.spec.symbol} by {command.run_dir}, in {folder}: {_place(trader)}")
     source = sys.stdin if command.bars == "-" else open(command.bars, encoding="utf-8")  # noqa: SIM115 - read to its end
     with source:
-        for values in read_lines(source, command.follow, lambda: _silence(trader)):
+        for values in read_lines(source, command.follow, lambda: _silence(trader, command.stale_minutes)):
             if isinstance(values, BadBar):
                 _tell(f"left out: {values}")
                 continue
@@ -156,8 +157,8 @@ def _decide(trader: Trader, values: dict[str, Any], stale_minutes: float) -> Non
         _tell(status(decision))
 
 
-def _silence(trader: Trader) -> None:
-    decision = trader.on_time(dt.datetime.now(dt.UTC))
+def _silence(trader: Trader, stale_minutes: float) -> None:
+    decision = trader.on_time(dt.datetime.now(dt.UTC)) if math.isfinite(stale_minutes) else None
     if decision is not None:
         print(json.dumps(decision.to_dict()), flush=True)
         _tell(status(decision))
@@ -227,13 +228,14 @@ def paper(command: Paper) -> None:
     folder = command.folder or command.run_dir / "paper"
     settings = read_settings(command.run_dir)
     own = _own_bars(settings, command.history)
+    columns = own_columns(own.feature_names)
     if command.bars is None:
         first = _last_sessions(own, command.sessions)
-        history, rest = until(own, first), bars_from(own, first)
+        history, rest = until(own, first), bars_from(own, first, columns)
     else:
         more = _read(settings, command.bars, own)
         first = int(np.searchsorted(more.close_time, own.close_time[-1], side="right"))
-        history, rest = own, bars_from(more, first)
+        history, rest = own, bars_from(more, first, columns)
     trader = _trader(command, folder, lambda _: history)
     last = trader.feed.last or 0
     _tell(f"{trader.spec.symbol} by {command.run_dir}, in {folder}: {_place(trader)}")
@@ -305,7 +307,7 @@ def _trader(command: Account, folder: pathlib.Path, history: Callable[[TradingSe
         raise StateError(f"{kept} is missing beside {STATE_FILE}: restore it, or begin in another folder")
     else:
         bars = history(settings)
-        save_history(folder, bars)
+        save_history(folder, bars, own_columns(bars.feature_names))
     changes = parse_changes(command.changes)
     env, params, _ = environment_on(settings, bars)
     params = params.replace(**changes) if changes else params

@@ -21,8 +21,8 @@ from trading_gymnax.data.stamps import MICROSECONDS_PER_MINUTE, NOT_A_TIME, Cloc
 from trading_gymnax.text import count_text
 
 # Prices in float32 files miss their tick by less than a thousandth of it.
-_TICK_TOLERANCE = 0.01
-_LARGEST_TICKS = 2**30  # differences of two prices must fit int32
+TICK_TOLERANCE = 0.01
+LARGEST_TICKS = 2**30  # differences of two prices must fit int32
 _EXAMPLES = 3
 # So many bars against the calendar are no stray prints: then the calendar may be the one that errs.
 _MANY_BARS = 30
@@ -100,15 +100,15 @@ def _check_inconsistent(rows: Rows, findings: Findings) -> Rows:
 
 def _check_ticks(rows: Rows, spec: ContractSpec, findings: Findings) -> Rows:
     exact = rows.prices / spec.tick_size
-    large = np.asarray((np.abs(exact) > _LARGEST_TICKS).any(axis=1))
+    large = np.asarray((np.abs(exact) > LARGEST_TICKS).any(axis=1))
     if large.any():
         text = (
-            f"{count_text(int(large.sum()), 'bar')} with a price of more than {_LARGEST_TICKS:,} ticks of "
+            f"{count_text(int(large.sum()), 'bar')} with a price of more than {LARGEST_TICKS:,} ticks of "
             f"{spec.tick_size:g} ({rows.examples(large)}): is this the right market?"
         )
         findings.refuse("too_large", text, int(large.sum()))
         rows, exact = rows.take(~large), exact[~large]
-    _note_off_tick(rows, np.abs(exact - np.rint(exact)) > _TICK_TOLERANCE, spec, findings)
+    _note_off_tick(rows, np.abs(exact - np.rint(exact)) > TICK_TOLERANCE, spec, findings)
     return dataclasses.replace(rows, ticks=np.rint(exact).astype(np.int32))
 
 

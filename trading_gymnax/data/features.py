@@ -31,9 +31,9 @@ def build_features(
     """Features (float32 [T, F]), their names, and the first bar from which on all of them are finite."""
     values: pd.DataFrame | None
     if feature_fn is not None:
-        values = _from_function(points_frame(ticks, rows, spec), feature_fn, findings)
+        values = _from_function(points_frame(ticks, rows.close_minute, spec), feature_fn, findings)
     elif feature_columns is not None:
-        values = _from_columns(points_frame(ticks, rows, spec), rows, table, feature_columns, findings)
+        values = _from_columns(points_frame(ticks, rows.close_minute, spec), rows, table, feature_columns, findings)
     else:
         values = default_features(ticks)
     if values is None:
@@ -44,13 +44,13 @@ def build_features(
     return features, names, _first_finite(features, names, rows, findings)
 
 
-def points_frame(ticks: pd.DataFrame, rows: Rows, spec: ContractSpec) -> pd.DataFrame:
-    """What a feature function gets: prices in points, and volume, by New York time of the close."""
+def points_frame(ticks: pd.DataFrame, close_minute: np.ndarray, spec: ContractSpec) -> pd.DataFrame:
+    """What a feature function gets: prices in points, and volume, by New York time of the close (UTC minutes, [T])."""
     per_point = round(1.0 / spec.tick_size)
     divides = per_point > 0 and abs(per_point * spec.tick_size - 1.0) < 1e-9
     prices = ticks[list(PRICES)]
     frame = prices / per_point if divides else prices * spec.tick_size  # 63.57 and not 63.570000000000004
-    index = pd.DatetimeIndex(rows.close_minute.astype("datetime64[m]").astype("datetime64[s]"), name="close_time")
+    index = pd.DatetimeIndex(close_minute.astype("datetime64[m]").astype("datetime64[s]"), name="close_time")
     return frame.assign(volume=ticks["volume"]).set_index(index.tz_localize("UTC").tz_convert(sessions.NEW_YORK))
 
 

@@ -84,9 +84,9 @@ def evaluate_policy(
     if not isinstance(env, TradingPhase1) or not isinstance(params, EnvParams) or not callable(policy):
         given = ", ".join(type(one).__name__ for one in (policy, env, params))
         raise ValueError(f"evaluate_policy takes a policy, a trading environment and its parameters, got {given}")
-    policy = _switched(policy, sampled)
+    policy = switched(policy, sampled)
     params = params.replace(max_steps_in_episode=_NO_LIMIT, terminate_at_session_end=True, forced_entry_fraction=0.0)
-    market_id, first = _session_starts(env, params)
+    market_id, first = session_starts(env, params)
     steps, session = walk(env, policy, params, market_id, first, key)
     table = _Table(params.market, params, market_id, first)
     sessions = _sessions(steps, session, table)
@@ -101,7 +101,8 @@ def evaluate_policy(
     )
 
 
-def _switched(policy: Any, sampled: bool) -> Any:
+def switched(policy: Any, sampled: bool) -> Any:
+    """The policy with its switch `sampled` set, where it has one. Raises ValueError for sampled=True without one."""
     has_switch = isinstance(getattr(policy, "sampled", None), bool) and hasattr(policy, "replace")
     if has_switch:
         return policy.replace(sampled=sampled)
@@ -118,7 +119,7 @@ def _plan(params: Any, window: int) -> tuple[jax.Array, jax.Array]:
     return plan.by_rank[..., 0], plan.usable_count
 
 
-def _session_starts(env: TradingPhase1, params: Any) -> tuple[np.ndarray, np.ndarray]:
+def session_starts(env: TradingPhase1, params: Any) -> tuple[np.ndarray, np.ndarray]:
     """Market and first decision bar of every usable session of the view, int [N] each, by date and market."""
     first, count = (np.asarray(x) for x in _plan(params, env.window))
     market_id = np.repeat(np.arange(len(count)), count)
@@ -128,12 +129,13 @@ def _session_starts(env: TradingPhase1, params: Any) -> tuple[np.ndarray, np.nda
             "no session of the view is usable under the parameters' hours "
             f"({float(params.rth_open):g} to {float(params.rth_close):g}); choose other dates or hours"
         )
-    dates = _session_dates(params.market, market_id, bar)
+    dates = session_dates(params.market, market_id, bar)
     order = np.lexsort((market_id, dates))
     return market_id[order], bar[order]
 
 
-def _session_dates(market: MarketData, market_id: np.ndarray, bar: np.ndarray) -> np.ndarray:
+def session_dates(market: MarketData, market_id: np.ndarray, bar: np.ndarray) -> np.ndarray:
+    """Date that names the session of each bar, datetime64[D] [N]."""
     session = np.asarray(market.bars)[market_id, bar, SESSION_AND_BREAK] >> 1
     return np.asarray(market.session_date)[market_id, session].astype("datetime64[D]")
 
@@ -155,7 +157,7 @@ class _Table:
         self.reward_is_profit = not any(extras)
         self.reward_is_realized = bool(params.reward_realized)
         self.market_id = market_id
-        self.date = _session_dates(market, market_id, first)
+        self.date = session_dates(market, market_id, first)
 
     def label(self, session: np.ndarray) -> dict[str, Any]:
         """The columns that name a session, for rows of these sessions."""

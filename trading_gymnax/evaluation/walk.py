@@ -79,8 +79,8 @@ def walk(
     Raises ValueError for a policy that returns anything but one action number per session, and AssertionError for an
     exit or done reason of the rules that nobody knows how to book.
     """
-    structure, kind, arrays = _split_policy(policy)
-    program, count = _Rules(env), len(bar)
+    structure, kind, arrays = split_policy(policy)
+    program, count = Rules(env), len(bar)
     pad = (0, -count % BATCH)
     starts = (jnp.asarray(np.pad(x, pad, mode="edge"), jnp.int32) for x in (market_id, bar))
     state, memory = _begin(program, kind, structure, arrays, params, *starts)
@@ -102,7 +102,7 @@ def walk(
     return played, session[order]
 
 
-class _Rules:
+class Rules:
     """An environment without its market, equal to every other one that makes the same program."""
 
     def __init__(self, env: TradingPhase1) -> None:
@@ -114,17 +114,17 @@ class _Rules:
         return hash(self._key)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Rules) and self._key == other._key
+        return isinstance(other, Rules) and self._key == other._key
 
 
-class _Kind(NamedTuple):
+class Kind(NamedTuple):
     """How a policy is called; hashable."""
 
     memory: bool
     reads_state: bool
 
 
-class _Structure(NamedTuple):
+class Structure(NamedTuple):
     """A policy without its arrays; hashable."""
 
     kind: type  # tree structures of different classes with equal leaves compare equal
@@ -137,7 +137,7 @@ class _Structure(NamedTuple):
         return jax.tree.unflatten(self.treedef, leaves)
 
 
-def _split_policy(policy: Any) -> tuple[_Structure, _Kind, list[jax.Array]]:
+def split_policy(policy: Any) -> tuple[Structure, Kind, list[jax.Array]]:
     """Arrays apart from structure: weights travel as arguments and are not baked into the program."""
     leaves, treedef = jax.tree.flatten(policy)
     is_array = [isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves]
@@ -145,14 +145,14 @@ def _split_policy(policy: Any) -> tuple[_Structure, _Kind, list[jax.Array]]:
     rest = tuple(None if yes else leaf for leaf, yes in zip(leaves, is_array, strict=True))
     initial_carry = getattr(policy, "initial_carry", None)
     remembers = initial_carry is not None and bool(jax.tree.leaves(jax.eval_shape(lambda: initial_carry(1))))
-    return _Structure(type(policy), treedef, rest), _Kind(remembers, getattr(policy, "reads_state", False)), arrays
+    return Structure(type(policy), treedef, rest), Kind(remembers, getattr(policy, "reads_state", False)), arrays
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _begin(
-    program: _Rules,
-    kind: _Kind,
-    structure: _Structure,
+    program: Rules,
+    kind: Kind,
+    structure: Structure,
     arrays: list[jax.Array],
     params: Any,
     market_id: jax.Array,
@@ -166,16 +166,16 @@ def _begin(
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=5)
 def _play(
-    program: _Rules,
-    kind: _Kind,
-    structure: _Structure,
+    program: Rules,
+    kind: Kind,
+    structure: Structure,
     arrays: list[jax.Array],
     params: Any,
     carry: tuple[Any, ...],
     key: jax.Array,
 ) -> tuple[tuple[Any, ...], Step]:
     """CHUNK_STEPS steps of all sessions."""
-    choose, env = _chooser(structure.with_arrays(arrays), kind), program.env
+    choose, env = chooser(structure.with_arrays(arrays), kind), program.env
 
     def play(state: Any, action: jax.Array) -> Any:
         return jax.vmap(env.play, (0, 0, None))(state, action, params)
@@ -201,7 +201,7 @@ def _play(
     return jax.lax.scan(one_step, carry, jax.random.split(key, CHUNK_STEPS))
 
 
-def _chooser(policy: Any, kind: _Kind) -> Callable[..., tuple[jax.Array, Any]]:
+def chooser(policy: Any, kind: Kind) -> Callable[..., tuple[jax.Array, Any]]:
     """(key, obs, mask, memory, state) -> (action, memory) for every way a policy may be called."""
 
     def choose(key: jax.Array, obs: jax.Array, mask: jax.Array, memory: Any, state: Any) -> tuple[jax.Array, Any]:

@@ -1,10 +1,10 @@
 """A trained policy, bar by bar: `Trader` decides as the environment would, to the bit.
 
 - `bars`, `feed`: what a bar is, and what happens to one that is late, revised, missing or wrong.
-- `features`, `tape`: streaming features and the last bars, equal to the batch bit for bit.
+- `features`, `function`, `history`, `tape`: features bar by bar and the last bars, equal to the batch bit for bit.
 - `program`, `books`, `fills`: the environment's own rules on a growing tape, and real fills in their books.
 - `guard`, `store`: limits that no policy moves, and the files from which a killed process goes on.
-- `trader`, `decision`: all of it together.
+- `setup`, `trader`, `wording`, `decision`: all of it together, and what it says.
 """
 
 from trading_gymnax.live.bars import BadBar, Bar

@@ -13,10 +13,11 @@ import numpy as np
 
 from trading_gymnax.data import sessions
 from trading_gymnax.data.contracts import ContractSpec
+from trading_gymnax.data.names import PRICES
 
-PRICES = ("open", "high", "low", "close")
 _EPOCH_UNITS = ((1e8, 1e10, 1.0), (1e11, 1e13, 1e-3), (1e14, 1e16, 1e-6), (1e17, 1e19, 1e-9))
 _TIME_NAMES = ("time", "timestamp", "datetime", "date", "t")
+_HOURS_KEPT = 48  # a bar asks for its own hour, and for that in which it must be flat
 _SHORT = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}
 
 
@@ -115,7 +116,7 @@ class Clock:
 
     def __init__(self, spec: ContractSpec) -> None:
         self.spec = spec
-        self._hour: tuple[int, int] = (-1, 0)
+        self._offsets: dict[int, int] = {}  # minutes from UTC to New York by hour since 1970, of the hours asked last
         self._day: tuple[int, int, int] = (-1, 0, 0)
 
     def place(self, close_minute: int) -> Place:
@@ -134,10 +135,11 @@ class Clock:
     def _offset(self, minute: int) -> int:
         """Minutes from UTC to New York, looked up once an hour: it changes on whole hours only."""
         hour = minute // 60
-        if self._hour[0] != hour:
-            wall = int(sessions.new_york_minutes(np.array([hour * 60]))[0])
-            self._hour = (hour, wall - hour * 60)
-        return self._hour[1]
+        if hour not in self._offsets:
+            if len(self._offsets) >= _HOURS_KEPT:
+                self._offsets.clear()
+            self._offsets[hour] = int(sessions.new_york_minutes(np.array([hour * 60]))[0]) - hour * 60
+        return self._offsets[hour]
 
     def look_ahead(self, close_minute: int) -> None:
         """Read the calendar of this year and the next, so that New Year's first bar need not wait for it."""

@@ -27,9 +27,10 @@ from trading_gymnax.data.indicators import (
     SLOW_ATR_BARS,
     SMA_BARS,
 )
+from trading_gymnax.data.loader import Bars
+from trading_gymnax.data.names import PRICES
 
 NAN = math.nan
-PRICES = ("open", "high", "low", "close")
 
 
 class ExponentialMean:
@@ -264,18 +265,34 @@ class StreamingFeatures:
         spec: the contract, for prices in points.
         own: names among them that are columns of the table itself, whose values come with each bar.
 
-    Raises ValueError for a feature that can neither be computed by name nor comes with the bars: a `feature_fn`.
+    Raises ValueError for a feature that can neither be computed by name nor comes with the bars.
     """
+
+    if_not_equal = (
+        "if the table holds columns of that name, say so with own=(...); else this machine's pandas rounds otherwise"
+    )
 
     def __init__(self, names: Sequence[str], spec: ContractSpec, own: Sequence[str] = ()) -> None:
         self.names = tuple(names)
         self._default = _DefaultFeatures() if self.names == DEFAULT_FEATURES else None
         self._named = None if self._default else _NamedFeatures(self.names, spec, own)
+        self._memory = list(_parts(self._default or self._named))
+
+    def begin(self, history: Bars, checked: int) -> int:
+        """Number of the history's first bar that is to come by `update`: all of them are streamed and checked."""
+        return 0
 
     def update(
-        self, ticks: tuple[float, float, float, float], volume: float, own: Mapping[str, float] | None = None
+        self,
+        ticks: tuple[float, float, float, float],
+        volume: float,
+        own: Mapping[str, float] | None = None,
+        minute: int | None = None,
     ) -> tuple[np.float32, np.ndarray]:
-        """One more bar: open, high, low, close in ticks. Returns its ATR in ticks, and its features, float32 [F]."""
+        """One more bar: open, high, low, close in ticks. Returns its ATR in ticks, and its features, float32 [F].
+
+        No feature that is computed by name depends on the minute of its close.
+        """
         if self._default is not None:
             atr, row = self._default.update(ticks[1], ticks[2], ticks[3], volume)
         else:
@@ -285,14 +302,13 @@ class StreamingFeatures:
 
     def snapshot(self) -> list[Any]:
         """All that is remembered of the bars so far, as plain numbers."""
-        return [_remembered(part) for part in _parts(self._default or self._named)]
+        return [_remembered(part) for part in self._memory]
 
     def restore(self, snapshot: Sequence[Any]) -> None:
         """Go on from a snapshot. Raises ValueError where it is of other features."""
-        parts = list(_parts(self._default or self._named))
-        if len(parts) != len(snapshot):
-            raise ValueError(f"{len(snapshot)} parts of features were saved, and {len(parts)} are computed here")
-        for part, saved in zip(parts, snapshot, strict=True):
+        if len(self._memory) != len(snapshot):
+            raise ValueError(f"{len(snapshot)} parts of features were saved, and {len(self._memory)} are computed here")
+        for part, saved in zip(self._memory, snapshot, strict=True):
             _restore(part, saved)
 
 
@@ -317,7 +333,7 @@ _MEMORY = {
 
 def _remembered(part: Any) -> list[Any]:
     values = (getattr(part, name) for name in _MEMORY[type(part)])
-    return [[*map(_null, value)] if isinstance(value, deque) else _null(value) for value in values]
+    return [list(value) if isinstance(value, deque) else _null(value) for value in values]  # no window holds NaN
 
 
 def _restore(part: Any, saved: Sequence[Any]) -> None:

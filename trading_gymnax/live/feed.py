@@ -25,9 +25,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trading_gymnax.data.checks import _LARGEST_TICKS, _TICK_TOLERANCE
+from trading_gymnax.data.checks import LARGEST_TICKS, TICK_TOLERANCE
 from trading_gymnax.data.contracts import ContractSpec
-from trading_gymnax.live.bars import PRICES, BadBar, Bar, Clock, Place, iso, utc_minute
+from trading_gymnax.data.names import PRICES
+from trading_gymnax.live.bars import BadBar, Bar, Clock, Place, iso, utc_minute
 
 _REMEMBERED = 32  # bars in which a repetition is told from a revision
 
@@ -120,9 +121,9 @@ class Feed:
             )
             raise BadBar(f"the prices of the bar of {iso(minute)} contradict one another: {text}")
         exact = [price / self.spec.tick_size for price in prices]
-        if max(map(abs, exact)) > _LARGEST_TICKS:
-            raise BadBar(f"the bar of {iso(minute)} has a price of more than {_LARGEST_TICKS:,} ticks")
-        off = [p for p, x in zip(prices, exact, strict=True) if abs(x - round(x)) > _TICK_TOLERANCE]
+        if max(map(abs, exact)) > LARGEST_TICKS:
+            raise BadBar(f"the bar of {iso(minute)} has a price of more than {LARGEST_TICKS:,} ticks")
+        off = [p for p, x in zip(prices, exact, strict=True) if abs(x - round(x)) > TICK_TOLERANCE]
         if off:
             text = f"{iso(minute)}: {off[0]:.10g} is off the tick of {self.spec.tick_size:g}; rounded to the nearest"
             notes.append(Note("off_tick", text, not self.snap_to_tick))

@@ -46,6 +46,14 @@ class GuardState:
     failed: bool = False  # the trailing floor was reached: no entry any more
     said: bool = False  # that it stops entries, in this session
 
+    def snapshot(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        return dict(vars(self))
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on from a snapshot."""
+        vars(self).update(saved)
+
     def begin_session(self, equity_cents: int) -> None:
         """A new session: its own loss and its own errors."""
         self.session_start_cents, self.errors, self.said = equity_cents, 0, False

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from trading_gymnax import rules
-from trading_gymnax.evaluation.walk import _chooser, _Kind, _Rules, _split_policy, _Structure
+from trading_gymnax.evaluation.walk import Kind, Rules, Structure, chooser, split_policy
 from trading_gymnax.market import of_market, pair_of_bars
 from trading_gymnax.phase1 import TradingPhase1
 
@@ -55,8 +55,8 @@ class Programs:
     """
 
     def __init__(self, env: TradingPhase1, policy: Any) -> None:
-        self.rules = _Rules(env)
-        self.structure, self.kind, self.arrays = _split_policy(policy)
+        self.rules = Rules(env)
+        self.structure, self.kind, self.arrays = split_policy(policy)
         if self.kind.reads_state:
             raise ValueError("a policy that reads states knows a table of bars, and a live account has none")
         self.fields = ACCOUNT + (MANAGEMENT if env.num_actions > 3 else ())
@@ -108,14 +108,14 @@ def _numbers(state: Any, phase2: bool) -> list[jax.Array]:
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _begin(
-    program: _Rules, kind: _Kind, structure: _Structure, arrays: Any, params: Any, market_id: Any, bar: Any
+    program: Rules, kind: Kind, structure: Structure, arrays: Any, params: Any, market_id: Any, bar: Any
 ) -> tuple[Any, Any]:
     _, state = program.env.reset_at(params, market_id, bar)
     return state, structure.with_arrays(arrays).initial_carry(1) if kind.memory else ()
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _play(program: _Rules, state: Any, action: Any, bars: Any, features: Any, params: Any) -> tuple[Any, Any]:
+def _play(program: Rules, state: Any, action: Any, bars: Any, features: Any, params: Any) -> tuple[Any, Any]:
     env, params = program.env, _with_tape(params, bars, features)
     newest = features.shape[1] - 1
     # The tape has moved by a row under the state.
@@ -130,9 +130,9 @@ def _play(program: _Rules, state: Any, action: Any, bars: Any, features: Any, pa
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _decide(
-    program: _Rules,
-    kind: _Kind,
-    structure: _Structure,
+    program: Rules,
+    kind: Kind,
+    structure: Structure,
     tells_odds: bool,
     arrays: Any,
     state: Any,
@@ -146,7 +146,7 @@ def _decide(
     env, params = program.env, _with_tape(params, bars, features)
     policy = structure.with_arrays(arrays)
     obs, mask = env.observe(None, state, None, params), env.action_mask(state, params)
-    actions, after = _chooser(policy, kind)(jax.random.fold_in(key, minute), obs[None], mask[None], memory, state)
+    actions, after = chooser(policy, kind)(jax.random.fold_in(key, minute), obs[None], mask[None], memory, state)
     odds = _odds(policy, obs, mask, memory, kind) if tells_odds else jnp.zeros(0)
     now, _ = pair_of_bars(params.market, state.market_id, state.step_idx)
     stop = rules.stop_distance(now, params)
@@ -165,7 +165,7 @@ class _Tick(NamedTuple):
     tick_cents: jax.Array
 
 
-def _odds(policy: Any, obs: jax.Array, mask: jax.Array, memory: Any, kind: _Kind) -> jax.Array:
+def _odds(policy: Any, obs: jax.Array, mask: jax.Array, memory: Any, kind: Kind) -> jax.Array:
     """Probability of each action and the value, by the policy's own head."""
     carry = memory if kind.memory else policy.initial_carry(1)
     _, head, value = policy.head(obs[None], carry, jnp.zeros(1, bool))

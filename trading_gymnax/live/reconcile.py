@@ -18,9 +18,10 @@ import pandas as pd
 
 from trading_gymnax import rules
 from trading_gymnax.data.contracts import contract
-from trading_gymnax.evaluation.evaluate import _switched
+from trading_gymnax.data.names import PRICES
+from trading_gymnax.evaluation.evaluate import switched
 from trading_gymnax.evaluation.walk import Step, walk
-from trading_gymnax.live.bars import PRICES, iso
+from trading_gymnax.live.bars import iso
 from trading_gymnax.live.history import load_frame
 from trading_gymnax.live.store import HISTORY_FILE, LEDGER_FILE, read_ledger
 from trading_gymnax.runs import TradingSettings, environment_on
@@ -124,7 +125,7 @@ def reconcile(
     params = params.replace(**{**(changes or {}), "max_steps_in_episode": 2**30, "forced_entry_fraction": 0.0})
     minutes = bars.close_time.astype("datetime64[m]").astype(np.int64)
     starts = _starts(params, ledger, minutes, bars.session)
-    steps, _ = walk(env, _switched(policy, False), params, np.zeros(len(starts), int), starts, jax.random.key(0))
+    steps, _ = walk(env, switched(policy, False), params, np.zeros(len(starts), int), starts, jax.random.key(0))
     simulated = _Simulated(steps, minutes, params, env)
     dates = {int(m): str(bars.session_date[s]) for m, s in zip(minutes, bars.session, strict=True)}
     trades = _trades(ledger, simulated, bars.spec, dates)

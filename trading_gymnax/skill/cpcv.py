@@ -18,21 +18,18 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
 from trading_gymnax.curriculum import Schedule
-from trading_gymnax.evaluation.evaluate import evaluate_policy
 from trading_gymnax.evaluation.summary import mean_and_error, upper_tail_of_t
 from trading_gymnax.market import LAST_TIME, MarketData
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.text import count_text, number, percent, plain
 from trading_gymnax.walkforward.folds import session_days
-from trading_gymnax.walkforward.run import FoldLearner, Progress
+from trading_gymnax.walkforward.run import FoldLearner, Play, Progress, run_parts
 
-_SEEDS_APART = 10_000  # a split's number is added to its seed's number times this
 _NEVER = -(2**20)  # minute of the last bar of a session that is shut out: it does not reach its close
 
 
@@ -191,42 +188,24 @@ def cross_validate(
 
     Raises ValueError for no split or seed, and as `evaluate_policy`.
     """
-    if not splits or not 1 <= seeds < 2**31 // _SEEDS_APART or len(splits) >= _SEEDS_APART:
+    if not splits or seeds < 1:
         raise ValueError(f"cross-validation needs a split and a seed at least; got {len(splits)} and {seeds}")
-    runs = dict(known or {})
-    jobs = [(s, seed) for s in splits for seed in range(seeds) if (s.number, seed) not in runs]
-    params = {split.number: env.default_params.replace(market=split.train) for split in splits}
-    numbers = [_SEEDS_APART * seed + split.number for split, seed in jobs]
-    learnt = learn(env, [params[split.number] for split, _ in jobs], numbers) if jobs else ()
-    for (split, seed), policy in zip(jobs, learnt, strict=True):
-        run = runs[split.number, seed] = _judged(policy, env, split, seed, params[split.number], schedule)
-        if keep:
-            keep(run)
-        if progress:
-            progress(len(runs), len(splits) * seeds, f"split {split.number}, seed {seed}")
-    groups = 1 + max(group for split in splits for group in split.groups)
+
+    def judge(split: Split, seed: int, play: Play) -> SplitRun:
+        unseen = play(split.test).sessions[["date", "market", "net_usd"]]
+        return SplitRun(split.number, seed, float(play(split.train).sessions["net_usd"].mean()), unseen)
+
+    runs = run_parts(
+        learn, env, splits, judge, seeds=seeds, schedule=schedule, known=known, keep=keep, progress=progress
+    )
     return CrossValidation(
         days=session_days(env.default_params.market),
-        groups=groups,
+        groups=1 + max(group for split in splits for group in split.groups),
         held_out=len(splits[0].groups),
         embargo_sessions=embargo_sessions,
         splits=tuple(split.groups for split in splits),
-        runs=tuple(runs[key] for key in sorted(runs)),
+        runs=runs,
     )
-
-
-def _judged(
-    policy: Any, env: TradingPhase1, split: Split, seed: int, params: Any, schedule: Schedule | None
-) -> SplitRun:
-    judged = params if schedule is None else schedule(1.0, params)
-
-    def played(view: MarketData) -> pd.DataFrame:
-        # the training sessions' reward scale stays: nothing held out is measured before it is played
-        there = judged.replace(market=view, reward_scale=params.reward_scale)
-        return evaluate_policy(policy, env, there, key=jax.random.key(seed)).sessions
-
-    unseen = played(split.test)[["date", "market", "net_usd"]]
-    return SplitRun(split.number, seed, float(played(split.train)["net_usd"].mean()), unseen)
 
 
 class Gap(NamedTuple):

@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from trading_gymnax.data.contracts import ContractSpec
+from trading_gymnax.data.names import PRICES
 from trading_gymnax.market import HIGH, LOW, MarketData
 from trading_gymnax.rules import MAX_DISTANCE_TICKS
 from trading_gymnax.skill.finepath import FineBars, settle_finely
 from trading_gymnax.text import count_text, usd
-
-_PRICES = ("open", "high", "low", "close")
 
 
 def read_fine_bars(path: pathlib.Path, spec: ContractSpec, timezone: str = "UTC") -> FineBars:
@@ -31,7 +30,7 @@ def read_fine_bars(path: pathlib.Path, spec: ContractSpec, timezone: str = "UTC"
     """
     frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     frame.columns = [str(name).strip().lower() for name in frame.columns]
-    names = _PRICES if set(_PRICES) <= set(frame) else ("price",) * 4
+    names = PRICES if set(PRICES) <= set(frame) else ("price",) * 4
     missing = [name for name in ("timestamp", *names) if name not in frame]
     if missing:
         raise ValueError(

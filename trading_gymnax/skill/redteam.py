@@ -36,6 +36,9 @@ ALLOWED_USD, ALLOWED_ERRORS = 1.0, 4.0  # a trade and contract, beyond so many s
 SEARCHED: dict[str, Callable[[np.random.Generator], Any]] = {
     "sl_atr_mult": lambda rng: float(np.exp(rng.uniform(math.log(0.1), math.log(6)))),
     "tp_sl_ratio": lambda rng: float(np.exp(rng.uniform(math.log(0.1), math.log(8)))),
+    "position_size": lambda rng: int(rng.integers(1, 11)),
+    "risk_per_trade": lambda rng: float(rng.choice([0, 0, 300, 2_000])),
+    "max_contracts": lambda rng: int(rng.integers(1, 21)),
     "min_stop_ticks": lambda rng: int(rng.integers(1, 40)),
     "target_through_ticks": lambda rng: int(rng.integers(0, 5)),
     "fill_at_close": lambda rng: bool(rng.integers(0, 2)),
@@ -47,10 +50,12 @@ SEARCHED: dict[str, Callable[[np.random.Generator], Any]] = {
     "rth_open": lambda rng: float(rng.choice([8.0, 9.5, 12.0])),
     "rth_close": lambda rng: float(rng.choice([13.0, 15.5, 16 + 59 / 60])),
 }
-"""What is drawn, and how; parameters of costs, of rewards and of starts earn nothing in an evaluation."""
+"""What is drawn, and how. Parameters of costs are 0; those of rewards, of starts and of the session's end, and the
+balance to start with, move no price and no fill in an evaluation."""
 MANAGED: dict[str, Callable[[np.random.Generator], Any]] = {
     "trail_atr_mult": lambda rng: float(np.exp(rng.uniform(math.log(0.1), math.log(4)))),
     "be_min_profit_atr": lambda rng: float(rng.choice([0.0, 0.5, 2.0])),
+    "mask_no_ops": lambda rng: bool(rng.integers(0, 2)),
 }
 """The same of phase 2."""
 
@@ -63,12 +68,12 @@ class Finding:
     params: dict[str, Any]
     trades: int
     steps: int
-    usd: float  # net dollars a trade
+    usd: float  # net dollars a trade and contract
     error_usd: float  # from the spread between sessions
 
     @property
     def is_free_lunch(self) -> bool:
-        """Whether it earned more than a dollar a trade beyond four standard errors."""
+        """Whether it earned more than a dollar a trade and contract beyond four standard errors."""
         return self.usd - ALLOWED_ERRORS * self.error_usd > ALLOWED_USD
 
 
@@ -102,9 +107,10 @@ def attack(
         evaluation = evaluate_policy(choice[name], env, params, key=jax.random.key(int(rng.integers(2**31))))
         sessions = evaluation.sessions
         count, taken = len(evaluation.trades), int(sessions["steps"].sum())
+        contracts = int(evaluation.trades["contracts"].sum())
         mean, error = mean_and_error(sessions["net_usd"].to_numpy())
-        a_trade = len(sessions) / max(count, 1)
-        found.append(Finding(name, drawn, count, taken, mean * a_trade, error * a_trade))
+        each = len(sessions) / max(contracts, 1)
+        found.append(Finding(name, drawn, count, taken, mean * each, error * each))
         played += taken
     return found
 
@@ -136,6 +142,6 @@ def free_lunches(found: Sequence[Finding]) -> Iterator[str]:
         if one.is_free_lunch:
             drawn = ", ".join(f"{name}={value:g}" for name, value in one.params.items())
             yield (
-                f"{one.policy} earns {one.usd:.2f} dollars a trade (standard error {one.error_usd:.2f}, {one.trades:,} "
-                f"trades) under {drawn}"
+                f"{one.policy} earns {one.usd:.2f} dollars a contract (standard error {one.error_usd:.2f}, "
+                f"{one.trades:,} trades) under {drawn}"
             )

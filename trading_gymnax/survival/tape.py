@@ -17,7 +17,7 @@ import numpy as np
 
 from trading_gymnax import rules
 from trading_gymnax.evaluation import codes
-from trading_gymnax.evaluation.evaluate import _session_dates, _session_starts, _switched
+from trading_gymnax.evaluation.evaluate import session_dates, session_starts, switched
 from trading_gymnax.evaluation.walk import Step, walk
 from trading_gymnax.market import ATR_BITS, CLOSE, HIGH, LOW, OPEN
 from trading_gymnax.params import MAX_USD
@@ -85,8 +85,8 @@ def record(
         floor_lock=-float(MAX_USD),
         max_contracts=max_contracts,
     )
-    market_id, first = _session_starts(env, params)
-    steps, session = walk(env, _switched(policy, sampled), params, market_id, first, key)
+    market_id, first = session_starts(env, params)
+    steps, session = walk(env, switched(policy, sampled), params, market_id, first, key)
     if codes.among(steps.done_reason, codes.done(codes.FAILED)).any():
         raise SurvivalRefused(
             f"a session loses more than {MAX_USD:,} dollars, the most that can be replayed; use fewer contracts"
@@ -98,7 +98,7 @@ def record(
     return Recording(
         tape=_tape(steps, session, params, market_id),
         market_id=market_id,
-        date=_session_dates(params.market, market_id, first),
+        date=session_dates(params.market, market_id, first),
         entry_rate=float(entered.sum() / max(legal.sum(), 1)),
         trades=int(entered.sum()),
     )

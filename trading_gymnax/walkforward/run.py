@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ import numpy as np
 
 from trading_gymnax.curriculum import Schedule
 from trading_gymnax.evaluation.evaluate import Evaluation, evaluate_policy
+from trading_gymnax.market import MarketData
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.walkforward.folds import Fold
 from trading_gymnax.walkforward.result import FoldRun, WalkForward
@@ -21,7 +23,12 @@ it. A run learns from `parameters.market` and nothing else."""
 Progress = Callable[[int, int, str], None]
 """Called with runs done, runs in all, and what is done now."""
 
-_SEEDS_APART = 10_000  # a fold's number is added to its seed's number times this
+Play = Callable[[MarketData], Evaluation]
+"""Plays a policy through every session of a view."""
+Run = TypeVar("Run")
+PartType = TypeVar("PartType", bound=Any)  # with `number` and `train`
+
+_SEEDS_APART = 10_000  # a part's number is added to its seed's number times this
 
 
 def run_walk_forward(
@@ -58,40 +65,66 @@ def run_walk_forward(
             f"walk-forward needs a fold, a seed and a configuration at least; got {len(folds)} folds, {seeds} seeds, "
             f"{configurations_tried} configurations"
         )
-    if _SEEDS_APART * seeds > 2**31 or max(fold.number for fold in folds) >= _SEEDS_APART:
+
+    def judge(fold: Fold, seed: int, play: Play) -> FoldRun:
+        unseen = play(fold.test)
+        return FoldRun(fold.number, seed, play(fold.train).sessions, unseen.sessions, unseen.trades)
+
+    runs = run_parts(
+        learn, env, folds, judge, seeds=seeds, schedule=schedule, known=known, keep=keep, progress=progress
+    )
+    return WalkForward(folds, runs, configurations_tried, float(env.default_params.initial_balance))
+
+
+def run_parts(
+    learn: FoldLearner,
+    env: TradingPhase1,
+    parts: Sequence[PartType],
+    judge: Callable[[PartType, int, Play], Run],
+    *,
+    seeds: int,
+    schedule: Schedule | None = None,
+    known: Mapping[tuple[int, int], Run] | None = None,
+    keep: Callable[[Run], None] | None = None,
+    progress: Progress | None = None,
+) -> tuple[Run, ...]:
+    """Train on the training view of every part with every seed, and judge each policy: one run each, by part and seed.
+
+    Args:
+        learn, env, seeds, schedule, known, keep, progress: as in `run_walk_forward`.
+        parts: named tuples with a number of their own and a training view of the environment's market.
+        judge: part, seed, function from a view to the policy's `Evaluation` there -> the run.
+
+    Raises ValueError where the runs could not have seeds of their own, and as `evaluate_policy`.
+    """
+    if _SEEDS_APART * seeds > 2**31 or max(part.number for part in parts) >= _SEEDS_APART:
         raise ValueError(
-            f"walk-forward takes at most {2**31 // _SEEDS_APART:,} seeds and {_SEEDS_APART:,} folds, so that every run "
-            f"has a seed of its own; got {seeds:,} and {len(folds):,}"
+            f"at most {2**31 // _SEEDS_APART:,} seeds and {_SEEDS_APART:,} parts, so that every run has a seed of its "
+            f"own; got {seeds:,} and {len(parts):,}"
         )
-    wanted = [(fold, seed) for fold in folds for seed in range(seeds)]
-    done = known or {}
-    runs = {(fold.number, seed): done[fold.number, seed] for fold, seed in wanted if (fold.number, seed) in done}
-    jobs = [(fold, seed) for fold, seed in wanted if (fold.number, seed) not in runs]
-    params = {fold.number: env.default_params.replace(market=fold.train) for fold in folds}
-    numbers = [_SEEDS_APART * seed + fold.number for fold, seed in jobs]
-    learnt = learn(env, [params[fold.number] for fold, _ in jobs], numbers) if jobs else ()
-    for (fold, seed), policy in zip(jobs, learnt, strict=True):
-        run = runs[fold.number, seed] = _judged_run(policy, env, fold, seed, params[fold.number], schedule)
+    wanted, done = [(part, seed) for part in parts for seed in range(seeds)], known or {}
+    runs = {(part.number, seed): done[part.number, seed] for part, seed in wanted if (part.number, seed) in done}
+    jobs = [(part, seed) for part, seed in wanted if (part.number, seed) not in runs]
+    params = {part.number: env.default_params.replace(market=part.train) for part in parts}
+    numbers = [_SEEDS_APART * seed + part.number for part, seed in jobs]
+    learnt = learn(env, [params[part.number] for part, _ in jobs], numbers) if jobs else ()
+    for (part, seed), policy in zip(jobs, learnt, strict=True):
+        play = functools.partial(_played, policy, env, seed, params[part.number], schedule)
+        run = runs[part.number, seed] = judge(part, seed, play)
         if keep:
             keep(run)
         if progress:
-            progress(len(runs), len(folds) * seeds, f"fold {fold.number}, seed {seed}")
-    balance = float(env.default_params.initial_balance)
-    return WalkForward(folds, tuple(runs[key] for key in sorted(runs)), configurations_tried, balance)
+            progress(len(runs), len(wanted), f"{type(part).__name__.lower()} {part.number}, seed {seed}")
+    return tuple(runs[key] for key in sorted(runs))
 
 
-def _judged_run(
-    policy: Any, env: TradingPhase1, fold: Fold, seed: int, params: Any, schedule: Schedule | None
-) -> FoldRun:
+def _played(
+    policy: Any, env: TradingPhase1, seed: int, params: Any, schedule: Schedule | None, view: MarketData
+) -> Evaluation:
     judged = params if schedule is None else schedule(1.0, params)
-
-    def played(view: Any) -> Evaluation:
-        # the training view's reward scale stays: nothing of the test view is measured before it is played
-        there = judged.replace(market=view, reward_scale=params.reward_scale)
-        return evaluate_policy(policy, env, there, key=jax.random.key(seed))
-
-    unseen = played(fold.test)
-    return FoldRun(fold.number, seed, played(fold.train).sessions, unseen.sessions, unseen.trades)
+    # the training view's reward scale stays: nothing of the test view is measured before it is played
+    there = judged.replace(market=view, reward_scale=params.reward_scale)
+    return evaluate_policy(policy, env, there, key=jax.random.key(seed))
 
 
 def shared_and_stacked(trees: Sequence[Any]) -> tuple[list[Any], list[int | None], Any]:
