@@ -65,5 +65,5 @@ def test_ppo_finds_no_free_lunch(kind):
         params = env.default_params.replace(**FREE, **drawn)
         (policy,) = learn(env, [params], [seed])
         found = attack(env, [unseen], steps=1, fixed=drawn, policies=lambda market, rng, one=policy: {"PPO": one})
-        print(f"PPO, kind {kind}: {found[0].usd:+.2f} dollars a trade, {found[0].trades} trades")
+        print(f"PPO, kind {kind}: {found[0].usd:+.2f} dollars a contract, {found[0].trades} trades")
         assert list(free_lunches(found)) == []
