@@ -143,7 +143,7 @@ def test_the_wheel_holds_the_packages_and_nothing_else(built):
     assert wheel.name == f"trading_gymnax-{PROJECT['version']}-py3-none-any.whl"
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert names == modules()
-    assert {"trading_gymnax/report/page.css", "trading_gymnax/report/page.js"} <= names
+    assert {f"trading_gymnax/report/{name}" for name in ("page.css", "page.js", "trades.js")} <= names
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from trading_gymnax.text import usd
 
 RISING, FALLING = "#2f7f79", "#b4533c"
 ENTRY, STOP, TARGET, INK, GRID = "#33518f", "#c0182b", "#1d8a34", "#2b2f36", "#e3e5e8"
+SHORT, QUIET, PAPER = "#8a4f9e", "#7d848e", "white"
 SIDE_NAMES = {1: "long", -1: "short", 0: "flat"}
 
 _SIZE_INCHES, _DPI = (8.0, 4.5), 100

@@ -88,13 +88,13 @@ def build(settings: TradingSettings) -> Split:
     note = f"{name}: {train.date_text()} to train, {test.date_text()} held out"
     if settings.train_until is None:
         note += f" (the last third of the sessions; --train-until {first_held_out} says the same)"
-    note = _doubts(market) + note
+    note = doubt_lines(market) + note
     start, schedule = params.replace(market=train), schedule_of(settings)
     held_out = final_params(schedule, params.replace(market=test))
     return Split(env, final_params(schedule, start), held_out, note, schedule, start)
 
 
-def _doubts(market: MarketData) -> str:
+def doubt_lines(market: MarketData) -> str:
     """Lines that belong on top of all results on these bars; "" where nothing is doubtful."""
     return "".join(f"DOUBTFUL: {doubt}\n" for doubt in market.doubts)
 
@@ -201,7 +201,7 @@ def build_other(settings: TradingSettings, first: str | None, until: str | None,
     env = _environment(settings, market)
     view, seen = market.between(first, until), learnt.train_params.market
     note = f"{', '.join(market.symbols)}: {view.date_text()} to judge; the run learnt from {seen.date_text()}"
-    note = _doubts(view) + note + _refuse_seen(seen, view)
+    note = doubt_lines(view) + note + _refuse_seen(seen, view)
     params = env.default_params.replace(market=view)
     scale = np.array(params.reward_scale)
     for symbol in set(seen.symbols) & set(view.symbols):

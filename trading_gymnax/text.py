@@ -48,6 +48,11 @@ def ratio(value: float) -> str:
     return "-" if math.isnan(value) else "no loss" if math.isinf(value) else f"{value:,.2f}"
 
 
+def annual(value: float, doubt: str) -> str:
+    """A ratio; where it says nothing, why."""
+    return doubt or ratio(value)
+
+
 def interval(ends: tuple[float, float]) -> str:
     """Two amounts of dollars, "-" for NaN."""
     return "-" if math.isnan(ends[0]) else f"{usd(ends[0])} to {usd(ends[1])}"

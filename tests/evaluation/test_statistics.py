@@ -19,13 +19,14 @@ from trading_gymnax.evaluation.summary import (
     bootstrap_interval,
     max_drawdown,
     mean_and_error,
+    mean_summary,
     percentile_among,
     summarise,
     upper_tail_of_t,
     verdict,
 )
 from trading_gymnax.report.key_statistics import GROUPS
-from trading_gymnax.text import chance, interval, shares
+from trading_gymnax.text import annual, chance, interval, shares
 
 # net, initial stop distance, contracts, reason: dollars. NQ, a stop of 12 ticks is 60 dollars.
 TRADES = [
@@ -87,6 +88,38 @@ def test_a_summary_worked_by_hand():
     assert row.smallest_edge_usd == pytest.approx(2.48647 * spread / math.sqrt(6), rel=1e-5)
     assert row.action_shares == {"HOLD": 0.8, "BUY": 0.2}
     assert row.action_shares_when_legal["HOLD"] == 0.9
+
+
+def test_ratios_that_mean_nothing_say_so():
+    row = summarise(made_up([[], [], []], DATES[:3]))
+    assert row.ratio_doubt() == row.ratio_doubt(of_losses=True) == "too few days (3)"
+    many = dataclasses.replace(row, days=20)
+    assert [many.ratio_doubt(), many.ratio_doubt(of_losses=True)] == ["", "no losing day"]
+    assert dataclasses.replace(many, losing_days=1).ratio_doubt(of_losses=True) == "only 1 losing day"
+    assert dataclasses.replace(many, losing_days=4).ratio_doubt(of_losses=True) == "only 4 losing days"
+    assert dataclasses.replace(many, losing_days=5).ratio_doubt(of_losses=True) == ""
+    assert (annual(3_580.0, "no losing day"), annual(1.5, "")) == ("no losing day", "1.50")
+
+
+def test_several_policies_as_one_row():
+    row = summarise(made_up([[(5.0, 60.0, 1, "STOP")], []], DATES[:2]), resamples=0)
+    assert all(map(math.isnan, row.interval_usd))
+    other = dataclasses.replace(
+        row,
+        trades=4,
+        win_rate=math.nan,
+        net_per_session_usd=12.5,
+        interval_usd=(1.0, 2.0),
+        action_shares={"HOLD": 0.5, "BUY": 0.5},
+    )
+    both = mean_summary([row, other])
+    assert (row.trades, row.win_rate, row.net_per_session_usd, row.losing_days) == (1, 1.0, 2.5, 0)
+    assert (both.trades, both.win_rate, both.net_per_session_usd) == (2, 1.0, 7.5)  # 2.5 rounds to even
+    assert both.standard_error_usd == pytest.approx(10 / math.sqrt(2))
+    assert both.interval_usd == pytest.approx((2.75, 12.25))
+    assert both.action_shares == pytest.approx({"HOLD": 0.65, "BUY": 0.35})
+    assert math.isnan(both.p_value)
+    assert math.isnan(mean_summary([row]).standard_error_usd)
 
 
 def test_a_summary_as_json_has_no_number_that_json_lacks():

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import math
+import re
 import sys
 
 import jax
@@ -44,6 +45,7 @@ from trading_gymnax.text import plain
 KEY = jax.random.key(0)
 MODULE = sys.modules[judge.__module__]  # whose name is that of the function
 SESSIONS = 6
+DOUBT = "SYNTH: bars of another instrument, say"
 
 
 @struct.dataclass
@@ -60,7 +62,7 @@ class Switch:
 @pytest.fixture(scope="module")
 def env() -> TradingPhase1:
     tape = regime(SESSIONS, seed=0)
-    return TradingPhase1(load_market_data(tape.frame, tape.spec))
+    return TradingPhase1(dataclasses.replace(load_market_data(tape.frame, tape.spec), doubts=(DOUBT,)))
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +158,8 @@ def test_results_by_market():
 def test_the_table_has_policy_and_baselines(judgement):
     assert list(judgement.rows) == [POLICY, POLICY_SAMPLED, RANDOM, RANDOM_ENTRIES, LONG, CROSS, HOLD]
     page = str(judgement)
-    assert page.startswith(f"OUT OF SAMPLE: 2025-01-06 to 2025-01-13, {SESSIONS} sessions")
+    assert judgement.to_dict()["doubts"] == [DOUBT]
+    assert page.startswith(f"DOUBTFUL: {DOUBT}\nOUT OF SAMPLE: 2025-01-06 to 2025-01-13, {SESSIONS} sessions")
     lines = page.splitlines()
     for name, row in judgement.rows.items():
         line = next(line for line in lines if line.startswith(name))
@@ -169,6 +172,16 @@ def test_the_table_has_policy_and_baselines(judgement):
     assert max(map(len, lines[:-1])) <= 140
     assert "policies that enter as often" in judgement.verdict
     assert len(judgement.luck_usd) == 3
+    coins, luck = judgement.rows[RANDOM_ENTRIES], judgement.luck_usd
+    assert coins.net_per_session_usd == pytest.approx(luck.mean())
+    assert coins.standard_error_usd == judgement.luck_spread_usd == pytest.approx(luck.std(ddof=1))
+    assert (
+        f"their mean: {luck.mean():+,.0f} dollars a session, spread between them {luck.std(ddof=1):,.0f})" in lines[-1]
+    )
+    assert f"({RANDOM_ENTRIES}: means of 3 seeds; std.err. is the spread between them)" in lines
+    # six days are too few for a ratio of a year, and the table says so
+    assert any(re.fullmatch(r"Sortino ratio, annual( +too few days \(6\)){2}", line) for line in lines)
+    assert judgement.long_usd.sum() == pytest.approx(judgement.rows[LONG].net_usd)
     assert judgement.rows[HOLD].net_usd == 0.0
 
 

@@ -1,55 +1,45 @@
 """The report: levels and trades worked by hand, figures equal to the evaluation's, a page that is safe and closed."""
 
+import base64
 import collections
 import dataclasses
 import html.parser
+import io
 import json
 import math
 import re
 import sys
+import zlib
 
 import jax
 import jax.numpy as jnp
 import matplotlib.image
 import numpy as np
+import pandas as pd
 import pytest
 from flax import struct
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tests.report.browser import visit
-from tests.rules.handmade import LEVEL, WARMUP, flat, make_bars
-from trading_gymnax import ContractSpec, EnvParams, EnvParamsPhase2, TradingPhase1, TradingPhase2, runs
+from tests.report.browser import Browser
+from trading_gymnax import ContractSpec, TradingPhase1, runs
 from trading_gymnax.cli import main as cli
-from trading_gymnax.evaluation.evaluate import evaluate_policy
-from trading_gymnax.market import load_market_data, pack
-from trading_gymnax.render import MissingExtra, price_decimals
-from trading_gymnax.report.judge import POLICY, POLICY_SAMPLED, judge
+from trading_gymnax.market import load_market_data
+from trading_gymnax.render import INK, MissingExtra, price_decimals
+from trading_gymnax.report.judge import LONG, POLICY, POLICY_SAMPLED, judge
 from trading_gymnax.report.key_statistics import GROUPS
 from trading_gymnax.report.material import Material
 from trading_gymnax.report.number_sections import baselines_section, doubt_section, fills_section
-from trading_gymnax.report.page import Html, Section, embed, escape, paragraph, table
+from trading_gymnax.report.page import DARK, Html, Section, anchor, embed, escape, paragraph, table
 from trading_gymnax.report.sections import SECTIONS, program_version, settings_section
-from trading_gymnax.report.series import daily_results, day_profile, equity_path, thin
-from trading_gymnax.report.session_charts import LEAD_BARS, choose_sessions, level_runs, session_charts
+from trading_gymnax.report.series import daily_results, day_profile, equity_path
+from trading_gymnax.report.session_charts import session_charts
+from trading_gymnax.report.trade_sections import list_section, trade_columns, trades_section
 from trading_gymnax.report.write import standing, write_report
-from trading_gymnax.rules import BUY, ENABLE_TRAIL, MOVE_SL_TO_BE, SELL
+from trading_gymnax.rules import BUY, SELL
 from trading_gymnax.synthetic import regime
 from trading_gymnax.text import probability, ratio, usd
 
 KEY = jax.random.key(0)
 HOSTILE = "<script>alert(1)</script>"
-
-
-@struct.dataclass
-class Script:
-    """Takes the action that a table [M, T] holds for the decision bar."""
-
-    actions: jax.Array
-    reads_state = True
-
-    def __call__(self, key, obs, mask, state):
-        return self.actions[state.market_id, state.step_idx].astype(jnp.int32)
 
 
 @struct.dataclass
@@ -62,103 +52,6 @@ class Coin:
         draw = jax.random.uniform(key, mask.shape[:1])
         rate = 0.2 if self.sampled else 0.1
         return jnp.where(mask[:, SELL] & (draw < rate / 2), SELL, jnp.where(mask[:, BUY] & (draw < rate), BUY, 0))
-
-
-def bar(open_: int, high: int, low: int, close: int) -> tuple[int, int, int, int]:
-    """A bar by its distances in ticks from LEVEL."""
-    return (LEVEL + open_, LEVEL + high, LEVEL + low, LEVEL + close)
-
-
-def played(env_class, params_class, rows, actions: dict[int, int], **fields):
-    """Evaluation and charts of actions at rows of hand-made NQ bars."""
-    market = pack([make_bars(rows)])
-    table = np.zeros((1, market.bars.shape[1]), np.int32)
-    for row, action in actions.items():
-        table[0, WARMUP + row] = action
-    env, params = env_class(market), params_class.create(market, **fields)
-    found = evaluate_policy(Script(jnp.asarray(table)), env, params, key=KEY)
-    return found, session_charts(found, market)[0]
-
-
-# -- sessions as charts --
-
-
-def test_levels_and_trades_of_a_session_worked_by_hand():
-    # ATR 8: stop 12 and target 36 ticks from the fill, which is a tick worse than the open.
-    rows = [bar(0, 0, 0, 0), bar(0, 10, -5, 4), bar(4, 39, -8, 30), *[bar(30, 30, 30, 30)]]
-    rows += [bar(30, 33, 25, 26), bar(45, 50, 40, 44)]
-    found, chart = played(TradingPhase1, EnvParams, rows, {0: BUY, 3: SELL})
-    first = LEAD_BARS - 1  # row of the chart that shows row 0, the first decision bar
-    np.testing.assert_array_equal(chart.bars[first : first + 6], rows)
-    # long from 1 in rows 1 and 2: stop -11, target 37; short from 29 in rows 4 and 5: stop 41, target -7
-    stop, target = ({1: a, 2: a, 4: b, 5: b} for a, b in ((-11, 41), (37, -7)))
-    for levels, expected in ((chart.stop, stop), (chart.target, target)):
-        wanted = [LEVEL + expected[row] if row in expected else 0 for row in range(10)]
-        np.testing.assert_array_equal(levels[first : first + 10], wanted)
-    assert not chart.stop[:first].any()
-    long, short = chart.trades
-    assert (long.entry_row - first, long.exit_row - first, long.side, long.reason) == (1, 2, 1, "TARGET")
-    assert (long.entry - LEVEL, long.exit - LEVEL, long.net_usd) == (1, 37, 175.0)
-    assert (short.entry_row - first, short.exit_row - first, short.side, short.reason) == (4, 5, -1, "STOP")
-    assert (short.entry - LEVEL, short.exit - LEVEL, short.net_usd) == (29, 46, -90.0)
-    assert str(chart.time[first]) == "2025-01-07T09:30"
-    assert (chart.date, chart.symbol, chart.net_usd) == ("2025-01-07", "NQ", 85.0)
-    assert len(chart.time) == len(chart.stop) == LEAD_BARS + len(found.bars)
-
-
-def test_a_stop_that_is_managed_is_shown_where_it_was_in_force():
-    rows = [
-        bar(0, 0, 0, 0),
-        bar(0, 2, -2, 2),
-        bar(2, 8, 2, 8),
-        bar(8, 12, 8, 12),
-        bar(12, 14, 6, 14),
-        bar(14, 16, 4, 5),
-    ]
-    rows += flat(LEVEL + 5, 3)
-    actions = {0: BUY, 2: MOVE_SL_TO_BE, 3: ENABLE_TRAIL}
-    found, chart = played(TradingPhase2, EnvParamsPhase2, rows, actions)
-    first = LEAD_BARS - 1
-    # Long from 1, stop -11 in rows 1 and 2. Moved to 1 at the close of row 2: in force in row 3. The trail (8 ticks)
-    # is enabled at the close of row 3, 12 - 8 = 4, in force in row 4; its close of 14 lifts it to 6 for row 5,
-    # whose low of 4 takes the position out at 6 - 1.
-    expected = [0, -11, -11, 1, 4, 6]
-    np.testing.assert_array_equal(chart.stop[first : first + 7], [x and LEVEL + x for x in expected] + [0])
-    assert [(t.exit - LEVEL, t.reason) for t in chart.trades] == [(5, "TRAIL")]
-    assert found.trades["exit_reason"].tolist() == ["TRAIL"]
-
-
-def test_runs_of_levels():
-    stop, target = np.array([0, 5, 5, 6, 0, 0, 7]), np.array([0, 9, 9, 9, 0, 0, 3])
-    assert level_runs(stop, target) == [[1, 2, 5, 9], [3, 1, 6, 9], [6, 1, 7, 3]]
-    assert level_runs(stop[:1], target[:1]) == []
-
-
-@given(st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=90), st.integers(2, 60))
-def test_the_sessions_of_a_page_hold_the_best_and_the_worst(nets, limit):
-    chosen = choose_sessions(np.array(nets), limit)
-    assert len(chosen) == min(limit, len(nets))
-    assert (np.diff(chosen) > 0).all()
-    shown = [nets[i] for i in chosen]
-    assert max(shown) == max(nets)
-    assert min(shown) == min(nets)
-
-
-# -- numbers behind the charts --
-
-
-@given(st.lists(st.integers(-50, 50), min_size=1, max_size=400), st.integers(10, 100))
-def test_a_thinned_line_keeps_what_is_read_off_it(moves, limit):
-    equity = np.cumsum(moves).astype(float)
-    drawdown = equity - np.maximum.accumulate(np.maximum(equity, 0))
-    keep = thin(equity, drawdown, limit)
-    assert (np.diff(keep) > 0).all()
-    assert len(keep) <= max(limit, 10)
-    assert keep[0] == 0
-    assert keep[-1] == len(equity) - 1
-    for line in (equity, drawdown):
-        assert line[keep].min() == line.min()
-        assert line[keep].max() == line.max()
 
 
 def test_small_texts():
@@ -239,23 +132,27 @@ def page(made) -> Elements:
 def test_the_page_has_its_parts_in_order(made, page):
     headings = re.findall(r"<h2>(.*?)</h2>", made.text)
     assert headings == [
-        *("Key figures", "Equity", "Daily results", "Session by session", "Over the day"),
+        *("Key figures", "Equity", "Daily results", "Trades", "Session by session", "Trade list", "Over the day"),
         *("Beside policies that learnt nothing", "Where does the profit come from?", "Under other fills"),
         *("Doubtful bars", "Would it pass an evaluation account?", "What a bar hides", "Of another module", "Settings"),
     ]
     assert len(SECTIONS) == len(headings) - 3
     data = json.loads(page.scripts["page-data"])
     places = {attributes.get("id") for _, attributes in page.found}
-    assert set(data["charts"]) | {"session-list", "session-chart", "trades"} <= places
+    assert set(data["charts"]) | {"session-list", "session-chart", "trade-table"} <= places
+    contents = [attributes["href"] for tag, attributes in page.found if tag == "a"]
+    assert contents == [f"#{anchor(title)}" for title in headings]
+    assert {address[1:] for address in contents} <= places
+    assert anchor("Would it pass an evaluation account?") == "would-it-pass-an-evaluation-account"
     verdict = page.text.index(made.held_out.verdict)
-    assert verdict < page.text.index(made.seen.verdict) < page.text.index("Key figures")
+    assert verdict < page.text.index(made.seen.verdict) < page.text.rindex("Key figures")
     assert page.text.index("Out of sample") < verdict
     assert program_version() in page.text
 
 
 def test_nothing_from_outside_becomes_html(made, page):
     tags = [tag for tag, _ in page.found]
-    assert tags.count("script") == 3
+    assert tags.count("script") == 4
     assert "img" not in tags
     assert not [name for _, attributes in page.found for name in attributes if name.startswith("on")]
     # the names are there, as text
@@ -269,7 +166,8 @@ def test_nothing_from_outside_becomes_html(made, page):
 def test_the_page_names_nothing_to_load(page, made):
     for tag, attributes in page.found:
         assert tag not in ("link", "iframe", "object", "embed", "base", "form")
-        assert not {"src", "href", "srcset", "action"} & set(attributes)
+        assert not {"src", "srcset", "action"} & set(attributes)
+        assert attributes.get("href", "#").startswith("#")
     policy = next(
         a["content"] for tag, a in page.found if "content-security-policy" in str(a.get("http-equiv")).lower()
     )
@@ -282,7 +180,7 @@ def test_the_figures_are_those_of_the_evaluation(made, page):
     figures = json.loads(page.scripts["page-data"])["charts"]
     for name, judgement in (("out-of-sample", made.held_out), ("in-sample", made.seen)):
         row, found = judgement.rows[POLICY], judgement.evaluation
-        equity, _, drawdown = figures[f"equity-{name}"]["data"]
+        equity, *_, drawdown = figures[f"equity-{name}"]["data"]
         assert equity["y"][0] == found.initial_balance_usd
         assert equity["y"][-1] == found.equity.iloc[-1]
         assert -min(drawdown["y"]) == row.max_drawdown_usd
@@ -296,13 +194,11 @@ def test_the_figures_are_those_of_the_evaluation(made, page):
         ):
             assert f">{value}</td>" in made.text
     held = made.held_out.robustness
-    bars = figures["slippage"]["data"][0]
-    assert bars["x"] == ["0", "1", "2", "3", "4"]
-    assert bars["y"] == [round(x.net_per_session_usd, 2) for x in held.slippage.values()]
-    assert bars["error_y"]["array"] == [round(x.standard_error_usd, 2) for x in held.slippage.values()]
+    for outcome in held.slippage.values():
+        error = usd(outcome.standard_error_usd, sign=False)
+        assert f": {usd(outcome.net_per_session_usd)} a session, standard error {error}" in page.text
     for outcome in (*held.slippage.values(), held.stop_first, held.target_first):
         assert f">{usd(outcome.net_usd)}</td>" in made.text
-    assert figures["luck"]["data"][0]["x"] == [round(float(x), 2) for x in made.held_out.luck_usd]
     for name, row in made.held_out.rows.items():
         assert name in page.text
         assert f">{usd(row.net_per_session_usd)}</td>" in made.text
@@ -361,13 +257,17 @@ def test_the_page_names_the_commit_that_trained(made, commit):
     assert "<th>commit</th>" not in body
 
 
+def unpack(text: str):
+    """What the page's script does with packed values."""
+    return json.loads(zlib.decompress(base64.b64decode(text)))
+
+
 def test_the_sessions_of_the_page_are_those_of_the_evaluation(made, page):
-    sessions = json.loads(page.scripts["page-data"])["sessions"]
-    found, trades = made.held_out.evaluation, []
-    assert [s["net"] for s in sessions] == found.sessions["net_usd"].tolist()
-    assert [s["date"] for s in sessions] == found.sessions["date"].dt.strftime("%Y-%m-%d").tolist()
-    for session in sessions:
-        trades += session["trades"]
+    data = json.loads(page.scripts["page-data"])
+    found = made.held_out.evaluation
+    assert [s["date"] for s in data["sessions"]] == found.sessions["date"].dt.strftime("%Y-%m-%d").tolist()
+    sessions = [unpack(s["packed"]) for s in data["sessions"]]
+    trades = [trade for session in sessions for trade in session["trades"]]
     ticks = np.array([[t[4], t[5]] for t in trades]) * 0.25
     np.testing.assert_array_equal(ticks, found.trades[["entry_price", "exit_price"]])
     assert [t[7] for t in trades] == found.trades["net_usd"].tolist()
@@ -378,6 +278,77 @@ def test_the_sessions_of_the_page_are_those_of_the_evaluation(made, page):
         opening = np.concatenate([[session["base"]], close[:-1]]) + session["o"]
         high, low = np.maximum(opening, close) + session["h"], np.minimum(opening, close) - session["l"]
         np.testing.assert_array_equal(np.stack([opening, high, low, close], axis=1), chart.bars)
+
+
+def test_the_trade_list_is_that_of_the_sessions_on_the_page(made, page):
+    found = made.held_out.evaluation
+    listed = unpack(json.loads(page.scripts["page-data"])["trades"])
+    np.testing.assert_array_equal(listed["net"], (100 * found.trades["net_usd"]).round())
+    np.testing.assert_array_equal(
+        listed["session"], np.repeat(np.arange(len(found.sessions)), found.sessions["trades"])
+    )
+    assert [listed["reasons"][i] for i in listed["reason"]] == found.trades["exit_reason"].tolist()
+    # of the best and the worst session alone, their trades, by the places of these two
+    both = session_charts(found, made.split.test_params.market, max_sessions=2)
+    few = trade_columns(made.held_out, both)
+    assert few["session"] == [i for i, one in enumerate(both) for _ in one.trades]
+    assert few["net"] == [round(100 * trade.net_usd) for one in both for trade in one.trades]
+
+
+def test_long_short_and_exits_stand_apart(made, page):
+    trades = made.held_out.evaluation.trades
+    body = made.text[made.text.index("<h2>Trades<") : made.text.index("<h2>Session by session<")]
+    cells = {
+        re.search(r"<th[^>]*>(.*?)</th>", line)[1]: re.findall(r"<td[^>]*>(.*?)</td>", line)
+        for line in re.findall(r"<tr>(.*?)</tr>", body)
+    }
+    sides = [trades["net_usd"], trades.loc[trades["side"] > 0, "net_usd"], trades.loc[trades["side"] < 0, "net_usd"]]
+    assert cells["trades"] == [f"{len(part):,}" for part in sides]
+    assert cells["net"] == [usd(part.sum(), cents=True) for part in sides]
+    assert cells["largest win"] == [usd(part.max(), cents=True) for part in sides]
+    assert cells["largest loss"] == [usd(part.min(), cents=True) for part in sides]
+    for reason, part in trades.groupby("exit_reason"):
+        assert cells[reason][0] == f"{len(part):,}"
+        assert cells[reason][3] == usd(part["net_usd"].sum(), cents=True)
+    # every histogram counts every trade once
+    plots = re.findall(r'<svg [^>]*aria-label="([^"]*)">(.*?)</svg>', body)
+    assert [title for title, _ in plots] == ["Result", "Holding time, bars", "Worst excursion", "Best excursion"]
+    for _, marks in plots:
+        assert sum(int(count.replace(",", "")) for count in re.findall(r": ([\d,]+) trades, ", marks)) == len(trades)
+
+
+def test_sides_without_a_trade_and_values_that_are_all_alike(made):
+    found = made.held_out.evaluation
+    one = found.trades[found.trades["side"] > 0].iloc[:1].assign(net_usd=-5.0, bars_held=3, exit_reason="STOP")
+    lonely = dataclasses.replace(made.held_out, evaluation=dataclasses.replace(found, trades=one))
+    body = trades_section(Material(runs.TradingSettings(), made.split, made.seen, lonely, [], {})).body
+    assert '<th>trades</th><td class="number">1</td><td class="number">1</td><td class="number">0</td>' in body
+    assert '<th>largest win</th><td class="number">-</td><td class="number">-</td><td class="number">-</td>' in body
+    none = dataclasses.replace(made.held_out, evaluation=dataclasses.replace(found, trades=one.iloc[:0]))
+    for make in (trades_section, list_section):
+        assert "never traded" in make(Material(runs.TradingSettings(), made.split, made.seen, none, [], {})).body
+
+
+def test_what_the_market_did_stands_beside_the_equity(made, page):
+    figures = json.loads(page.scripts["page-data"])["charts"]
+    lines = {line["name"]: line for line in figures["equity-out-of-sample"]["data"]}
+    long = made.held_out.rows[LONG]
+    assert lines[LONG]["y"][-1] == pytest.approx(50_000 + long.net_usd)
+    assert "buy and hold" in lines
+    assert LONG not in {line["name"] for line in figures["equity-in-sample"]["data"]}  # walked held out only
+
+
+def test_doubts_stand_on_top(made, tmp_path):
+    doubt = f"NQ: prices a hundred times too large {HOSTILE}"
+    params = made.split.test_params
+    doubtful = dataclasses.replace(params.market, doubts=(doubt,))
+    split = dataclasses.replace(
+        made.split, test_params=params.replace(market=doubtful), note=f"{runs.doubt_lines(doubtful)}held out"
+    )
+    text = write_report(made.path.parents[1], split, made.seen, made.held_out, out=tmp_path).read_text("utf-8")
+    notice = f'<p class="notice">DOUBTFUL: {escape(doubt)}</p>'
+    assert text.count(str(escape(doubt))) == 1
+    assert text.index("<h1>") < text.index(notice) < text.index('class="verdict')
 
 
 def test_shares_over_the_day_add_up(made, page):
@@ -428,50 +399,129 @@ def test_a_missing_package_is_told_in_one_sentence(made, monkeypatch, tmp_path, 
 # -- in a browser --
 
 
-def test_the_page_in_a_browser(made, tmp_path):
-    seen = visit(made.path, tmp_path, height=6800)
-    assert seen.console == []
-    assert seen.requests == []
-    row = made.held_out.rows[POLICY]
-    assert seen.html.count('class="main-svg"') >= 9
-    # candles of the session shown, and its trades in the table below
-    shown = re.search(r'id="session-chart"[^>]*data-shown="([\d-]+)"', seen.html)
-    assert shown
-    day = made.held_out.evaluation.sessions.set_index("date").loc[shown[1]]
-    assert seen.html.count('<path class="box"') >= 400
-    body = re.search(r'id="trades".*?<tbody>(.*?)</tbody>', seen.html, re.DOTALL)
-    assert body
-    assert body[1].count("<tr>") == day["trades"]
-    assert f">{usd(row.net_usd)}<" in seen.html
-    picture = matplotlib.image.imread(seen.picture)[..., :3]
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with Browser(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened
+
+
+DRAWN = """
+const all = (what) => [...document.querySelectorAll(what)];
+const place = document.getElementById("session-chart");
+while (!place.dataset.shown) await new Promise((go) => setTimeout(go, 20));
+return {
+  charts: all(".js-plotly-plot").length, candles: all("path.box").length, ...place.dataset,
+  text: document.body.innerText,
+};
+"""
+
+
+def test_the_page_in_a_browser(made, browser, tmp_path):
+    browser.open(made.path, 1280, 8000)
+    seen = browser.run(DRAWN)
+    browser.picture(tmp_path / "page.png")
+    assert (browser.console, browser.requests) == ([], [])
+    assert seen["charts"] == 5
+    # candles of the session shown, all its trades on them
+    day = made.held_out.evaluation.sessions.set_index("date").loc[seen["shown"]]
+    assert int(seen["trades"]) == day["trades"]
+    assert seen["candles"] >= 400
+    assert usd(made.held_out.rows[POLICY].net_usd) in seen["text"]
+    picture = matplotlib.image.imread(tmp_path / "page.png")[..., :3]
     for color in ((0x33, 0x51, 0x8F), (0x2F, 0x7F, 0x79), (0xB4, 0x53, 0x3C)):  # equity, rising and falling bars
         assert (np.abs(picture * 255 - color).max(axis=-1) < 3).sum() > 200
 
 
-def test_another_session_by_its_address(made, tmp_path):
-    sessions = made.held_out.evaluation.sessions
-    for row in (0, len(sessions) - 1):
-        day = sessions.iloc[row]
-        seen = visit(made.path, tmp_path, fragment=f"#{day['date']:%Y-%m-%d}", width=500)
-        assert seen.console == []
-        assert f'data-shown="{day["date"]:%Y-%m-%d}"' in seen.html
-        body = re.search(r'id="trades".*?<tbody>(.*?)</tbody>', seen.html, re.DOTALL)
-        assert body
-        trade = made.held_out.evaluation.trades.groupby("date").get_group(day["date"]).iloc[0]
-        first = re.findall(r"<td[^>]*>(.*?)</td>", body[1])[:8]
-        assert first[:2] == [f"{trade[name]:%H:%M}" for name in ("entry_time", "exit_time")]
-        assert first[2] == {1: "long", -1: "short"}[trade["side"]]
-        assert first[4:6] == [f"{trade[name]:,.2f}" for name in ("entry_price", "exit_price")]
-        assert first[6:] == [trade["exit_reason"], usd(trade["net_usd"], cents=True)]
+def test_another_trade_by_its_address(made, browser):
+    day = made.held_out.evaluation.sessions.iloc[-1]
+    browser.open(made.path, 500, 900, fragment=f"#{day['date']:%Y-%m-%d}/2")
+    seen = browser.run(DRAWN)
+    assert browser.console == []
+    assert (seen["shown"], seen["marked"]) == (f"{day['date']:%Y-%m-%d}", "2")
+    assert int(seen["trades"]) == day["trades"]
 
 
-def test_the_browser_would_tell(tmp_path):
+PROBE = """
+const one = (what) => document.querySelector(what), all = (what) => [...document.querySelectorAll(what)];
+const until = async (test) => {
+  while (!test()) await new Promise((go) => setTimeout(go, 20));
+};
+const rows = () => all("#trade-table tbody tr").map((row) => [...row.cells].map((cell) => cell.textContent));
+await until(() => rows().length);
+const seen = { width: innerWidth, wide: document.documentElement.scrollWidth, first: rows() };
+seen.paper = getComputedStyle(document.body).backgroundColor;
+one("#settings").scrollIntoView();
+await until(() => one("#contents a[aria-current]")?.textContent === "Settings");
+const place = one("#contents").getBoundingClientRect();
+seen.contents = [place.top >= 0, place.top < innerHeight, one("#contents a[aria-current]")?.textContent];
+one("#equity").scrollIntoView();
+await until(() => one("#equity-out-of-sample").layout);
+seen.ink = one("#equity-out-of-sample").layout.font.color;
+all("#trade-table th button").find((button) => button.textContent === "net").click();
+seen.sorted = rows();
+const side = one("[data-filter=side]");
+side.value = "short";
+side.dispatchEvent(new Event("input"));
+seen.filtered = [one("#trades-found").textContent, rows()];
+let saved;
+URL.createObjectURL = (blob) => ((saved = blob), "#");
+HTMLAnchorElement.prototype.click = () => {};
+one("#save-trades").click();
+seen.file = await saved.text();
+one("#trade-table tbody tr").click();
+await until(() => one("#session-chart").dataset.marked);
+seen.shown = { ...one("#session-chart").dataset };
+dispatchEvent(new Event("beforeprint"));
+const undrawn = () => all(".chart").filter((chart) => !chart.querySelector(".main-svg")).length;
+await until(() => !undrawn());
+seen.printed = [undrawn(), one("#equity-out-of-sample").layout.font.color];
+return seen;
+"""
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [390, 820, 1280])
+def test_the_page_at_three_widths_light_and_dark(made, browser, width, dark):
+    browser.open(made.path, width, 900, dark=dark)
+    one = browser.run(PROBE)
+    assert (browser.console, browser.requests) == ([], [])
+    assert one["width"] == one["wide"] == width  # nothing to be scrolled sideways but tables
+    assert one["paper"] == ("rgb(21, 24, 29)" if dark else "rgb(255, 255, 255)")
+    assert one["ink"] == (DARK[INK] if dark else INK)
+    assert one["printed"] == [0, INK]
+    assert one["contents"] == [True, True, "Settings"]
+    trades = made.held_out.evaluation.trades
+    assert len(one["first"]) == min(50, len(trades))
+    first = trades.iloc[0]
+    prices = [f"{first[name]:,.2f}" for name in ("entry_price", "exit_price")]
+    assert one["first"][0][:3] == [f"{first[name]:{form}}" for name, form in CLOCKS]
+    assert one["first"][0][5:7] == prices
+    nets = trades["net_usd"].sort_values(ascending=False)[:50]
+    assert [row[9] for row in one["sorted"]] == [usd(net, cents=True) for net in nets]
+    short = trades[trades["side"] < 0].sort_values("net_usd", ascending=False, kind="stable")
+    assert one["filtered"][0].startswith(f"{len(short):,} of {len(trades):,} trades, ")
+    saved = pd.read_csv(io.StringIO(one["file"]))
+    np.testing.assert_array_equal(saved["net_usd"], short["net_usd"])
+    np.testing.assert_array_equal(saved["exit_price"], short["exit_price"])
+    assert set(saved["market"]) == {HOSTILE}
+    assert saved["exit_reason"].tolist() == short["exit_reason"].tolist()
+    best = short.iloc[0]
+    own = trades[trades["date"] == best["date"]]
+    assert one["shown"]["shown"] == f"{best['date']:%Y-%m-%d}"
+    assert int(one["shown"]["marked"]) == own.index.get_loc(best.name) + 1
+
+
+CLOCKS = (("date", "%Y-%m-%d"), ("entry_time", "%H:%M"), ("exit_time", "%H:%M"))
+
+
+def test_the_browser_would_tell(browser, tmp_path):
     # What the tests above rely on: a fault and a request do show up.
     page = tmp_path / "bad.html"
     page.write_text('<script>fetch("http://x.invalid/a").catch(() => {}); throw new Error("broken")</script>')
-    seen = visit(page, tmp_path)
-    assert "broken" in " ".join(seen.console)
-    assert seen.requests == ["http://x.invalid/a"]
+    browser.open(page, 500, 500)
+    browser.run("await new Promise((go) => setTimeout(go, 200))")
+    assert "broken" in " ".join(browser.console)
+    assert browser.requests == ["http://x.invalid/a"]
 
 
 # -- the command --

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from trading_gymnax.evaluation import ratios
 from trading_gymnax.evaluation import trades as trade
 from trading_gymnax.evaluation.evaluate import Evaluation
 from trading_gymnax.evaluation.trades import profit_factor, share
-from trading_gymnax.text import plain
+from trading_gymnax.text import count_text, plain
 
 SIGNIFICANCE = 0.05
 """One-sided level at which a mean is called different from zero."""
@@ -22,6 +23,9 @@ CONFIDENCE = 0.95
 RESAMPLES = 9_999
 DOUBTFUL_SHARE = 0.02
 """Of the trades: with more ambiguous bars than that a result is a matter of the order within bars."""
+RATIO_DAYS, LOSING_DAYS = 20, 5
+"""Fewest days of an annual ratio, whose standard error is sqrt(252 / days) at least (Lo, The Statistics of Sharpe
+Ratios, 2002): 3.5 at 20 days. Fewest losing days of a ratio that divides by losses alone."""
 UNDECIDABLE = "undecidable on bars of this length"
 
 
@@ -31,6 +35,7 @@ class Summary:
 
     sessions: int
     days: int  # dates: the markets of one together
+    losing_days: int  # of them
     trades: int
     win_rate: float  # trades with a net profit > 0, of all
     net_per_session_usd: float  # mean
@@ -63,6 +68,14 @@ class Summary:
     action_shares: dict[str, float]  # of all steps
     action_shares_when_legal: dict[str, float]  # of the steps at which it was legal
 
+    def ratio_doubt(self, *, of_losses: bool = False) -> str:
+        """Why an annual ratio says nothing, "" where it may say something; `of_losses` where losses alone divide it."""
+        if self.days < RATIO_DAYS:
+            return f"too few days ({self.days})"
+        if of_losses and self.losing_days < LOSING_DAYS:
+            return f"only {count_text(self.losing_days, 'losing day')}" if self.losing_days else "no losing day"
+        return ""
+
     @property
     def undecidable(self) -> bool:
         """Whether too many trades hang on the order within a bar."""
@@ -79,12 +92,13 @@ class Summary:
         return plain(dataclasses.asdict(self))
 
 
-def summarise(evaluation: Evaluation, configurations_tried: int = 1) -> Summary:
+def summarise(evaluation: Evaluation, configurations_tried: int = 1, *, resamples: int = RESAMPLES) -> Summary:
     """All statistics of one evaluation.
 
     Args:
         evaluation: what a policy did.
         configurations_tried: settings that were judged before this one was chosen, this one too.
+        resamples: of the bootstrap interval; with 0 there is none.
 
     Raises ValueError for fewer than one configuration.
     """
@@ -98,11 +112,12 @@ def summarise(evaluation: Evaluation, configurations_tried: int = 1) -> Summary:
     return Summary(
         sessions=len(net),
         days=days,
+        losing_days=int((returns < 0).sum()),
         trades=len(trades),
         win_rate=share((nets > 0).sum(), len(nets)),
         net_per_session_usd=mean,
         standard_error_usd=error,
-        interval_usd=bootstrap_interval(net, dates),
+        interval_usd=bootstrap_interval(net, dates, resamples),
         t_value=t_value,
         p_value=upper_tail_of_t(t_value, days - 1),
         net_usd=float(net.sum()),
@@ -132,6 +147,32 @@ def summarise(evaluation: Evaluation, configurations_tried: int = 1) -> Summary:
     )
 
 
+def mean_summary(rows: Sequence[Summary]) -> Summary:
+    """Several policies of one kind as one row: the mean of each figure, NaN left out, whole numbers rounded.
+
+    Its standard error is the standard deviation between their nets per session, and its interval holds the middle 95 %
+    of these; t and p, which belong to one policy, are NaN.
+    """
+    nets = np.array([row.net_per_session_usd for row in rows])
+    low, high = np.quantile(nets, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    spread = float(nets.std(ddof=1)) if len(nets) > 1 else math.nan
+    figures = {
+        field.name: _mean_of([getattr(row, field.name) for row in rows]) for field in dataclasses.fields(Summary)
+    }
+    figures |= {"standard_error_usd": spread, "interval_usd": (float(low), float(high))}
+    return Summary(**figures | {"t_value": math.nan, "p_value": math.nan})
+
+
+def _mean_of(values: list[Any]) -> Any:
+    if isinstance(values[0], dict):
+        return {name: _mean_of([one[name] for one in values]) for name in values[0]}
+    if isinstance(values[0], tuple):
+        return tuple(_mean_of(list(ends)) for ends in zip(*values, strict=True))
+    known = np.array([value for value in values if not math.isnan(value)], float)
+    mean = float(known.mean()) if len(known) else math.nan
+    return round(mean) if isinstance(values[0], int) else mean
+
+
 def _by_action(evaluation: Evaluation, column: str) -> dict[str, float]:
     return {str(name): float(value) for name, value in evaluation.actions[column].items()}
 
@@ -153,15 +194,15 @@ def mean_and_error(values: np.ndarray, groups: np.ndarray | None = None) -> tupl
     return mean, float(np.sqrt(len(sums) / (len(sums) - 1) * np.sum(sums**2)) / len(values))
 
 
-def bootstrap_interval(values: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+def bootstrap_interval(values: np.ndarray, groups: np.ndarray, resamples: int = RESAMPLES) -> tuple[float, float]:
     """95 % interval of the mean of values [N]: whole groups [N] (dates) are drawn with replacement, 9,999 times.
 
     Bias-corrected and accelerated (Efron, Better Bootstrap Confidence Intervals, 1987), by scipy with a fixed seed. NaN
-    for fewer than two groups; the mean twice where the groups do not differ.
+    for fewer than two groups or no resamples; the mean twice where the groups do not differ.
     """
     group = np.unique(groups, return_inverse=True)[1]
     sums, counts = np.bincount(group, weights=values), np.bincount(group)
-    if len(sums) < 2:
+    if len(sums) < 2 or resamples == 0:
         return math.nan, math.nan
     means = sums / counts
     if means.max() == means.min():
@@ -175,7 +216,7 @@ def bootstrap_interval(values: np.ndarray, groups: np.ndarray) -> tuple[float, f
         mean,
         paired=True,
         vectorized=True,
-        n_resamples=RESAMPLES,
+        n_resamples=resamples,
         batch=1_000,
         confidence_level=CONFIDENCE,
         method="BCa",

@@ -23,13 +23,13 @@ from trading_gymnax.evaluation.baselines import (
 from trading_gymnax.evaluation.evaluate import Evaluation, evaluate_policy
 from trading_gymnax.evaluation.per_market import by_market, market_lines
 from trading_gymnax.evaluation.robustness import Robustness, robustness
-from trading_gymnax.evaluation.summary import Summary, percentile_among, summarise, verdict
+from trading_gymnax.evaluation.summary import Summary, mean_summary, percentile_among, summarise, verdict
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.report.key_statistics import GROUPS
 from trading_gymnax.survival.odds import survival
 from trading_gymnax.survival.refused import SurvivalRefused
 from trading_gymnax.survival.result import Survival
-from trading_gymnax.text import number, plain, shares, usd
+from trading_gymnax.text import count_text, number, plain, shares, usd
 
 POLICY = "policy, most probable action"
 POLICY_SAMPLED = "policy, drawn actions"
@@ -54,6 +54,8 @@ class Judgement:
     robustness: Robustness | None = None  # None where it was not asked for
     survival: Survival | None = None  # None where it was not asked for, or cannot be had
     no_survival: str = ""  # why it cannot be had
+    long_usd: np.ndarray = dataclasses.field(default_factory=lambda: np.array([]))  # LONG's net of each session [S]
+    doubts: tuple[str, ...] = ()  # of the bars: what may make all of this wrong
 
     @property
     def percentile(self) -> float:
@@ -61,6 +63,11 @@ class Judgement:
         if len(self.luck_usd) == 0:
             return math.nan
         return percentile_among(self.rows[POLICY].net_per_session_usd, self.luck_usd)
+
+    @property
+    def luck_spread_usd(self) -> float:
+        """Standard deviation between the random entries' nets per session; NaN for fewer than two."""
+        return float(self.luck_usd.std(ddof=1)) if len(self.luck_usd) > 1 else math.nan
 
     @property
     def verdict(self) -> str:
@@ -76,13 +83,15 @@ class Judgement:
         if len(self.luck_usd) and row.trades:
             sentences.append(
                 f"It beats {self.percentile:.0%} of {len(self.luck_usd)} policies that enter as often as it "
-                f"does, by a coin (their mean: {self.luck_usd.mean():+,.0f} dollars a session)."
+                f"does, by a coin (their mean: {self.luck_usd.mean():+,.0f} dollars a session, spread between them "
+                f"{number(self.luck_spread_usd)})."
             )
         return " ".join(sentences)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
+            "doubts": list(self.doubts),
             "label": self.label,
             "dates": self.dates,
             "verdict": self.verdict,
@@ -98,7 +107,11 @@ class Judgement:
         }
 
     def __str__(self) -> str:
-        parts = [_title(self), *table(self.rows), "", *statistics(self.rows)]
+        parts = [*(f"DOUBTFUL: {doubt}" for doubt in self.doubts), _title(self), *table(self.rows)]
+        if RANDOM_ENTRIES in self.rows:
+            seeds = count_text(len(self.luck_usd), "seed")
+            parts.append(f"({RANDOM_ENTRIES}: means of {seeds}; std.err. is the spread between them)")
+        parts += ["", *statistics(self.rows)]
         markets = by_market(self.evaluation)
         if len(markets) > 1:
             parts += ["", f"{POLICY}, by market:", *market_lines(markets)]
@@ -143,11 +156,13 @@ def judge(
     drawn = evaluate_policy(policy, env, params, key=keys[1], sampled=True)
     rows = {name: summarise(found, configurations_tried) for name, found in ((POLICY, argmax), (POLICY_SAMPLED, drawn))}
     if not baselines:
-        return Judgement(label, _dates(argmax), rows, argmax, np.array([]))
-    others, luck = _baselines(env, params, keys[2], keys[3], rows[POLICY].entry_rate, luck_seeds)
+        return Judgement(label, _dates(argmax), rows, argmax, np.array([]), doubts=params.market.doubts)
+    others, luck, long_usd = _baselines(env, params, keys[2], keys[3], rows[POLICY].entry_rate, luck_seeds)
     held = robustness(policy, env, params, key=keys[0], found=argmax)
     odds, reason = _survival(policy, env, params, accounts, keys[4])
-    return Judgement(label, _dates(argmax), rows | others, argmax, luck, held, odds, reason)
+    return Judgement(
+        label, _dates(argmax), rows | others, argmax, luck, held, odds, reason, long_usd, params.market.doubts
+    )
 
 
 def _survival(
@@ -164,22 +179,23 @@ def _survival(
 
 def _baselines(
     env: TradingPhase1, params: Any, key: jax.Array, luck_key: jax.Array, rate: float, luck_seeds: int
-) -> tuple[dict[str, Summary], np.ndarray]:
-    """Rows of those that learnt nothing, and the net per session of random entries, one a seed."""
+) -> tuple[dict[str, Summary], np.ndarray, np.ndarray]:
+    """Rows of those that learnt nothing; net per session of random entries, one a seed; net of each session of LONG."""
     rows = {RANDOM: summarise(evaluate_policy(RandomLegal(), env, params, key=key))}
-    coin, luck = RandomEntries(jnp.float32(0 if math.isnan(rate) else rate)), []
-    for toss, seed in enumerate(jax.random.split(luck_key, luck_seeds)):
-        tossed = evaluate_policy(coin, env, params, key=seed)
-        luck.append(float(tossed.sessions["net_usd"].mean()))
-        if toss == 0:
-            rows[RANDOM_ENTRIES] = summarise(tossed)
+    coin, tosses = RandomEntries(jnp.float32(0 if math.isnan(rate) else rate)), []
+    for seed in jax.random.split(luck_key, luck_seeds):
+        tosses.append(summarise(evaluate_policy(coin, env, params, key=seed), resamples=0))
+    if tosses:
+        rows[RANDOM_ENTRIES] = mean_summary(tosses)
     always, far = long_all_day(params)
+    held = evaluate_policy(always, env, far, key=key)
     # Its stop is out of reach, so a result in stop distances means nothing.
-    rows[LONG] = dataclasses.replace(summarise(evaluate_policy(always, env, far, key=key)), expectancy_r=math.nan)
+    rows[LONG] = dataclasses.replace(summarise(held), expectancy_r=math.nan)
     rows[CROSS] = summarise(evaluate_policy(moving_average_cross(params.market), env, params, key=key))
     # Entries at rate 0 are HOLD always, by a program that is compiled already.
     rows[HOLD] = summarise(evaluate_policy(RandomEntries(jnp.float32(0)), env, params, key=key))
-    return rows, np.array(luck)
+    luck = np.array([row.net_per_session_usd for row in tosses])
+    return rows, luck, held.sessions["net_usd"].to_numpy()
 
 
 # -- as text --
@@ -196,7 +212,7 @@ def table(rows: dict[str, Summary]) -> list[str]:
         line = (
             f"{name:{wide}}  {row.trades:6,d}  {number(100 * row.win_rate, 1):>5}  {row.net_per_session_usd:9,.0f}"
             f"  {number(row.standard_error_usd):>8}  {row.net_usd:12,.0f}  {row.max_drawdown_usd:10,.0f}"
-            f"  {number(row.sharpe, 1):>6}"
+            f"  {'-' if row.ratio_doubt() else number(row.sharpe, 1):>6}"
         )
         lines.append(line + "".join(f"{number(100 * row.action_shares[action], 1):>10}" for action in actions))
     return lines

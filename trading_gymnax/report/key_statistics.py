@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from trading_gymnax.evaluation.summary import Summary
-from trading_gymnax.text import chance, interval, percent, probability, ratio, usd
+from trading_gymnax.text import annual, chance, interval, percent, probability, ratio, usd
 
 
 class Statistic(NamedTuple):
@@ -28,11 +28,11 @@ RESULT: tuple[Statistic, ...] = (
     Statistic("p, chance of it with a true mean of 0", lambda row: probability(row.p_value)),
 )
 RISK: tuple[Statistic, ...] = (
-    Statistic("Sharpe ratio, annual", lambda row: ratio(row.sharpe), tabled=True),
+    Statistic("Sharpe ratio, annual", lambda row: annual(row.sharpe, row.ratio_doubt()), tabled=True),
     Statistic("deflated Sharpe ratio, a probability", lambda row: chance(row.deflated_sharpe)),
     Statistic("configurations tried", lambda row: f"{row.configurations_tried:,}"),
-    Statistic("Sortino ratio, annual", lambda row: ratio(row.sortino)),
-    Statistic("Calmar ratio, annual", lambda row: ratio(row.calmar)),
+    Statistic("Sortino ratio, annual", lambda row: annual(row.sortino, row.ratio_doubt(of_losses=True))),
+    Statistic("Calmar ratio, annual", lambda row: annual(row.calmar, row.ratio_doubt(of_losses=True))),
     Statistic(
         "largest drawdown of the chained equity",
         lambda row: usd(row.max_drawdown_usd, sign=False, cents=True),
@@ -69,7 +69,8 @@ GROUPS: tuple[tuple[str, tuple[Statistic, ...]], ...] = (
 
 NOTES = (
     "Sharpe and Sortino: daily net over the initial balance, 252 days a year, rate 0; Calmar: the same mean over the "
-    "largest fall from day to day, nothing compounded. Deflated Sharpe: the chance that the true ratio is above the "
+    "largest fall from day to day, nothing compounded; below 20 days, and these two below five losing days, they say "
+    "nothing. Deflated Sharpe: the chance that the true ratio is above the "
     "best that as many settings without an edge would show; one setting tried unless the number is given. Smallest "
     "edge: a one-sided test at 5 % finds it four times in five with as many trades. Turnover: price times contracts, "
     "bought and sold."

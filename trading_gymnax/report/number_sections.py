@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pandas as pd
 
 from trading_gymnax.evaluation.per_market import by_market
 from trading_gymnax.evaluation.robustness import Robustness
 from trading_gymnax.evaluation.summary import DOUBTFUL_SHARE, UNDECIDABLE
-from trading_gymnax.report import charts
+from trading_gymnax.report import svg
 from trading_gymnax.report.judge import CROSS, LONG, POLICY, POLICY_SAMPLED, RANDOM_ENTRIES, Judgement
 from trading_gymnax.report.key_statistics import GROUPS, NOTES
 from trading_gymnax.report.material import Material, badge
-from trading_gymnax.report.page import Html, Section, chart, escape, join, paragraph, table
+from trading_gymnax.report.page import Html, Section, escape, join, paragraph, table
 from trading_gymnax.report.series import session_dates
-from trading_gymnax.text import interval, percent, ratio, shares, usd
+from trading_gymnax.text import annual, interval, percent, ratio, shares, usd
 
 
 def statistics_section(material: Material) -> Section:
@@ -67,7 +66,7 @@ def baselines_section(material: Material) -> Section:
             usd(row.net_per_session_usd),
             interval(row.interval_usd),
             usd(row.net_usd),
-            ratio(row.sharpe),
+            annual(row.sharpe, row.ratio_doubt()),
             ratio(row.profit_factor),
             usd(row.max_drawdown_usd, sign=False),
             percent(row.exposure),
@@ -81,20 +80,28 @@ def baselines_section(material: Material) -> Section:
         parts += [Html(f"<h3>{escape(POLICY)}, by market</h3>"), _by_market(markets)]
     if LONG in judgement.rows:
         parts.append(paragraph(_BASELINE_NOTES, "quiet"))
-    made: dict[str, Any] = {}
     if len(judgement.luck_usd):
-        low, high = usd(float(judgement.luck_usd.min())), usd(float(judgement.luck_usd.max()))
-        parts += [
-            Html("<h3>Luck</h3>"),
-            paragraph(
-                f"{len(judgement.luck_usd)} policies that enter as often as this one, long or short by a coin, make "
-                f"{low} to {high} a session, {usd(float(judgement.luck_usd.mean()))} on average. The policy is better "
-                f"than {percent(judgement.percentile, 0)} of them."
-            ),
-            chart("luck", "low", "Distribution of random entries and the policy"),
-        ]
-        made["luck"] = charts.luck_chart(judgement.luck_usd, judgement.rows[POLICY].net_per_session_usd)
-    return Section("Beside policies that learnt nothing", join(parts), made)
+        parts += [Html("<h3>Luck</h3>"), paragraph(_luck(judgement)), _luck_plot(judgement)]
+    return Section("Beside policies that learnt nothing", join(parts))
+
+
+def _luck(judgement: Judgement) -> str:
+    low, high = usd(float(judgement.luck_usd.min())), usd(float(judgement.luck_usd.max()))
+    return (
+        f"{len(judgement.luck_usd)} policies that enter as often as this one, long or short by a coin, make {low} to "
+        f"{high} a session, {usd(float(judgement.luck_usd.mean()))} on average with a spread of "
+        f"{usd(judgement.luck_spread_usd, sign=False)} between them. The policy is better than "
+        f"{percent(judgement.percentile, 0)} of them."
+    )
+
+
+def _luck_plot(judgement: Judgement) -> Html:
+    """Net per session of policies that enter by a coin, and the policy's own."""
+    own = judgement.rows[POLICY].net_per_session_usd
+    coins = {"random entries": ("other", judgement.luck_usd)}
+    mark = (f"the policy, {usd(own)}", own)
+    plot = svg.histogram("Net per session", coins, lambda value: usd(value, sign=False), what="seeds", mark=mark)
+    return Html(f'<div class="plots">{plot}</div>')
 
 
 def _by_market(markets: pd.DataFrame) -> Html:
@@ -115,8 +122,9 @@ def _by_market(markets: pd.DataFrame) -> Html:
 
 
 _BASELINE_NOTES = (
-    f"{RANDOM_ENTRIES.capitalize()}: one of the seeds below. {LONG.capitalize()}: in at the first bar that allows it, "
-    "stop and target out of reach, the same costs and account rules. "
+    f"{RANDOM_ENTRIES.capitalize()}: means over the seeds below, and the range of 95 % of them. "
+    f"{LONG.capitalize()}: in at the first bar that allows it, stop and target out of reach, the same costs and "
+    "account rules. "
     f"{CROSS.capitalize()}: enters where the mean of the last 20 closes crosses that of the last 50, in the "
     "direction of the cross, with the policy's stops and targets."
 )
@@ -145,11 +153,27 @@ def fills_section(material: Material) -> Section:
     body = join(
         [
             paragraph(Html(f"{badge(label)} {escape(text)}"), "quiet"),
-            chart("slippage", "low", "Net per session by ticks of slippage"),
+            _slippage_plot(found),
             table(["slippage", "net", "net per session", "standard error", "trades"], rows),
         ]
     )
-    return Section("Under other fills", body, {"slippage": charts.slippage_chart(found)})
+    return Section("Under other fills", body)
+
+
+def _slippage_plot(found: Robustness) -> Html:
+    """Net per session by ticks of slippage, with one standard error either way."""
+    made = list(found.slippage.values())
+    names = [_ticks(ticks) for ticks in found.slippage]
+    tips = [
+        f"{name}: {usd(x.net_per_session_usd)} a session, standard error {usd(x.standard_error_usd, sign=False)}"
+        for name, x in zip(names, made, strict=True)
+    ]
+    bars = svg.Bars("net per session", "signed", [x.net_per_session_usd for x in made], tips)
+    errors = [x.standard_error_usd for x in made]
+    plot = svg.bar_chart(
+        "Net per session, one standard error either way", names, [bars], lambda value: usd(value, sign=False), errors
+    )
+    return Html(f'<div class="plots">{plot}</div>')
 
 
 def _ticks(ticks: int) -> str:

@@ -10,10 +10,10 @@ import pandas as pd
 
 from trading_gymnax.evaluation import origin
 from trading_gymnax.render import INK, STOP, TARGET, calm, new_picture
-from trading_gymnax.report import charts
+from trading_gymnax.report import svg
 from trading_gymnax.report.judge import Judgement
 from trading_gymnax.report.material import Material, badge
-from trading_gymnax.report.page import Html, Section, chart, escape, join, paragraph, table
+from trading_gymnax.report.page import Html, Section, escape, join, paragraph, table
 from trading_gymnax.text import usd
 
 _TITLE = "Where does the profit come from?"
@@ -26,13 +26,11 @@ def origin_section(material: Material) -> Section:
     if not tables:
         return Section(_TITLE, paragraph("The policy never traded.", "quiet"))
     parts: list[object] = [paragraph(Html(f"{badge(label)} {escape(_summary(judgement))}"))]
-    made = {}
-    for at, (title, rows) in enumerate(tables.items()):
-        parts += [Html(f"<h3>By {escape(title)}</h3>"), chart(f"origin-{at}", "low", f"Net by {title}")]
-        made[f"origin-{at}"] = origin_chart(rows)
+    plots = [_plot(title, rows) for title, rows in tables.items()]
+    parts.append(Html(f'<div class="plots">{join(plots)}</div>'))
     if judgement.robustness is not None:
         parts += _costs(origin.cost_grid(judgement.robustness))
-    return Section(_TITLE, join(parts), made)
+    return Section(_TITLE, join(parts))
 
 
 def _summary(judgement: Judgement) -> str:
@@ -62,23 +60,16 @@ def _costs(grid: pd.DataFrame) -> list[object]:
     return [Html("<h3>Under other costs</h3>"), paragraph(remark, "quiet"), table(head, rows)]
 
 
-def origin_chart(rows: pd.DataFrame) -> dict[str, Any]:
-    """Net of each name as a bar, green above zero and red below; trades and share of winners on hovering."""
-    nets = [round(float(x), 2) for x in rows["net_usd"]]
-    hover = [
-        f"{row.trades:,} trades, {100 * row.win_rate:.0f} % with a profit<br>{usd(row.mean_usd, cents=True)} a trade"
-        for row in rows.itertuples()
+def _plot(title: str, rows: pd.DataFrame) -> Html:
+    """Net of each name as a bar; trades and share of winners while the pointer rests on it."""
+    names = [str(name).replace("_", " ").lower() if str(name).isupper() else str(name) for name in rows.index]
+    tips = [
+        f"{name}: {usd(row.net_usd)}, {row.trades:,} trades, {100 * row.win_rate:.0f} % with a profit, "
+        f"{usd(row.mean_usd, cents=True)} a trade"
+        for name, row in zip(names, rows.itertuples(), strict=True)
     ]
-    trace = {
-        "type": "bar",
-        "x": [str(name) for name in rows.index],
-        "y": nets,
-        "customdata": hover,
-        "marker": {"color": [TARGET if net > 0 else STOP for net in nets]},
-        "hovertemplate": "%{x}: %{y:$,.0f}<br>%{customdata}<extra></extra>",
-    }
-    layout = charts.layout(xaxis=charts.axis(type="category"), yaxis=charts.axis("net", tickformat=charts.DOLLARS))
-    return {"data": [trace], "layout": layout}
+    bars = svg.Bars("net", "signed", list(rows["net_usd"]), tips)
+    return svg.bar_chart(f"Net by {title}", names, [bars], lambda value: usd(value, sign=False))
 
 
 def origin_picture(tables: dict[str, pd.DataFrame]) -> Any:

@@ -1,5 +1,5 @@
 "use strict";
-// Draws the charts that the page carries as data, and the session picked from the list. Loads nothing.
+// Draws the charts that the page carries as data, and the session that is picked. Loads nothing.
 (() => {
   const page = JSON.parse(document.getElementById("page-data").textContent);
   const config = {
@@ -10,21 +10,100 @@
     modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
   };
 
-  for (const [id, chart] of Object.entries(page.charts)) {
-    Plotly.newPlot(id, chart.data, chart.layout, config);
+  // -- charts in the reader's colours, drawn when they come into view --
+
+  const darkness = matchMedia("(prefers-color-scheme: dark)");
+  let paper = false; // printing: light, and everything is drawn
+
+  function colored(value) {
+    if (!darkness.matches || paper) return value;
+    if (typeof value === "string") return page.dark[value] ?? value;
+    if (Array.isArray(value)) return typeof value[0] === "number" ? value : value.map(colored);
+    if (value === null || typeof value !== "object") return value;
+    return Object.fromEntries(Object.entries(value).map(([name, x]) => [name, colored(x)]));
   }
 
-  const list = document.getElementById("session-list");
-  if (!list) return;
-  const colors = page.colors;
-  const place = document.getElementById("session-chart");
-  const [earlier, later] = [document.getElementById("earlier"), document.getElementById("later")];
+  const drawn = new Map(); // element -> its chart in light colours
+  function plot(element, chart) {
+    drawn.set(element, chart);
+    const { data, layout } = colored(chart);
+    // The library keeps what a reader zoomed to inside the layout: it gets one of its own.
+    return Plotly.react(element, data, structuredClone(layout), config);
+  }
+
+  const waiting = new Map(); // element -> the function that makes it
+  const seen = new IntersectionObserver(
+    (entries) => {
+      for (const entry of entries) if (entry.isIntersecting) make(entry.target);
+    },
+    { rootMargin: "400px" },
+  );
+
+  function make(element) {
+    const draw = waiting.get(element);
+    waiting.delete(element);
+    seen.unobserve(element);
+    if (draw) draw();
+  }
+
+  function whenSeen(element, draw) {
+    waiting.set(element, draw);
+    seen.observe(element);
+  }
+
+  const redraw = () => drawn.forEach((chart, element) => plot(element, chart));
+  darkness.addEventListener("change", redraw);
+  addEventListener("beforeprint", () => {
+    paper = true;
+    [...waiting.keys()].forEach(make);
+    redraw();
+  });
+  addEventListener("afterprint", () => {
+    paper = false;
+    redraw();
+  });
+
+  for (const [id, chart] of Object.entries(page.charts)) {
+    const element = document.getElementById(id);
+    whenSeen(element, () => plot(element, chart));
+  }
+
+  // -- contents: the section in view --
+
+  const nav = document.getElementById("contents");
+  const sections = [...document.querySelectorAll("section")];
+  const links = new Map([...nav.children].map((link) => [link.hash.slice(1), link]));
+  let current;
+
+  function follow() {
+    const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
+    const passed = sections.filter((section) => section.getBoundingClientRect().top < innerHeight / 4);
+    const link = links.get((atEnd ? sections : passed).at(-1)?.id);
+    if (link === current) return;
+    if (current) current.ariaCurrent = null;
+    current = link;
+    if (!link) return;
+    link.ariaCurrent = "true";
+    nav.scrollTo({ left: link.offsetLeft - 40, top: link.offsetTop - 120 });
+  }
+
+  addEventListener("scroll", follow, { passive: true });
+  follow();
+
+  // -- candles --
+
+  /** What Python packed: JSON, deflated, as base64. */
+  async function unpack(text) {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).json();
+  }
+
   const dollars = (x) =>
     (x < 0 ? "-$" : x > 0 ? "+$" : "$") +
     Math.abs(x).toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 
   /** Bars in points and times as "2025-02-17 09:31", from the differences that the page carries. */
-  function unpack(s) {
+  function unfold(s) {
     const bars = { x: [], open: [], high: [], low: [], close: [] };
     const gaps = new Map(s.gaps);
     let [minute, close] = [Date.parse(s.start + "Z") / 60000, s.base];
@@ -71,21 +150,22 @@
     return {
       type: "scatter", mode: "markers", name, text, hovertemplate: "%{text}<extra></extra>",
       x: trades.map((t) => bars.x[t[at]]), y: trades.map((t) => t[price] * s.tick),
-      marker: { symbol, color, size: 11, line: { color: "white", width: 1 } },
+      marker: { symbol, color, size: 11, line: { color: page.colors.paper, width: 1 } },
     };
   }
 
-  function draw(s) {
-    const bars = unpack(s);
+  /** The chart of a session; trade `marked`, if there is one, in front of a band. */
+  function candles(s, marked) {
+    const [bars, colors] = [unfold(s), page.colors];
     const sided = (side) => s.trades.filter((t) => t[2] === side);
     const ended = (won) => s.trades.filter((t) => t[7] > 0 === won);
-    const candles = {
+    const sticks = {
       type: "candlestick", name: "bars", showlegend: false, ...bars,
       increasing: { line: { color: colors.rising, width: 1 }, fillcolor: colors.rising },
       decreasing: { line: { color: colors.falling, width: 1 }, fillcolor: colors.falling },
     };
-    const traces = [
-      candles,
+    const data = [
+      sticks,
       levelLine(s, bars, 2, "stop", colors.stop),
       levelLine(s, bars, 3, "target", colors.target),
       markers(s, bars, ended(true), 1, 5, "exit with a profit", "circle", colors.target),
@@ -95,46 +175,57 @@
     ];
     const layout = structuredClone(page.sessionLayout);
     layout.yaxis.tickformat = `,.${s.digits}f`;
-    Plotly.react(place, traces, layout, config);
-    place.dataset.shown = s.date;
-    table(s, bars);
-  }
-
-  function table(s, bars) {
-    const body = document.querySelector("#trades tbody");
-    body.replaceChildren();
-    for (const [, exitRow, side, contracts, entry, exit, reason, net, clock] of s.trades) {
-      const price = (x) =>
-        (x * s.tick).toLocaleString("en-US", { minimumFractionDigits: s.digits, maximumFractionDigits: s.digits });
-      const cells = [
-        clock, bars.x[exitRow].slice(11), side > 0 ? "long" : "short",
-        contracts, price(entry), price(exit), reason, dollars(net),
-      ];
-      const row = body.insertRow();
-      cells.forEach((cell, i) => {
-        const td = row.insertCell();
-        td.textContent = cell;
-        if (i >= 3 && i !== 6) td.className = "number";
-      });
-      row.lastChild.classList.add(net > 0 ? "gain" : "loss");
+    const trade = s.trades[marked];
+    if (trade) {
+      const [x0, x1] = [bars.x[Math.max(trade[0] - 1, 0)], bars.x[trade[1]]];
+      const band = { type: "rect", layer: "below", yref: "paper", y0: 0, y1: 1, x0, x1, line: { width: 0 } };
+      layout.shapes = [{ ...band, fillcolor: "rgba(201,154,44,0.22)" }];
     }
+    return { data, layout };
   }
 
-  function show(i) {
+  const list = document.getElementById("session-list");
+  const place = document.getElementById("session-chart");
+  const [earlier, later] = [document.getElementById("earlier"), document.getElementById("later")];
+  let wanted = 0; // a session that was asked for later wins
+
+  async function draw(i, marked) {
+    const turn = ++wanted;
+    const session = page.sessions[i];
+    const s = { ...session, ...(await unpack(session.packed)) };
+    if (turn !== wanted) return;
+    await plot(place, candles(s, marked));
+    Object.assign(place.dataset, { shown: s.date, trades: s.trades.length, marked: s.trades[marked] ? marked + 1 : "" });
+  }
+
+  /** Show session i, with its trade `marked` in front of a band. */
+  function show(i, marked = -1) {
     list.selectedIndex = i;
     earlier.disabled = i <= 0;
     later.disabled = i >= list.options.length - 1;
-    draw(page.sessions[i]);
+    if (waiting.has(place)) waiting.set(place, () => draw(i, marked));
+    else draw(i, marked);
   }
 
+  /** "#2025-02-17" is a session, "#2025-02-17/3" its third trade; other addresses are sections. */
   function fromAddress() {
-    const i = page.sessions.findIndex((s) => `#${s.date}` === location.hash);
-    return i < 0 ? Number(list.dataset.first) : i;
+    const [id, trade] = location.hash.slice(1).split("/");
+    const i = page.sessions.findIndex((s) => s.id === id);
+    if (i < 0) return false;
+    show(i, trade ? Number(trade) - 1 : -1);
+    document.getElementById("session-by-session").scrollIntoView();
+    return true;
   }
 
-  list.addEventListener("change", () => show(list.selectedIndex));
-  earlier.addEventListener("click", () => show(list.selectedIndex - 1));
-  later.addEventListener("click", () => show(list.selectedIndex + 1));
-  addEventListener("hashchange", () => show(fromAddress()));
-  show(fromAddress());
+  if (list) {
+    const first = Number(list.dataset.first);
+    whenSeen(place, () => draw(first, -1));
+    show(first);
+    list.addEventListener("change", () => show(list.selectedIndex));
+    earlier.addEventListener("click", () => show(list.selectedIndex - 1));
+    later.addEventListener("click", () => show(list.selectedIndex + 1));
+    addEventListener("hashchange", fromAddress);
+    fromAddress();
+  }
+  window.report = { page, unpack, dollars };
 })();

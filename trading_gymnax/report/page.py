@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import html
 import json
 import pathlib
+import re
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trading_gymnax.render import MissingExtra
+from trading_gymnax.render import (
+    ENTRY,
+    FALLING,
+    GRID,
+    INK,
+    PAPER,
+    QUIET,
+    RISING,
+    SHORT,
+    STOP,
+    TARGET,
+    MissingExtra,
+)
 
 # The page asks the browser to load nothing from anywhere; without this a fault of a library could.
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+
+# Colours of charts on a light page, and what stands for them on a dark one.
+DARK = {
+    INK: "#d5dae1",
+    GRID: "#333942",
+    ENTRY: "#86a5ee",
+    SHORT: "#c993dc",
+    RISING: "#4cb0a8",
+    FALLING: "#dd8066",
+    STOP: "#ff7b72",
+    TARGET: "#56c271",
+    PAPER: "#15181d",
+    QUIET: "#8b939e",
+}
 
 
 class Html(str):
@@ -78,15 +107,29 @@ def embed(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
+def pack(value: Any) -> str:
+    """JSON, deflated, as base64: what the page's script opens when a reader asks for it, and not before."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def anchor(title: str) -> str:
+    """The name by which an address leads to a section: "Under other fills" -> "under-other-fills"."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
 def write_page(path: pathlib.Path, title: str, head: Html, sections: Sequence[Section], footer: Html) -> None:
     """Write the page, whole or not at all. Raises `MissingExtra` where plotly is not installed."""
     charts = {name: chart for section in sections for name, chart in section.charts.items()}
-    data: dict[str, Any] = {"charts": charts}
+    data: dict[str, Any] = {"charts": charts, "dark": DARK}
     for section in sections:
         data |= section.data
     here = pathlib.Path(__file__)
-    style, script = (here.with_name(f"page.{kind}").read_text("utf-8") for kind in ("css", "js"))
-    body = "\n".join(f"<section>\n<h2>{escape(s.title)}</h2>\n{s.body}\n</section>" for s in sections)
+    style, script, trades = (here.with_name(name).read_text("utf-8") for name in ("page.css", "page.js", "trades.js"))
+    body = "\n".join(
+        f'<section id="{anchor(s.title)}">\n<h2>{escape(s.title)}</h2>\n{s.body}\n</section>' for s in sections
+    )
+    links = "".join(f'<a href="#{anchor(s.title)}">{escape(s.title)}</a>' for s in sections)
     page = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -98,10 +141,11 @@ def write_page(path: pathlib.Path, title: str, head: Html, sections: Sequence[Se
 {style}</style>
 </head>
 <body>
+<nav id="contents" aria-label="Contents">{links}</nav>
 <main>
 {head}
 <noscript>
-<p class="notice">The charts need JavaScript; equity.png and session.png beside this page need none.</p>
+<p class="notice">Equity, candles and the trade list need JavaScript; the pictures beside this page need none.</p>
 </noscript>
 {body}
 <footer>{footer}</footer>
@@ -110,6 +154,8 @@ def write_page(path: pathlib.Path, title: str, head: Html, sections: Sequence[Se
 <script id="plotly">{plotly_script()}</script>
 <script>
 {script}</script>
+<script>
+{trades}</script>
 </body>
 </html>
 """

@@ -10,6 +10,7 @@ import numpy as np
 from trading_gymnax.render import (
     ENTRY,
     FALLING,
+    SHORT,
     STOP,
     TARGET,
     calm,
@@ -17,7 +18,7 @@ from trading_gymnax.render import (
     label_times,
     new_picture,
 )
-from trading_gymnax.report.charts import SHORT, tick_sessions
+from trading_gymnax.report.charts import tick_sessions
 from trading_gymnax.report.series import EquityPath
 from trading_gymnax.report.session_charts import SessionChart, level_runs
 from trading_gymnax.text import usd

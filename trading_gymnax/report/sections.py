@@ -5,15 +5,17 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import pathlib
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from trading_gymnax.evaluation.holding import buy_and_hold
 from trading_gymnax.params import numbers_of
-from trading_gymnax.report import charts
-from trading_gymnax.report.judge import POLICY, Judgement
+from trading_gymnax.report import charts, svg
+from trading_gymnax.report.judge import LONG, POLICY, Judgement
 from trading_gymnax.report.material import Material, SectionMaker, badge
 from trading_gymnax.report.number_sections import (
     baselines_section,
@@ -23,10 +25,11 @@ from trading_gymnax.report.number_sections import (
     statistics_section,
 )
 from trading_gymnax.report.origin_section import origin_section
-from trading_gymnax.report.page import Html, Section, chart, escape, join, paragraph, table
+from trading_gymnax.report.page import Html, Section, chart, escape, join, pack, paragraph, table
 from trading_gymnax.report.series import SLOT_MINUTES, daily_results, day_profile, equity_path
 from trading_gymnax.report.session_charts import SessionChart
 from trading_gymnax.report.survival_section import survival_section
+from trading_gymnax.report.trade_sections import list_section, trades_section
 from trading_gymnax.rules import HIGH_WATER_MODES
 from trading_gymnax.text import usd
 
@@ -38,13 +41,24 @@ def ordinary_session(sessions: Sequence[SessionChart]) -> int:
 
 
 def equity_section(material: Material) -> Section:
-    """Chained equity with floor and drawdown."""
+    """Chained equity with floor and drawdown, beside what the market itself did."""
     remark = paragraph(
         "Equity after each bar, as if the sessions had followed one another on one account. Each session in fact "
-        "starts on a fresh one: the floor is that of its own account, moved along.",
+        "starts on a fresh one: the floor is that of its own account, moved along. Beside it, as of each close: who "
+        f"buys at the first open and holds to the end, over nights and weekends, and who is {LONG} of each "
+        "session; both in position_size contracts of each market, costs paid.",
         "quiet",
     )
-    return _both("Equity", remark, material, "equity", "tall", lambda j: charts.equity_chart(equity_path(j.evaluation)))
+
+    def draw(judgement: Judgement) -> dict[str, Any]:
+        split, found = material.split, judgement.evaluation
+        params = split.test_params if judgement is material.held_out else split.train_params
+        others = {"buy and hold": buy_and_hold(found, params.market, params)}
+        if len(judgement.long_usd):
+            others[LONG] = judgement.long_usd
+        return charts.equity_chart(equity_path(found), others)
+
+    return _both("Equity", remark, material, "equity", "tall", draw)
 
 
 def daily_section(material: Material) -> Section:
@@ -79,9 +93,9 @@ def sessions_section(material: Material) -> Section:
     """Candles of a session picked from a list, with what the policy did in it."""
     shown, total = material.sessions, material.held_out.rows[POLICY].sessions
     first, several = ordinary_session(shown), len({s.symbol for s in shown}) > 1
+    names = [f"{session.date} {session.symbol}" if several else session.date for session in shown]
     options = []
-    for at, session in enumerate(shown):
-        name = f"{session.date} {session.symbol}" if several else session.date
+    for at, (name, session) in enumerate(zip(names, shown, strict=True)):
         text = f"{name}: net {usd(session.net_usd, cents=True)}, {len(session.trades)} trades"
         options.append(f"<option{' selected' if at == first else ''}>{escape(text)}</option>")
     remark = (
@@ -89,8 +103,6 @@ def sessions_section(material: Material) -> Section:
     )
     if len(shown) < total:
         remark += f" Of {total} sessions {len(shown)} are here: the best, the worst, and others evenly."
-    head = ["entry", "exit", "side", "contracts", "from", "to", "reason", "net"]
-    columns = "".join(f"<th{' class=number' if at in (3, 4, 5, 7) else ''}>{name}</th>" for at, name in enumerate(head))
     body = join(
         [
             paragraph(Html(f"{badge('Out of sample')} {escape(remark)}"), "quiet"),
@@ -101,12 +113,21 @@ def sessions_section(material: Material) -> Section:
                 "</div>"
             ),
             chart("session-chart", "tall", "Candles of the chosen session with entries, exits, stop and target"),
-            Html(
-                f'<div id="trades" class="scroll"><table><thead><tr>{columns}</tr></thead><tbody></tbody></table></div>'
-            ),
         ]
     )
-    data = {"sessions": [s.to_json() for s in shown], "sessionLayout": charts.session_layout(), "colors": charts.COLORS}
+    # An address names a session: what is odd in a symbol is not for addresses.
+    sessions = [
+        {
+            "id": re.sub(r"[^A-Za-z0-9-]+", "-", name),
+            "date": session.date,
+            "symbol": session.symbol,
+            "tick": session.tick_size,
+            "digits": session.decimals,
+            "packed": pack(session.to_json()),
+        }
+        for name, session in zip(names, shown, strict=True)
+    ]
+    data = {"sessions": sessions, "sessionLayout": charts.session_layout(), "colors": charts.COLORS}
     return Section("Session by session", body, data=data)
 
 
@@ -115,17 +136,36 @@ def day_section(material: Material) -> Section:
     profile = day_profile(material.held_out.evaluation)
     counted = legal_shares(material.held_out)
     remark = f"{counted} The charts show the actions other than HOLD by {SLOT_MINUTES} minutes."
-    body = join(
-        [
-            paragraph(Html(f"{badge('Out of sample')} {escape(remark)}"), "quiet"),
-            Html("<h3>Actions</h3>"),
-            chart("actions", "low", "Share of each action by time of day"),
-            Html("<h3>Positions at the close of the bar</h3>"),
-            chart("exposure", "low", "Share of bars with a long or short position by time of day"),
-        ]
-    )
-    made = {"actions": charts.actions_chart(profile), "exposure": charts.exposure_chart(profile)}
-    return Section("Over the day", body, made)
+    actions = [
+        _shares(name.replace("_", " ").lower(), _ACTION_STYLES.get(name, "other"), profile.slots, profile.actions[name])
+        for name in profile.actions.columns
+    ]
+    positions = [_shares(side, side, profile.slots, getattr(profile, side)) for side in ("long", "short")]
+
+    def show(share: float) -> str:
+        return f"{100 * share:,.4g} %"
+
+    plots = [
+        svg.bar_chart("Actions, share of the steps", profile.slots, actions, show),
+        svg.bar_chart("Positions, share of the bars' closes", profile.slots, positions, show),
+    ]
+    lead = paragraph(Html(f"{badge('Out of sample')} {escape(remark)}"), "quiet")
+    return Section("Over the day", join([lead, Html(f'<div class="plots">{join(plots)}</div>')]))
+
+
+_ACTION_STYLES = {
+    "BUY": "long",
+    "SELL": "short",
+    "MOVE_SL_TO_BE": "third",
+    "ENABLE_TRAIL": "fourth",
+    "DISABLE_TRAIL": "other",
+}
+"""Colours of the actions, as classes of the page's style."""
+
+
+def _shares(kind: str, style: str, slots: Sequence[str], values: Any) -> svg.Bars:
+    tips = [f"from {slot}: {kind} {100 * float(value):.2f} %" for slot, value in zip(slots, values, strict=True)]
+    return svg.Bars(kind, style, [float(value) for value in values], tips)
 
 
 def settings_section(material: Material) -> Section:
@@ -163,7 +203,9 @@ SECTIONS: tuple[SectionMaker, ...] = (
     statistics_section,
     equity_section,
     daily_section,
+    trades_section,
     sessions_section,
+    list_section,
     day_section,
     baselines_section,
     origin_section,

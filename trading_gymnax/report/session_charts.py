@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from trading_gymnax.data.sessions import new_york_minutes
 from trading_gymnax.evaluation.evaluate import Evaluation
@@ -13,7 +14,7 @@ from trading_gymnax.market import CLOSE, HIGH, LOW, OPEN, MarketData
 from trading_gymnax.render import price_decimals
 
 LEAD_BARS = 30  # shown before the first decision
-MAX_SESSIONS = 60  # on a page
+MAX_SESSIONS = 3_000  # on a page, some 4 kB each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,7 @@ class ChartTrade:
 class SessionChart:
     """One session; prices in ticks, N bars from `LEAD_BARS` before the first decision to the last bar played."""
 
+    row: int  # of the evaluation's sessions
     date: str
     symbol: str
     net_usd: float
@@ -46,7 +48,7 @@ class SessionChart:
     trades: list[ChartTrade]
 
     def to_json(self) -> dict[str, Any]:
-        """Small numbers for the page's script, which undoes this: differences, and levels in runs.
+        """Small numbers for the page's script, which undoes this to draw the session: differences, and levels in runs.
 
         c: close less the close before (the first: the close); o: open less the close before; h: high above the higher
         of open and close; l: low below the lower; step: minutes from a close to the next, with the rows that differ in
@@ -57,11 +59,6 @@ class SessionChart:
         minutes = np.diff(self.time.astype(np.int64))
         step = int(np.bincount(minutes).argmax()) if len(minutes) else 1
         return {
-            "date": self.date,
-            "symbol": self.symbol,
-            "net": self.net_usd,
-            "tick": self.tick_size,
-            "digits": price_decimals(self.tick_size),
             "start": str(self.time[0]),
             "step": step,
             "gaps": [[int(i) + 1, int(minutes[i])] for i in np.flatnonzero(minutes != step)],
@@ -73,6 +70,11 @@ class SessionChart:
             "levels": level_runs(self.stop, self.target),
             "trades": [list(dataclasses.astuple(trade)) for trade in self.trades],
         }
+
+    @property
+    def decimals(self) -> int:
+        """Of a price."""
+        return price_decimals(self.tick_size)
 
 
 def level_runs(stop: np.ndarray, target: np.ndarray) -> list[list[int]]:
@@ -89,8 +91,8 @@ def session_charts(evaluation: Evaluation, market: MarketData, max_sessions: int
     market: that of the evaluation.
     """
     chosen = choose_sessions(evaluation.sessions["net_usd"].to_numpy(), max_sessions)
-    ends = np.cumsum(evaluation.sessions["steps"].to_numpy())
-    return [_chart(evaluation, market, int(i), int(ends[i])) for i in chosen]
+    tape = _Tape(evaluation, market)
+    return [tape.chart(int(row)) for row in chosen]
 
 
 def choose_sessions(net_usd: np.ndarray, limit: int) -> np.ndarray:
@@ -104,39 +106,49 @@ def choose_sessions(net_usd: np.ndarray, limit: int) -> np.ndarray:
     return np.unique([*extremes, *evenly])
 
 
-def _bar_at(market: MarketData, m: int, time: Any) -> int:
-    closes = np.asarray(market.close_minute)[m, : int(market.num_bars[m])]
-    return int(np.searchsorted(closes, int(time.timestamp()) // 60))
+class _Tape:
+    """What the charts read, once on the host."""
+
+    def __init__(self, evaluation: Evaluation, market: MarketData) -> None:
+        self.sessions, self.trades, self.market = evaluation.sessions, evaluation.trades, market
+        self.bars = np.asarray(market.bars)
+        counts = np.asarray(market.num_bars)
+        self.closes = [row[:count] for row, count in zip(np.asarray(market.close_minute), counts, strict=True)]
+        self.step_ends = np.cumsum(evaluation.sessions["steps"].to_numpy())
+        self.trade_ends = np.cumsum(evaluation.sessions["trades"].to_numpy())
+        self.played = _utc_minutes(evaluation.bars["time"])
+        self.exits = _utc_minutes(evaluation.trades["exit_time"])
+        self.levels = [evaluation.bars[name].fillna(0).to_numpy() for name in ("stop_price", "target_price")]
+
+    def chart(self, row: int) -> SessionChart:
+        """Session `row` of the evaluation."""
+        session, end = self.sessions.iloc[row], self.step_ends[row]
+        m = self.market.symbols.index(str(session["market"]))
+        steps, closes, tick = slice(end - session["steps"], end), self.closes[m], self.market.specs[m].tick_size
+        begin = int(np.searchsorted(closes, self.played[steps.start]))
+        shown = slice(max(0, begin - LEAD_BARS), begin + int(session["steps"]))
+        lead = np.zeros(begin - shown.start, np.int64)
+        stop, target = (np.concatenate([lead, np.rint(level[steps] / tick).astype(np.int64)]) for level in self.levels)
+        own = slice(self.trade_ends[row] - session["trades"], self.trade_ends[row])
+        exit_rows = np.searchsorted(closes, self.exits[own]) - shown.start
+        trades = zip(self.trades.iloc[own].itertuples(), exit_rows, strict=True)
+        return SessionChart(
+            row=row,
+            date=f"{session['date']:%Y-%m-%d}",
+            symbol=self.market.symbols[m],
+            net_usd=float(session["net_usd"]),
+            tick_size=tick,
+            time=new_york_minutes(closes[shown].astype(np.int64)).astype("datetime64[m]"),
+            bars=self.bars[m, shown][:, [OPEN, HIGH, LOW, CLOSE]].astype(np.int64),
+            stop=stop,
+            target=target,
+            trades=[_trade(trade, int(exit_row), tick) for trade, exit_row in trades],
+        )
 
 
-def _chart(evaluation: Evaluation, market: MarketData, i: int, end: int) -> SessionChart:
-    """Session `i`, whose steps are the rows of the bars up to `end`."""
-    session = evaluation.sessions.iloc[i]
-    played = evaluation.bars.iloc[end - int(session["steps"]) : end]
-    m = market.symbols.index(str(session["market"]))
-    begin = _bar_at(market, m, played["time"].iloc[0])
-    shown = slice(max(0, begin - LEAD_BARS), begin + len(played))
-    lead, tick = np.zeros(begin - shown.start, np.int64), market.specs[m].tick_size
-    before = int(evaluation.sessions["trades"].to_numpy()[:i].sum())
-    trades = evaluation.trades.iloc[before : before + int(session["trades"])]
-
-    def level(name: str) -> np.ndarray:
-        return np.concatenate([lead, np.rint(played[name].fillna(0) / tick).astype(np.int64)])
-
-    closes = np.asarray(market.close_minute)[m, shown].astype(np.int64)
-    return SessionChart(
-        date=f"{session['date']:%Y-%m-%d}",
-        symbol=market.symbols[m],
-        net_usd=float(session["net_usd"]),
-        tick_size=tick,
-        time=new_york_minutes(closes).astype("datetime64[m]"),
-        bars=np.asarray(market.bars)[m, shown][:, [OPEN, HIGH, LOW, CLOSE]].astype(np.int64),
-        stop=level("stop_price"),
-        target=level("target_price"),
-        trades=[
-            _trade(trade, _bar_at(market, m, trade.exit_time) - shown.start, tick) for trade in trades.itertuples()
-        ],
-    )
+def _utc_minutes(times: pd.Series) -> np.ndarray:
+    """Minutes since 1970 of stamps with a zone, int64."""
+    return times.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[m]").astype(np.int64)
 
 
 def _trade(trade: Any, exit_row: int, tick: float) -> ChartTrade:

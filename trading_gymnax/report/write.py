@@ -20,8 +20,8 @@ from trading_gymnax.report.path_section import path_section
 from trading_gymnax.report.sections import SECTIONS, ordinary_session, program_version, settings_section
 from trading_gymnax.report.series import equity_path
 from trading_gymnax.report.session_charts import session_charts
-from trading_gymnax.runs import Split, read_settings
-from trading_gymnax.text import chance, interval, percent, ratio, usd
+from trading_gymnax.runs import Split, doubt_lines, read_settings
+from trading_gymnax.text import annual, chance, interval, percent, ratio, usd
 
 PAGE = "report.html"
 _TRAINER_FILE = "run.json"
@@ -94,9 +94,11 @@ def trainer_settings(run_dir: pathlib.Path) -> dict[str, Any]:
 
 def _head(title: str, material: Material) -> Html:
     held_out, seen = material.held_out, material.seen
+    market = material.split.test_params.market
     lines: list[object] = [
         Html(f"<h1>{escape(title)}</h1>"),
-        paragraph(material.split.note, "quiet"),
+        *(paragraph(f"DOUBTFUL: {doubt}", "notice") for doubt in market.doubts),
+        paragraph(material.split.note.removeprefix(doubt_lines(market)), "quiet"),
     ]
     if not material.settings.data:
         lines.append(
@@ -139,7 +141,7 @@ def _tiles(judgement: Judgement) -> Html:
         ("trades", f"{row.trades:,}", f"{percent(row.win_rate)} with a profit", 0),
         ("profit factor", ratio(row.profit_factor), "dollars won / dollars lost", 0),
         ("largest drawdown", usd(row.max_drawdown_usd, sign=False), "of the chained equity", 0),
-        ("Sharpe ratio", ratio(row.sharpe), f"annual; deflated: {chance(row.deflated_sharpe)}", 0),
+        ("Sharpe ratio", annual(row.sharpe, row.ratio_doubt()), f"annual; deflated: {chance(row.deflated_sharpe)}", 0),
     ]
     if row.trades > 1:
         smallest = usd(row.smallest_edge_usd, sign=False)

@@ -166,6 +166,21 @@ def _settle(
     return int(side * (fine.close[last - 1] - entry)) - slip, "SESSION_CLOSE", False, True
 
 
+def target_toll(trades: pd.DataFrame, market: MarketData, params: Any) -> float:
+    """Dollars a trade that `target_through_ticks` costs these trades on prices without drift; NaN without trades.
+
+    The path fills a target where it is touched, and who waits for some ticks more is worth as much on average whatever
+    comes (Doob's optional stopping theorem). Where price goes so far the rules pay the target without those ticks: what
+    they take is the ticks of all trades that reached theirs. A bar that opens beyond a target takes nothing, so it is a
+    little less. The order within ambiguous bars comes on top of it (`biases` measures both).
+    """
+    if len(trades) == 0:
+        return math.nan
+    tick_usd = dict(zip(market.symbols, np.asarray(market.tick_cents) / 100, strict=True))
+    lost = trades["contracts"] * trades["market"].map(tick_usd) * int(params.target_through_ticks)
+    return float(lost[trades["exit_reason"] == "TARGET"].sum() / len(trades))
+
+
 def _flat_times(trades: pd.DataFrame, market: MarketData, params: Any) -> np.ndarray:
     """UTC moment at which each trade's session must be flat: close of its must-flat bar, datetime64[s] [N]."""
     dates = np.asarray(market.session_date)[0].astype("datetime64[D]")
