@@ -23,10 +23,9 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from purejaxrl_ppo.checkpoint import Checkpoints, blank_arrays, from_arrays, to_arrays
-from purejaxrl_ppo.config import Hyperparameters, PPOConfig
+from purejaxrl_ppo.config import PPOConfig
 from purejaxrl_ppo.evaluate import evaluate
 from purejaxrl_ppo.host import (
-    FitOptions,
     check_arguments,
     check_numbers,
     interruptible,
@@ -35,8 +34,10 @@ from purejaxrl_ppo.host import (
     only_process,
     refuse_tracers,
 )
+from purejaxrl_ppo.hyperparameters import Hyperparameters
 from purejaxrl_ppo.logs import CsvLog, Terminal, rows_of
 from purejaxrl_ppo.memory import check_memory, memory_in_words, training_bytes
+from purejaxrl_ppo.options import FitOptions
 from purejaxrl_ppo.policy import Policy
 from purejaxrl_ppo.processes import Team
 from purejaxrl_ppo.programs import kept_with_environment
