@@ -30,10 +30,10 @@ def test_there_is_something_to_read():
 
 # Folders and modules of `trading_gymnax` from the ground up: a file imports those of earlier lines, and of its own.
 LAYERS = (
-    ("text",),
+    ("text", "extras", "version"),
     ("data",),
     ("market",),
-    ("rules", "limits", "parameters", "params", "starts", "restarts", "arguments", "observation", "packed"),
+    ("rules", "limits", "parameters", "settings", "params", "starts", "restarts", "arguments", "observation", "packed"),
     ("rewards", "render", "phase1", "phase2", "state", "synthetic"),
     ("accounts", "curriculum", "interop", "registration", "runs"),
     ("evaluation",),

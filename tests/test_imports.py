@@ -46,3 +46,11 @@ def test_the_ids_are_in_gymnax_whichever_is_imported_first():
     assert run(ours, theirs, counted, MAKE) == "[1, 1]\nTradingPhase2-v0\n"
     assert run(theirs, ours, counted) == "[1, 1]\n"
     assert run(ours, "import trading_gymnax.phase1, gymnax", counted) == "[1, 1]\n"
+
+
+def test_help_and_mistakes_of_the_trainer_need_no_jax():
+    program = "from purejaxrl_ppo.cli.main import main\nimport contextlib, sys"
+    loop = "for line in ('--help', '--version', 'trian', 'train CartPole-v1 --num-envs 0', 'sweep --help'):"
+    body = "    with contextlib.suppress(SystemExit):\n        main(line.split())"
+    checked = "    assert 'jax' not in sys.modules, line"
+    assert "purejaxrl-ppo of trading-gymnax 0." in run(program, loop, body, checked)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
 
 _GYMNAX = "gymnax"
 
@@ -47,7 +48,7 @@ def _register(gymnax: ModuleType) -> None:
             gymnax.register(name, factory)
 
 
-class _WhenImported(MetaPathFinder):
+class _WhenImported:
     """Finds nothing itself: lets the others find gymnax, and registers as soon as it has been executed."""
 
     def __init__(self) -> None:

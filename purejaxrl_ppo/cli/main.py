@@ -1,11 +1,14 @@
 """The command line: `purejaxrl-ppo train | resume | evaluate | sweep`."""
 
+import contextlib
 import importlib
+import importlib.metadata
 import os
 import sys
 import traceback
 from typing import Any
 
+from _console_start import stopped_at_once
 from purejaxrl_ppo.cli.commands import Evaluate, Resume, Sweep, Train, commands
 from purejaxrl_ppo.cli.errors import TRACEBACK, parse_command_line, wants_trace
 from purejaxrl_ppo.failures import CheckpointError, ProcessLost
@@ -20,6 +23,9 @@ def main(args: list[str] | None = None) -> None:
     own_process = args is None  # and not a call from Python
     typed = sys.argv[1:] if args is None else list(args)
     args = [arg for arg in typed if arg != TRACEBACK]
+    if args == ["--version"]:
+        print(f"purejaxrl-ppo of trading-gymnax {importlib.metadata.version('trading-gymnax')}")
+        return
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # `train my_module:MyEnv` beside my_module.py
     try:
@@ -67,9 +73,10 @@ _WORK: dict[type, tuple[str, str]] = {
 def _run(command: Any, own_process: bool) -> None:
     """Import what does the work, and JAX with it, only now: help and mistakes need neither."""
     module, function = _WORK[type(command)]
-    work = getattr(importlib.import_module(f"purejaxrl_ppo.cli.{module}"), function)
-    if own_process:
-        importlib.import_module("purejaxrl_ppo.compilation_cache").use_compilation_cache()
+    with stopped_at_once("purejaxrl-ppo") if own_process else contextlib.nullcontext():
+        work = getattr(importlib.import_module(f"purejaxrl_ppo.cli.{module}"), function)
+        if own_process:
+            importlib.import_module("purejaxrl_ppo.compilation_cache").use_compilation_cache()
     work(command)
 
 
