@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -26,7 +26,7 @@ class Trained(Trading):
     run_dir: pathlib.Path | None = None
     """Folder to write to; the same command goes on there. runs/<market>-<command> by default."""
 
-    command: ClassVar[str]
+    command = ""  # its name, for the folder
 
     @property
     def folder(self) -> pathlib.Path:
@@ -51,7 +51,7 @@ class Permute(Trained):
     The p-value of the real held-out result, for a learner that finds nothing. Stops when the answer is clear.
     """
 
-    command: ClassVar[str] = "permute"
+    command = "permute"
 
     null: Literal["bars", "within", "blocks", "signs"] = "bars"
     """What a tape keeps of the bars. bars: the bars of each minute of the day; within: each session's own; blocks: half
@@ -72,7 +72,7 @@ class Permute(Trained):
 class Cpcv(Trained):
     """Combinatorial purged cross-validation: hold out every choice of groups of sessions, learn around them."""
 
-    command: ClassVar[str] = "cpcv"
+    command = "cpcv"
 
     groups: int = 6
     """Groups of sessions that follow one another."""
@@ -87,7 +87,7 @@ class TradingSweep(Trained):
     """Train every combination of environment parameters, judge all on the same held-out sessions, and say what the best
     of so many is worth."""
 
-    command: ClassVar[str] = "sweep"
+    command = "sweep"
 
     vary: tuple[str, ...] = ("sl_atr_mult=1,1.5,2,3", "tp_sl_ratio=1,2,3,4")
     """Parameters as name=value,value,...; all combinations are tried."""
