@@ -3,11 +3,13 @@
 It stands beside the packages because whatever lies in one of them is imported after it.
 """
 
+import contextlib
 import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 CLOSED_PIPE = 128 + 13  # exit status of a program that SIGPIPE ends
@@ -34,7 +36,8 @@ def start(program: str, module: str) -> None:
         if hasattr(stream, "reconfigure"):  # a stream may be closed, or be something else's
             stream.reconfigure(errors="replace")
     try:
-        main = _imported(program, module)
+        with stopped_at_once(program):
+            main = importlib.import_module(module).main
         try:
             main()
         finally:
@@ -45,16 +48,23 @@ def start(program: str, module: str) -> None:
         raise SystemExit(CLOSED_PIPE) from None
 
 
-def _imported(program: str, module: str) -> Callable[[], None]:
+@contextlib.contextmanager
+def stopped_at_once(program: str) -> Iterator[None]:
+    """Ctrl-C ends the process with one line, as long as imports go on: an exception could be swallowed by one of them.
+
+    In the main thread alone, where signals can be handled; in the background of a shell all stays as it is.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
     def stop(number: int, frame: Any) -> None:
         os.write(2, f"{program}: stopped before it began\n".encode())
-        os._exit(STOPPED)  # an exception could be swallowed by the import that it meets
+        os._exit(STOPPED)
 
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.SIG_IGN:  # in the background of a shell: as it is
-        return importlib.import_module(module).main
     signal.signal(signal.SIGINT, stop)
     try:
-        return importlib.import_module(module).main
+        yield
     finally:
         signal.signal(signal.SIGINT, before)

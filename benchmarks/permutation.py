@@ -13,7 +13,8 @@ import time
 import jax
 
 from trading_gymnax import TradingPhase1
-from trading_gymnax.cli.learners import TRADER, ppo_fold_learner
+from trading_gymnax.cli.learners import ppo_fold_learner
+from trading_gymnax.cli.trader import TRADER
 from trading_gymnax.data.loader import load_bars
 from trading_gymnax.skill.permutation import permutation_test
 from trading_gymnax.skill.tapes import Source

@@ -19,7 +19,7 @@ import tyro
 
 from purejaxrl_ppo import FitOptions, fit
 from trading_gymnax import TradingPhase1, TradingPhase2, load_market_data
-from trading_gymnax.cli.learners import TRADER
+from trading_gymnax.cli.trader import TRADER
 from trading_gymnax.synthetic import regime
 
 matplotlib.use("Agg")

@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from purejaxrl_ppo.failures import CheckpointError
+
 Arrays = dict[str, Any]  # NumPy arrays by path
 log = logging.getLogger("purejaxrl_ppo")
 _MEGABYTE = 1 << 20
@@ -24,10 +26,6 @@ def _orbax() -> Any:
         warnings.simplefilter("ignore")
         import orbax.checkpoint as ocp
     return ocp
-
-
-class CheckpointError(RuntimeError):
-    """No checkpoint of a run can be read, or one cannot be written."""
 
 
 def to_arrays(tree: Any) -> Arrays:

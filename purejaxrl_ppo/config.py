@@ -1,4 +1,4 @@
-"""The settings of PPO: one frozen dataclass that is also the command line."""
+"""The settings of PPO: one frozen dataclass that is also the command line, which reads it without JAX."""
 
 import dataclasses
 import math
@@ -6,30 +6,16 @@ import numbers
 import os
 import pathlib
 import types
-from typing import Any, Literal, get_args, get_origin, get_type_hints
-
-import jax
-import jax.numpy as jnp
-from flax import struct
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from purejaxrl_ppo.words import nearest
+
+if TYPE_CHECKING:
+    from purejaxrl_ppo.hyperparameters import Hyperparameters
 
 Schedule = Literal["constant", "linear"]
 MinibatchBy = Literal["auto", "rows", "time", "envs"]
 RolloutStorage = Literal["auto", "observations", "states"]
-
-
-class Hyperparameters(struct.PyTreeNode):
-    """The settings that may be arrays: traced, so that `vmap` sweeps them without a recompile.
-
-    Every field is a float32 scalar; under `vmap` over hyperparameters it has a leading axis.
-    """
-
-    learning_rate: jax.Array  # Adam's step size before its schedule
-    ent_coef: jax.Array  # weight of the entropy bonus before its schedule
-    clip_eps: jax.Array  # clip range of ratio and value before its schedule
-    gamma: jax.Array  # discount per environment step
-    gae_lambda: jax.Array  # lambda of generalised advantage estimation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,10 +150,11 @@ class PPOConfig:
         return {"rows": self.batch_size, "time": self.num_steps, "envs": self.num_envs}[self.minibatch_mode]
 
     @property
-    def hyperparameters(self) -> Hyperparameters:
+    def hyperparameters(self) -> "Hyperparameters":
         """The traced part of the settings, as float32 scalars."""
-        names = [field.name for field in dataclasses.fields(Hyperparameters)]
-        return Hyperparameters(**{name: jnp.float32(getattr(self, name)) for name in names})
+        from purejaxrl_ppo.hyperparameters import Hyperparameters
+
+        return Hyperparameters.of(self)
 
     @property
     def budget_note(self) -> str:

@@ -23,10 +23,9 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from purejaxrl_ppo.checkpoint import Checkpoints, blank_arrays, from_arrays, to_arrays
-from purejaxrl_ppo.config import Hyperparameters, PPOConfig
+from purejaxrl_ppo.config import PPOConfig
 from purejaxrl_ppo.evaluate import evaluate
 from purejaxrl_ppo.host import (
-    FitOptions,
     check_arguments,
     check_numbers,
     interruptible,
@@ -35,8 +34,10 @@ from purejaxrl_ppo.host import (
     only_process,
     refuse_tracers,
 )
-from purejaxrl_ppo.logs import CsvLog, Terminal, rows_of
+from purejaxrl_ppo.hyperparameters import Hyperparameters
+from purejaxrl_ppo.logs import RETURN_UNIT, CsvLog, Terminal, rows_of
 from purejaxrl_ppo.memory import check_memory, memory_in_words, training_bytes
+from purejaxrl_ppo.options import FitOptions
 from purejaxrl_ppo.policy import Policy
 from purejaxrl_ppo.processes import Team
 from purejaxrl_ppo.programs import kept_with_environment
@@ -89,6 +90,7 @@ def fit(
     env_source: dict[str, Any] | None = None,
     mesh: Mesh | None = None,
     trackers: Sequence[Tracker] = (),
+    return_unit: str = RETURN_UNIT,
 ) -> FitResult:
     """Train with progress, logs and checkpoints; in the folder of an unfinished run, go on with it.
 
@@ -102,9 +104,11 @@ def fit(
         eval_params: parameters to evaluate under (held-out data, say); `env_params` by default.
         warm_start: policy whose network and normaliser a new run starts from, widened where inputs or actions
             are new (`transfer_parameters`); what was done is printed. A resumed run does not need it.
-        env_source: how the command line makes the environment, stored for `resume`.
+        env_source: how the command line makes the environment, stored for `resume`; another program gives
+            {"typed": {"resume": ..., "evaluate": ...}}, what is typed to go on with its run and to judge it.
         mesh: devices that share the environments, as in `make_train`; with several processes, of all of them.
         trackers: of your own, beside TensorBoard and those that `options.track` names.
+        return_unit: what a return is counted in, for the lines of progress.
 
     Raises:
         ValueError: when the folder holds another run (differences are listed), another process trains in it or it
@@ -126,7 +130,7 @@ def fit(
         trackers=trackers,
     )
     settings = (config, folder_of(run_dir), options or FitOptions(), params_schedule, hyperparameters, eval_params)
-    return _Loop(env, env_params, *settings, mesh, trackers).train(warm_start, env_source)
+    return _Loop(env, env_params, *settings, mesh, trackers, return_unit).train(warm_start, env_source)
 
 
 class _Loop:
@@ -144,6 +148,7 @@ class _Loop:
         eval_params: Any,
         mesh: Mesh | None,
         trackers: Sequence[Tracker],
+        return_unit: str,
     ) -> None:
         self.env, self.config, self.run_dir, self.options = hashable(env), config, run_dir, options
         refuse_tracers((env_params, hyperparameters, eval_params))
@@ -162,6 +167,7 @@ class _Loop:
         self.last_saved, self.saved_at = -1, time.monotonic()
         self.to_close: list[Any] = []
         self.own_trackers, self.trackers = trackers, list[Tracker]()
+        self.return_unit = return_unit
 
     def _check_memory(self) -> None:
         """Refuse what cannot fit; on a mesh the environments lie in several memories, the devices' or the machines'."""
@@ -263,7 +269,9 @@ class _Loop:
         config = self.config
         steps = self.iteration * config.batch_size
         quiet = self.options.quiet or not self.team.leads
-        self.terminal: Terminal = Terminal(config.num_iterations * config.batch_size, steps, quiet)
+        self.terminal: Terminal = Terminal(
+            config.num_iterations * config.batch_size, steps, quiet, unit=self.return_unit
+        )
         self.to_close.append(self.terminal)
         if not self.team.leads:
             return
@@ -329,8 +337,9 @@ class _Loop:
 
     def _one_chunk(self, count: int, first: bool) -> None:
         began = time.monotonic()
-        self.state, metrics = self.chunk(self.state, *self.arguments, np.int32(count))
-        metrics = jax.device_get(metrics)
+        with self.terminal.waiting("compiling" if first else f"{count} {'iterations' if count > 1 else 'iteration'}"):
+            self.state, metrics = self.chunk(self.state, *self.arguments, np.int32(count))
+            metrics = jax.device_get(metrics)
         seconds = time.monotonic() - began
         rows = rows_of(metrics, count, self.iteration, self.config.batch_size)
         if self.team.leads:
@@ -417,8 +426,9 @@ class _Loop:
         self.last_saved, self.saved_at = self.iteration, time.monotonic()
 
     def _command(self) -> str:
-        if read_run(self.run_dir).get("source"):
-            return f"purejaxrl-ppo resume {self.run_dir}"
+        source = read_run(self.run_dir).get("source")
+        if source:
+            return str(source.get("typed", {}).get("resume", f"purejaxrl-ppo resume {self.run_dir}"))
         return f"call fit again with run_dir={str(self.run_dir)!r}"
 
 

@@ -3,12 +3,17 @@
 import contextlib
 import csv
 import pathlib
+import threading
+import time
 from collections.abc import Iterator
 from typing import IO, Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+LINE_SECONDS = 2.0  # between two lines of progress
+RETURN_UNIT = "reward an episode"
 
 
 @contextlib.contextmanager
@@ -73,9 +78,11 @@ class CsvLog:
 class Terminal:
     """Progress on a terminal as a bar, elsewhere as a line every so often."""
 
-    def __init__(self, total: int, done: int, quiet: bool, line_every: float = 10.0) -> None:
-        """Show `done` of `total` environment steps."""
-        self._console = Console(quiet=quiet, highlight=False)
+    def __init__(
+        self, total: int, done: int, quiet: bool, line_every: float = LINE_SECONDS, unit: str = RETURN_UNIT
+    ) -> None:
+        """Show `done` of `total` environment steps; `unit` is that of a return."""
+        self._console, self._unit = Console(quiet=quiet, highlight=False), unit
         self._line_every, self._last_line = line_every, float("-inf")
         self._bar: Progress | None = None
         if self._console.is_terminal and not quiet:
@@ -85,6 +92,7 @@ class Terminal:
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[speed]}"),
                 TextColumn("{task.fields[score]}"),
+                TimeElapsedColumn(),
                 TimeRemainingColumn(),
             )
             self._bar = Progress(*columns, console=self._console)
@@ -101,7 +109,7 @@ class Terminal:
 
     def update(self, done: int, total: int, speed: float, episode_return: float, now: float) -> None:
         """Show where the run stands."""
-        score = f"return {episode_return:.4g}"
+        score = f"return {episode_return:.4g} {self._unit}"
         if self._bar is not None:
             self._bar.update(self._task, completed=done, speed=f"{speed:,.0f} steps/s", score=score)
         elif now - self._last_line >= self._line_every or done >= total:
@@ -109,6 +117,26 @@ class Terminal:
             # the first chunk is mostly the compiler's, so it has no speed
             pace = f"{speed:,.0f} steps/s  {(total - done) / speed:.0f} s left" if speed > 0 else "compiled"
             self.say(f"{done:,} of {total:,} steps  {score}  {pace}")
+
+    @contextlib.contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Say that `what` goes on, and for how long, while the caller waits; a bar shows the time by itself."""
+        if self._bar is not None or self._console.quiet:
+            yield
+            return
+        over, began = threading.Event(), time.monotonic()
+
+        def tell() -> None:
+            while not over.wait(self._line_every):
+                self.say(f"{what}: {time.monotonic() - began:.0f} s")
+
+        teller = threading.Thread(target=tell, daemon=True)
+        teller.start()
+        try:
+            yield
+        finally:
+            over.set()
+            teller.join()
 
     def close(self) -> None:
         """Leave the bar as it stands."""

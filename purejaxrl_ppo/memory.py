@@ -6,12 +6,11 @@ import os
 import pathlib
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
-
-from purejaxrl_ppo.config import PPOConfig
-from purejaxrl_ppo.wrappers import EnvSpec
+if TYPE_CHECKING:
+    from purejaxrl_ppo.config import PPOConfig
+    from purejaxrl_ppo.wrappers import EnvSpec
 
 try:
     import resource
@@ -34,6 +33,8 @@ def available_bytes() -> int | None:
 
     None where it cannot be told.
     """
+    import jax
+
     device = jax.local_devices()[0]
     if device.platform != "cpu":
         return (device.memory_stats() or {}).get("bytes_limit")
@@ -45,7 +46,7 @@ def available_bytes() -> int | None:
 
 
 def training_bytes(
-    config: PPOConfig, spec: EnvSpec, state: Any, keeps_states: bool, eval_episodes: int = 0, parts: int = 1
+    config: "PPOConfig", spec: "EnvSpec", state: Any, keeps_states: bool, eval_episodes: int = 0, parts: int = 1
 ) -> dict[str, int]:
     """What a training holds at least, in bytes, by the setting that it grows with. Bars and other parameters of the
     environment, temporary arrays and programs come on top.
@@ -104,7 +105,7 @@ def memory_in_words(what: str, lower: str) -> Iterator[None]:
         yield
     except OutOfMemory:
         raise
-    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+    except (MemoryError, RuntimeError) as error:  # XLA's are RuntimeErrors
         if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
         wanted = _WANTED.search(str(error))
@@ -114,6 +115,8 @@ def memory_in_words(what: str, lower: str) -> Iterator[None]:
 
 def tree_bytes(tree: Any) -> int:
     """Bytes of all arrays or shapes in a pytree."""
+    import jax
+
     return sum(int(leaf.size) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 

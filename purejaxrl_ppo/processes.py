@@ -5,7 +5,6 @@ learned goes over the devices' own links (`sharding`). Process 0 alone decides a
 """
 
 import contextlib
-import dataclasses
 import itertools
 import json
 import os
@@ -19,6 +18,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from purejaxrl_ppo.failures import ProcessLost
+from purejaxrl_ppo.options import Parallel
 from purejaxrl_ppo.sharding import make_mesh
 
 T = TypeVar("T")
@@ -28,17 +29,6 @@ _LOOK_MS = 1000  # a waiting process looks up this often, so that signals and fa
 _KEPT = 8  # notes of process 0 that stay: more than two chunks' worth, and every chunk brings all processes together
 _TEAMS = itertools.count()
 _WITNESS = "import sys; sys.stdin.read() or print(sys.argv[1], file=sys.stderr, flush=True)"
-
-
-class ProcessLost(RuntimeError):
-    """Another process of the run ended or failed; all of them, started again, go on from the last checkpoint.
-
-    `wrong_input`: it failed over what it was given, and would again.
-    """
-
-    def __init__(self, message: str, wrong_input: bool = False) -> None:
-        super().__init__(message)
-        self.wrong_input = wrong_input
 
 
 def start_processes(
@@ -111,33 +101,19 @@ def _check(coordinator: str | None, num_processes: int | None, process_id: int |
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class Parallel:
-    """Over which devices and processes a training runs, as the command line says it."""
+def start_parallel(parallel: Parallel) -> Mesh | None:
+    """Join the other processes, if there are any; the mesh to train on, or None for one device.
 
-    devices: int | None = None
-    """Devices that share the environments; None takes one, or all where several processes train together. A CPU is as
-    many devices as are asked for: one a core is the fastest."""
-    coordinator: str | None = None
-    """host:port of process 0, the same for all processes of a run; SLURM says these three by itself."""
-    num_processes: int | None = None
-    """How many processes train together."""
-    process_id: int | None = None
-    """Which of them this is, from 0."""
-
-    def start(self) -> Mesh | None:
-        """Join the other processes, if there are any; the mesh to train on, or None for one device.
-
-        Raises:
-            ValueError: as `start_processes` and `make_mesh` do.
-        """
-        named = (self.coordinator, self.num_processes, self.process_id)
-        if self.devices is not None and named == (None, None, None):
-            _split_cpu(self.devices)
-        several = named != (None, None, None) or int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
-        if several:
-            start_processes(*named)
-        return make_mesh(self.devices) if several or self.devices is not None else None
+    Raises:
+        ValueError: as `start_processes` and `make_mesh` do.
+    """
+    named = (parallel.coordinator, parallel.num_processes, parallel.process_id)
+    if parallel.devices is not None and named == (None, None, None):
+        _split_cpu(parallel.devices)
+    several = named != (None, None, None) or int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
+    if several:
+        start_processes(*named)
+    return make_mesh(parallel.devices) if several or parallel.devices is not None else None
 
 
 def _split_cpu(devices: int) -> None:

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_ppo.checkpoint import CheckpointError, Checkpoints, digest, from_arrays, to_arrays
-from purejaxrl_ppo.config import Hyperparameters, PPOConfig
+from purejaxrl_ppo.config import PPOConfig
+from purejaxrl_ppo.hyperparameters import Hyperparameters
 from purejaxrl_ppo.networks import ActionSpec, make_network
 from purejaxrl_ppo.normalise import init_moments
 from purejaxrl_ppo.policy import Policy

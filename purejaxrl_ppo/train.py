@@ -12,9 +12,10 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from purejaxrl_ppo.config import Hyperparameters, PPOConfig, check_config
+from purejaxrl_ppo.config import PPOConfig, check_config
 from purejaxrl_ppo.devices import plan_for
 from purejaxrl_ppo.episodes import Ended, EpisodeSums, follow
+from purejaxrl_ppo.hyperparameters import Hyperparameters
 from purejaxrl_ppo.learn import Batch, Learner, Metrics, Rates, choice_rows, learn
 from purejaxrl_ppo.losses import explained_variance, gae
 from purejaxrl_ppo.networks import make_network

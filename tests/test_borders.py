@@ -30,12 +30,12 @@ def test_there_is_something_to_read():
 
 # Folders and modules of `trading_gymnax` from the ground up: a file imports those of earlier lines, and of its own.
 LAYERS = (
-    ("text",),
+    ("text", "extras", "version"),
     ("data",),
     ("market",),
-    ("rules", "limits", "params", "starts", "restarts", "arguments", "observation", "packed"),
+    ("rules", "limits", "parameters", "settings", "params", "starts", "restarts", "arguments", "observation", "packed"),
     ("rewards", "render", "phase1", "phase2", "state", "synthetic"),
-    ("accounts", "curriculum", "interop", "runs"),
+    ("accounts", "curriculum", "interop", "registration", "runs"),
     ("evaluation",),
     ("live",),
     ("survival", "walkforward"),

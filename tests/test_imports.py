@@ -1,4 +1,4 @@
-"""The names of the package's face, whatever was imported before."""
+"""The names of the package's face and the ids in gymnax, whatever was imported before; and what is not imported."""
 
 import subprocess
 import sys
@@ -23,3 +23,34 @@ def test_survival_is_a_function_and_a_folder(lines):
     program = "\n".join(["import sys", *lines, checks, "print(survival.__name__, survival.__module__)"])
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("survival trading_gymnax.survival.odds\n", 0), done.stderr
+
+
+MAKE = "env, params = gymnax.make('TradingPhase2-v0'); print(env.name)"
+
+
+def run(*lines: str) -> str:
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_to_import_the_package_imports_neither_jax_nor_gymnax_nor_pandas():
+    assert run("import sys, trading_gymnax, purejaxrl_ppo", "print({'jax', 'gymnax', 'pandas'} & {*sys.modules})") == (
+        "set()\n"
+    )
+
+
+def test_the_ids_are_in_gymnax_whichever_is_imported_first():
+    ours, theirs = "import trading_gymnax", "import gymnax"
+    counted = "print([gymnax.registered_envs.count(f'TradingPhase{n}-v0') for n in (1, 2)])"
+    assert run(ours, theirs, counted, MAKE) == "[1, 1]\nTradingPhase2-v0\n"
+    assert run(theirs, ours, counted) == "[1, 1]\n"
+    assert run(ours, "import trading_gymnax.phase1, gymnax", counted) == "[1, 1]\n"
+
+
+def test_help_and_mistakes_of_the_trainer_need_no_jax():
+    program = "from purejaxrl_ppo.cli.main import main\nimport contextlib, sys"
+    loop = "for line in ('--help', '--version', 'trian', 'train CartPole-v1 --num-envs 0', 'sweep --help'):"
+    body = "    with contextlib.suppress(SystemExit):\n        main(line.split())"
+    checked = "    assert 'jax' not in sys.modules, line"
+    assert "purejaxrl-ppo of trading-gymnax 0." in run(program, loop, body, checked)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from trading_gymnax.rules import HIGH_WATER_MODES
+from trading_gymnax.limits import HIGH_WATER_MODES
 from trading_gymnax.text import did_you_mean
 
 SESSIONS = 30  # an evaluation's episode is long enough for so many

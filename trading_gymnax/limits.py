@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
-from trading_gymnax.rules import HIGH_WATER_MODES
-
+HIGH_WATER_MODES = ("BAR_CLOSE", "INTRABAR", "END_OF_DAY")
+MAX_DISTANCE_TICKS = 2**20  # of a stop, target or slippage
 USD, TICKS, SHARE, HOUR, MODE, SWITCH = "dollars", "ticks", "share", "New York hour", "mode", "switch"
 
 
@@ -27,12 +25,12 @@ class Limits(NamedTuple):
 
 
 def _field(default: Any, dtype: Any, limits: Limits) -> Any:
-    return struct.field(default=default, metadata={"dtype": dtype, "limits": limits})
+    return dataclasses.field(default=default, metadata={"dtype": dtype, "limits": limits})
 
 
 def whole(default: int, unit: str, doc: str, *, low: int = 0, high: int | None = None) -> Any:
     """A whole-numbered field; its limits are `low` and `high`, both allowed."""
-    return _field(default, jnp.int32, Limits(unit, low, high, False, False, "", doc))
+    return _field(default, np.int32, Limits(unit, low, high, False, False, "", doc))
 
 
 def real(
@@ -47,12 +45,12 @@ def real(
     default_text: str = "",
 ) -> Any:
     """A field of real numbers; its limits are `low` and `high`, both allowed, and inf where that switches it off."""
-    return _field(default, jnp.float32, Limits(unit, low, high, inf_is_off, per_market, default_text, doc))
+    return _field(default, np.float32, Limits(unit, low, high, inf_is_off, per_market, default_text, doc))
 
 
 def switch(default: bool, doc: str) -> Any:
     """A field that is True or False."""
-    return _field(default, jnp.bool_, Limits(SWITCH, None, None, False, False, "", doc))
+    return _field(default, np.bool_, Limits(SWITCH, None, None, False, False, "", doc))
 
 
 def check_value(field: dataclasses.Field[Any], value: np.ndarray) -> None:

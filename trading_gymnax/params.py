@@ -1,4 +1,4 @@
-"""`EnvParams`: every number of docs/rules.md that a user may change (section 6), each a traced array of fixed dtype."""
+"""`EnvParams`: the parameters of `parameters`, each a traced array of fixed dtype, cast, derived and checked."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment
 
-from trading_gymnax.limits import HOUR, MODE, SHARE, TICKS, USD, ParamRow, check_value, real, row_of, switch, whole
+from trading_gymnax.limits import MAX_DISTANCE_TICKS, check_value
 from trading_gymnax.market import MarketData, session_hours
-from trading_gymnax.rules import HIGH_WATER_MODES, MAX_DISTANCE_TICKS
+from trading_gymnax.parameters import Parameters, ParametersPhase2, numbers_of
+from trading_gymnax.parameters import params_table as params_table  # where users look for it
 from trading_gymnax.text import check_names
 
-MAX_USD = 10_000_000  # dollars; larger finite amounts would not fit int32 cents
-LEAST_MULTIPLE = 0.01  # of a stop's, target's or trail's distance: none of them is nothing
 _LEAST_WEIGHT = 1e-30  # sums of weights that float32 can divide by, and by whose inverse it can be divided
-_INF = float("inf")
-_MOST = {jnp.int32: 2**31 - 1, jnp.float32: float(np.finfo(np.float32).max)}  # a cast beyond it changes the number
+_MOST = {np.int32: 2**31 - 1, np.float32: float(np.finfo(np.float32).max)}  # a cast beyond it changes the number
 
 
 def casting_replace(cls: type) -> type:
@@ -42,123 +40,13 @@ def casting_replace(cls: type) -> type:
 
 
 @casting_replace
-@struct.dataclass
-class EnvParams(environment.EnvParams):
+@struct.dataclass(frozen=True)
+class EnvParams(Parameters, environment.EnvParams):
     """Parameters of the market. Make them with `EnvParams.create(market, ...)` or `gymnax.make`, change them with
     `replace`: both cast every value to its field's dtype, so that 2, 2.0 and an array give one compiled program.
 
     Amounts are dollars (inf switches a rule off), hours are New York clock hours, `[M]` has one value a market.
     """
-
-    max_steps_in_episode: jax.Array = whole(450, "steps", "Steps after which the episode is truncated.", low=1)
-    market: MarketData = struct.field(default=None)  # bars of all markets
-    initial_balance: jax.Array = real(
-        50_000.0, USD, "Balance of a fresh account; latched at reset.", low=1, high=MAX_USD
-    )
-    position_size: jax.Array = whole(1, "contracts", "Size of an entry while risk_per_trade is 0.", low=1)
-    risk_per_trade: jax.Array = real(
-        0.0,
-        USD,
-        "Loss from the fill to the first stop that sizes an entry; 0: off, position_size counts.",
-        high=MAX_USD,
-    )
-    max_contracts: jax.Array = whole(10, "contracts", "Most that risk_per_trade may choose.", low=1)
-    sl_atr_mult: jax.Array = real(
-        1.5, "ATR", "First stop from the fill, of the decision bar's ATR.", low=LEAST_MULTIPLE
-    )
-    tp_sl_ratio: jax.Array = real(
-        3.0, "stop distances", "Target from the fill, in distances of the first stop.", low=LEAST_MULTIPLE
-    )
-    min_stop_ticks: jax.Array = whole(
-        4, TICKS, "Least distance of the first stop; 0: one tick, the least there is.", high=MAX_DISTANCE_TICKS
-    )
-    slippage_ticks: jax.Array = whole(
-        1, TICKS, "Entries and closing orders fill worse by this; 0: by none of it.", high=MAX_DISTANCE_TICKS
-    )
-    slippage_atr_mult: jax.Array = real(
-        0.0, "ATR", "Entries and closing orders fill worse by this, too, of the decision bar's ATR; 0: off."
-    )
-    stop_slippage_ticks: jax.Array = whole(
-        1, TICKS, "Stop orders fill worse by this; 0: by none of it.", high=MAX_DISTANCE_TICKS
-    )
-    stop_slippage_atr_mult: jax.Array = real(
-        0.0,
-        "ATR",
-        "Stop orders fill worse by this, too, of the decision bar's ATR; 0: off, and a leap inside a bar gives money.",
-    )
-    target_through_ticks: jax.Array = whole(
-        1, TICKS, "Price must trade so far beyond a target to fill it; 0: a touch does.", high=MAX_DISTANCE_TICKS
-    )
-    commission_per_side: jax.Array = real(
-        None,
-        USD,
-        "Paid per contract at the entry and again at the exit; 0: none.",
-        high=MAX_USD,
-        per_market=True,
-        default_text="of the contract",
-    )
-    fill_at_close: jax.Array = switch(False, "Entries fill at the close of the decision bar, not at the next open.")
-    stop_first: jax.Array = switch(True, "In a bar that holds stop and target the stop came first; False gives money.")
-    trailing_dd_limit: jax.Array = real(
-        15_000.0,
-        USD,
-        "Distance of the floor below the high-water mark; latched at reset; 0: not off, the strictest.",
-        high=MAX_USD,
-        inf_is_off=True,
-    )
-    high_water_mode: jax.Array = whole(
-        0, MODE, "Which equity moves the high-water mark.", high=len(HIGH_WATER_MODES) - 1
-    )
-    floor_lock: jax.Array = real(
-        _INF,
-        USD,
-        "The floor rises no further than initial balance plus this; 0: no further than that balance.",
-        low=-MAX_USD,
-        high=MAX_USD,
-        inf_is_off=True,
-    )
-    daily_loss_limit: jax.Array = real(
-        _INF,
-        USD,
-        "Loss of a session that ends its day; 0: not off, the day ends unless it is ahead.",
-        high=MAX_USD,
-        inf_is_off=True,
-    )
-    daily_loss_fails: jax.Array = switch(False, "The daily limit ends the episode even where a session's end does not.")
-    profit_target: jax.Array = real(
-        _INF,
-        USD,
-        "Profit that ends the episode as passed; 0: not off, it passes when flat with nothing lost.",
-        high=MAX_USD,
-        inf_is_off=True,
-    )
-    rth_open: jax.Array = real(9.5, HOUR, "Entries are allowed from here on; by default the loader's hour.", high=24)
-    rth_close: jax.Array = real(
-        16 + 59 / 60, HOUR, "Positions are flat from here on; by default the loader's hour.", high=24
-    )
-    terminate_at_session_end: jax.Array = switch(True, "An episode is one session; False: it sleeps over the night.")
-    random_start_fraction: jax.Array = real(
-        0.5, SHARE, "Share of resets at a random bar of the session; 0: always its first entry-allowed bar.", high=1
-    )
-    min_bars_left: jax.Array = whole(30, "bars", "Bars before must-flat that a random start leaves; 0: any will do.")
-    forced_entry_fraction: jax.Array = real(
-        0.0, SHARE, "Share of episodes whose first mask allows one entry and nothing else; 0: off.", high=1
-    )
-    reward_scale: jax.Array = real(
-        None,
-        USD,
-        "Dollars that make a reward of 1.",
-        low=0.01,  # below it the reward of a large step would leave float32
-        per_market=True,
-        default_text="median R of the view",
-    )
-    reward_realized: jax.Array = switch(False, "Reward the change of balance instead of that of equity.")
-    pass_reward: jax.Array = real(0.0, "reward", "Added to the reward at PROFIT_TARGET; 0: off.", low=None)
-    violation_penalty: jax.Array = real(0.0, "reward", "Taken from the reward at DRAWDOWN; 0: off.", low=None)
-    market_weights: jax.Array = real(
-        1.0, "weight", "How often a market is drawn at reset, beside the others; 0: never.", per_market=True
-    )
-    reward_scale_given: jax.Array = struct.field(default=False)  # kept by `create` and `replace`, never set by hand
 
     @classmethod
     def create(cls, market: MarketData, **fields: Any) -> Self:
@@ -176,22 +64,9 @@ class EnvParams(environment.EnvParams):
 
 
 @casting_replace
-@struct.dataclass
-class EnvParamsPhase2(EnvParams):
+@struct.dataclass(frozen=True)
+class EnvParamsPhase2(ParametersPhase2, EnvParams):
     """Parameters of phase 2: those of phase 1 with a tighter account, and three for the management of stops."""
-
-    trailing_dd_limit: jax.Array = real(
-        2_500.0,
-        USD,
-        "Distance of the floor below the high-water mark; latched at reset; 0: not off, the strictest.",
-        high=MAX_USD,
-        inf_is_off=True,
-    )
-    trail_atr_mult: jax.Array = real(1.0, "ATR", "Distance of the trailing stop from the close.", low=LEAST_MULTIPLE)
-    be_min_profit_atr: jax.Array = real(
-        0.0, "ATR", "MOVE_SL_TO_BE needs an open profit above this; 0: any profit will do."
-    )
-    mask_no_ops: jax.Array = switch(False, "Mask the stop actions that would change nothing.")
 
 
 @struct.dataclass
@@ -300,11 +175,6 @@ def _following(params: Any) -> Any:
     return dataclasses.replace(params, reward_scale=jnp.asarray(scale, jnp.float32))
 
 
-def numbers_of(cls: type) -> list[dataclasses.Field[Any]]:
-    """The fields of a class of parameters that a user may change and that are numbers: all but the market."""
-    return [field for field in dataclasses.fields(cls) if field.name not in ("market", "reward_scale_given")]
-
-
 def _cast(field: dataclasses.Field[Any], value: Any, market: MarketData) -> jax.Array:
     name, dtype = field.name, field.metadata["dtype"]
     if isinstance(value, str | bytes | None):
@@ -318,15 +188,11 @@ def _cast(field: dataclasses.Field[Any], value: Any, market: MarketData) -> jax.
             array = np.asarray(None)
         if array.dtype.kind not in "biuf" or array.size == 0:
             raise ValueError(f"{name} must be a number, got {value!r}")
-        if (
-            dtype == jnp.int32
-            and array.dtype.kind == "f"
-            and not np.all(np.isfinite(array) & (array == np.rint(array)))
-        ):
+        if dtype is np.int32 and array.dtype.kind == "f" and not np.all(np.isfinite(array) & (array == np.rint(array))):
             raise ValueError(f"{name} counts whole units, got {value!r}; give a whole number")
-        if dtype != jnp.bool_ and np.any(np.isfinite(array) & (np.abs(array.astype(np.float64)) > _MOST[dtype])):
+        if dtype is not np.bool_ and np.any(np.isfinite(array) & (np.abs(array.astype(np.float64)) > _MOST[dtype])):
             raise ValueError(f"{name} must be at most {_MOST[dtype]:.10g}, got {value!r}")
-        if dtype == jnp.bool_ and not np.all((array == 0) | (array == 1)):
+        if dtype is np.bool_ and not np.all((array == 0) | (array == 1)):
             raise ValueError(f"{name} must be True or False, got {value!r}")
         array = array.astype(dtype)  # before JAX sees it: it would wrap an int64 to int32
     if field.metadata["limits"].per_market and array.ndim <= 1:
@@ -345,16 +211,6 @@ def _is_concrete(params: EnvParams) -> bool:
     return all(
         isinstance(leaf, bool | int | float | list | np.generic | np.ndarray | jax.Array) for leaf in leaves
     ) and not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
-
-
-def params_table(phase: int) -> list[ParamRow]:
-    """Every parameter of phase 1 or 2 but the market: name, default, unit, limits, and a sentence; as texts.
-
-    Raises ValueError for another phase.
-    """
-    if phase not in (1, 2):
-        raise ValueError(f"phase is 1 or 2, got {phase!r}")
-    return [row_of(field) for field in numbers_of(EnvParams if phase == 1 else EnvParamsPhase2)]
 
 
 def _check_values(params: EnvParams) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import decimal
-import importlib.util
 from typing import Any
 
 import jax
 import numpy as np
 
 from trading_gymnax.data.sessions import new_york_minutes
+from trading_gymnax.extras import MissingExtra as MissingExtra  # which `new_picture` raises
 from trading_gymnax.market import CLOSE, HIGH, LOW, OPEN
 from trading_gymnax.text import usd
 
@@ -20,19 +20,6 @@ SHORT, QUIET, PAPER = "#8a4f9e", "#7d848e", "white"
 SIDE_NAMES = {1: "long", -1: "short", 0: "flat"}
 
 _SIZE_INCHES, _DPI = (8.0, 4.5), 100
-
-
-class MissingExtra(ImportError):
-    """A package of the extra `report` is not installed."""
-
-    def __init__(self, package: str) -> None:
-        super().__init__(f'pictures need {package}, which is not installed: pip install "trading-gymnax[report]"')
-
-
-def missing_extra() -> MissingExtra | None:
-    """What a report will lack, to be told before the work and not after it; None where all is installed."""
-    lacking = [name for name in ("matplotlib", "plotly") if importlib.util.find_spec(name) is None]
-    return MissingExtra(lacking[0]) if lacking else None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

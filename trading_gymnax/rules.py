@@ -13,6 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from trading_gymnax.limits import HIGH_WATER_MODES as HIGH_WATER_MODES  # beside the other names of codes
+from trading_gymnax.limits import MAX_DISTANCE_TICKS as MAX_DISTANCE_TICKS
+
 if TYPE_CHECKING:
     from trading_gymnax.market import Bar
 
@@ -22,10 +25,8 @@ EXIT_REASONS = (
     *("SESSION_CLOSE", "BREACH_CLOSE"),
 )
 DONE_REASONS = ("NONE", "DRAWDOWN", "DAILY_LOSS", "PROFIT_TARGET", "SESSION_END", "TIME_LIMIT", "DATA_END")
-HIGH_WATER_MODES = ("BAR_CLOSE", "INTRABAR", "END_OF_DAY")
 BAR_CLOSE, INTRABAR, END_OF_DAY = range(3)
 
-MAX_DISTANCE_TICKS = 2**20
 OFF = 2**31 - 1  # cents of a rule that is switched off: never converted, only compared
 FLOOR_OFF = -OFF  # floor of an account without a trailing limit: below any equity
 MAX_WINDOW = 390  # bars in an observation: no more than the warm-up of a table

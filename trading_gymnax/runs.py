@@ -1,11 +1,8 @@
-"""A training run of a trader: what it trades, how its sessions are divided, and the file that remembers both."""
+"""A training run of a trader, built from its settings: bars, environment, and how its sessions are divided."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -18,43 +15,41 @@ from trading_gymnax.data.loader import Bars, load_bars
 from trading_gymnax.market import MarketData, load_market_data, pack
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.phase2 import TradingPhase2
+from trading_gymnax.settings import (
+    BUILT_IN_SESSIONS,
+    SETTINGS_FILE,
+    TradingSettings,
+    check_files,
+    check_sources,
+    flag,
+    read_settings,
+    write_settings,
+)
 from trading_gymnax.synthetic import SYNTH, regime
 from trading_gymnax.text import check_names, count_text
 
-SETTINGS_FILE = "trading.json"
-BUILT_IN_SESSIONS = 300  # of the built-in market; a policy learns the pattern from these, and not the tape by heart
+__all__ = [
+    "BUILT_IN_SESSIONS",
+    "CURRICULA",
+    "ENVIRONMENTS",
+    "SETTINGS_FILE",
+    "Split",
+    "TradingSettings",
+    "build",
+    "build_environment",
+    "build_other",
+    "check_files",
+    "check_warm_start",
+    "environment_on",
+    "final_params",
+    "last_third",
+    "read_settings",
+    "schedule_of",
+    "write_settings",
+]
 
-_NOT_COMPARED = ("version", "commit", "warm_start")  # of the program; and what a run that goes on has no need of
 CURRICULA: dict[str, Callable[[], Schedule]] = {"original-plan": original_plan}
 ENVIRONMENTS: dict[int, type[TradingPhase1]] = {1: TradingPhase1, 2: TradingPhase2}
-
-
-@dataclasses.dataclass(frozen=True)
-class TradingSettings:
-    """All that is needed to build a run's environment again; plain JSON values."""
-
-    phase: int = 1
-    data: tuple[str, ...] = ()  # files; none: the built-in synthetic market
-    market: tuple[str, ...] = ()  # a symbol for each file; contracts of one market have the same
-    roll: tuple[str, ...] = ()  # "volume", or the dates on which the next contract is traded
-    loader: dict[str, Any] = dataclasses.field(default_factory=dict)  # options of load_bars
-    train_until: str | None = None  # first date that is held out; None: the last third of the usable sessions
-    changes: dict[str, Any] = dataclasses.field(default_factory=dict)  # environment parameters
-    window: int = 20
-    account_features: bool = False
-    curriculum: str | None = None  # a name of `CURRICULA`
-    warm_start: str | None = None  # folder of the run whose policy it starts from
-    digests: tuple[str, ...] = ()  # SHA-256 of each file, filled in by `with_digests`
-    version: str | None = None  # of the program that the run was started with; None: not known
-    commit: str | None = None  # of its source, where that was known
-
-    def with_digests(self) -> TradingSettings:
-        """The same settings that remember the files' contents. Raises FileNotFoundError."""
-        return dataclasses.replace(self, digests=tuple(_digest(path) for path in self.data))
-
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON has them."""
-        return dict(json.loads(json.dumps(dataclasses.asdict(self))))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,6 +62,8 @@ class Split:
     note: str  # how the sessions were divided, one line
     schedule: Schedule | None = None  # the curriculum; both parameters are those that it ends with
     start_params: Any = None  # what the curriculum is applied to while training; `train_params` without one
+    settings: TradingSettings | None = None  # of other bars than the run's; None: they are the run's own
+    earlier: int = 0  # sessions to judge that are older than those which the run learnt from
 
     @property
     def learning_params(self) -> Any:
@@ -177,13 +174,21 @@ def _environment(settings: TradingSettings, market: MarketData) -> TradingPhase1
     )
 
 
-def build_other(settings: TradingSettings, first: str | None, until: str | None, other: TradingSettings) -> Split:
+def build_other(
+    settings: TradingSettings,
+    first: str | None,
+    until: str | None,
+    other: TradingSettings,
+    *,
+    allow_earlier: bool = False,
+) -> Split:
     """Other bars for the policy of a run: features, window, rules and costs as in the run, out of sample.
 
     Args:
         settings: of the run.
         first, until: first date to judge, and first one no longer; None leaves that side open.
         other: only its data, market and loader count. Loader options that it lacks are those of the run.
+        allow_earlier: take sessions that are older than all that the run learnt from, too; the note says how many.
 
     Returns a split whose `test_params` are those of the other bars and whose `train_params` are the run's. Rewards keep
     the scale of the training view where the market is the same; no other figure depends on that scale.
@@ -193,7 +198,7 @@ def build_other(settings: TradingSettings, first: str | None, until: str | None,
     """
     for name in ("feature_columns", "rth"):
         if name in other.loader and tuple(other.loader[name]) != tuple(settings.loader.get(name, ())):
-            raise ValueError(f"{_flag(name)} is part of what the policy sees: leave it out, it is as in the run")
+            raise ValueError(f"{flag(name)} is part of what the policy sees: leave it out, it is as in the run")
     learnt = build(settings)
     asked = dataclasses.replace(settings, data=other.data, market=other.market, roll=other.roll)
     asked = dataclasses.replace(asked, loader={**settings.loader, **other.loader})
@@ -201,30 +206,48 @@ def build_other(settings: TradingSettings, first: str | None, until: str | None,
     env = _environment(settings, market)
     view, seen = market.between(first, until), learnt.train_params.market
     note = f"{', '.join(market.symbols)}: {view.date_text()} to judge; the run learnt from {seen.date_text()}"
-    note = doubt_lines(view) + note + _refuse_seen(seen, view)
+    earlier = _refuse_seen(seen, view, allow_earlier)
+    note = doubt_lines(view) + note + _moving_together(seen, view)
+    if earlier:
+        note += (
+            f"\nEARLIER than the training: {count_text(earlier, 'session')}; no trader could have had this policy then"
+        )
     params = env.default_params.replace(market=view)
     scale = np.array(params.reward_scale)
     for symbol in set(seen.symbols) & set(view.symbols):
         scale[view.market_id(symbol)] = learnt.train_params.reward_scale[seen.market_id(symbol)]
     judged = final_params(learnt.schedule, params.replace(reward_scale=scale))
-    return Split(env, learnt.train_params, judged, note, learnt.schedule, learnt.start_params)
+    return Split(env, learnt.train_params, judged, note, learnt.schedule, learnt.start_params, asked, earlier)
 
 
-def _refuse_seen(seen: MarketData, view: MarketData) -> str:
-    """Refuse dates that are not later than those learnt from; a remark about such dates of other markets, or ""."""
-    remark = ""
+def _refuse_seen(seen: MarketData, view: MarketData, allow_earlier: bool) -> int:
+    """Refuse dates that are not later than those learnt from; how many are earlier, where that is allowed."""
+    earlier = 0
     for m, symbol in enumerate(view.roots):
         dates = _usable_dates(view, m)
         for k, learnt in enumerate(seen.roots):
             known = _usable_dates(seen, k)
-            early = dates[dates <= known[-1]] if len(known) else known
-            if len(early) and learnt == symbol:
+            if learnt != symbol or not len(known):
+                continue
+            before = dates[dates < known[0]]
+            early = dates[(dates <= known[-1]) & (dates >= known[0])] if allow_earlier else dates[dates <= known[-1]]
+            earlier += len(before) if allow_earlier else 0
+            if len(early):
                 first = known[-1] + np.timedelta64(1, "D")
+                older = " (or with --allow-earlier, before the first one)" if len(before) and not allow_earlier else ""
                 raise ValueError(
                     f"{count_text(len(early), 'session')} of {symbol}, {early[0]} to {early[-1]}, not later than "
-                    f"{known[-1]}, the last date that the run learnt from: judge with --from {first} or later"
+                    f"{known[-1]}, the last date that the run learnt from: judge with --from {first} or later{older}"
                 )
-            if len(early):
+    return earlier
+
+
+def _moving_together(seen: MarketData, view: MarketData) -> str:
+    """A remark about dates that the run knows from another market, or ""."""
+    remark = ""
+    for m, symbol in enumerate(view.roots):
+        for k, learnt in enumerate(seen.roots):
+            if learnt != symbol and np.isin(_usable_dates(view, m), _usable_dates(seen, k)).any():
                 remark = f"\nnote: the run learnt from {learnt} on some of these dates, and markets move together"
     return remark
 
@@ -246,95 +269,11 @@ def last_third(market: MarketData) -> str:
 
 
 def _market(settings: TradingSettings) -> MarketData:
+    check_sources(settings)
     if not settings.data:
-        if settings.market or settings.loader or settings.roll:
-            given = ["--market"] * bool(settings.market) + ["--roll"] * bool(settings.roll)
-            given += [_flag(name) for name in settings.loader]
-            raise ValueError(f"{' and '.join(given)} without --data: give the file of bars as well")
         tape = regime(BUILT_IN_SESSIONS)
         return load_market_data(tape.frame, tape.spec)
-    if len(settings.market) != len(settings.data):
-        raise ValueError(
-            f"--data names {len(settings.data)} files and --market {len(settings.market)} contracts; "
-            "give one contract for each file, for example --market NQ"
-        )
     loader: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.loader.items()}
-    files: dict[str, list[str]] = {}
-    for symbol, path in zip(settings.market, settings.data, strict=True):
-        files.setdefault(symbol, []).append(path)
-    rolled = [symbol for symbol, paths in files.items() if len(paths) > 1]
-    if rolled and not settings.roll:
-        raise ValueError(
-            f"--market names {rolled[0]} for {len(files[rolled[0]])} files: say when the next contract is traded, "
-            "--roll volume or --roll with the date of its first session, or put the bars of one contract into one file"
-        )
-    if settings.roll and not rolled and len(loader.get("symbol", ())) < 2:
-        raise ValueError(
-            "--roll needs two or more files of one market, --data h25.csv m25.csv --market NQ NQ say, or two or more "
-            "instruments of one file, --symbol NQH5 NQM5: "
-            f"here is one for each of {', '.join(files)}"
-        )
+    files = settings.files
     roll = settings.roll[0] if len(settings.roll) == 1 else settings.roll or None
-    return load_market_data({name: x if name in rolled else x[0] for name, x in files.items()}, roll=roll, **loader)
-
-
-def write_settings(run_dir: pathlib.Path, settings: TradingSettings) -> None:
-    """Remember the settings in the run's folder, or refuse a folder that remembers others; the program may differ.
-
-    Raises ValueError listing the differences.
-    """
-    path = run_dir / SETTINGS_FILE
-    if path.is_file():
-        _refuse_others(run_dir, read_settings(run_dir).to_dict(), settings.to_dict())
-        return
-    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
-        raise ValueError(f"{run_dir} exists and holds no run of trading-gymnax: choose another --run-dir")
-    run_dir.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(settings.to_dict(), indent=2) + "\n")
-    partial.replace(path)
-
-
-def read_settings(run_dir: pathlib.Path) -> TradingSettings:
-    """What `write_settings` remembered. Raises FileNotFoundError for a folder without it."""
-    path = run_dir / SETTINGS_FILE
-    if not path.is_file():
-        raise FileNotFoundError(f"{run_dir} holds no run of trading-gymnax: there is no {SETTINGS_FILE} in it")
-    try:
-        values = dict(json.loads(path.read_text()))
-        tuples = {name: tuple(values.get(name, ())) for name in ("data", "market", "roll", "digests")}
-        return TradingSettings(**{**values, **tuples})
-    except (ValueError, TypeError) as error:
-        text = f"{path} is damaged ({error}): restore it from a copy, or use another --run-dir"
-        raise ValueError(" ".join(text.split())) from error
-
-
-def check_files(settings: TradingSettings) -> None:
-    """See that the run's files are still those that it was trained on.
-
-    Raises ValueError for one that has changed, FileNotFoundError for one that is gone.
-    """
-    for path, digest in zip(settings.data, settings.digests, strict=True):
-        if _digest(path) != digest:
-            raise ValueError(f"{path} has changed since the run was trained on it; train a new run on it")
-
-
-def _digest(path: str) -> str:
-    if not pathlib.Path(path).is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _refuse_others(run_dir: pathlib.Path, there: dict[str, Any], asked: dict[str, Any]) -> None:
-    names = [name for name in asked if name not in _NOT_COMPARED and there[name] != asked[name]]
-    found = [f"{name}: {there[name]!r} there, {asked[name]!r} now" for name in names]
-    if found:
-        raise ValueError(
-            f"{run_dir} holds a run with other settings; choose another --run-dir, or the same settings. "
-            f"Differences: {'; '.join(found)}"
-        )
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    return load_market_data({name: x if len(x) > 1 else x[0] for name, x in files.items()}, roll=roll, **loader)

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl_ppo.config import Hyperparameters, PPOConfig
+from purejaxrl_ppo.config import PPOConfig
+from purejaxrl_ppo.hyperparameters import Hyperparameters
 from purejaxrl_ppo.words import nearest
 
 NAMES = tuple(field.name for field in dataclasses.fields(Hyperparameters))

@@ -26,9 +26,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_ppo.checkpoint import Arrays, from_arrays, to_arrays
-from purejaxrl_ppo.config import Hyperparameters, PPOConfig
+from purejaxrl_ppo.config import PPOConfig
 from purejaxrl_ppo.evaluate import evaluate
 from purejaxrl_ppo.host import check_arguments, refuse_tracers
+from purejaxrl_ppo.hyperparameters import Hyperparameters
 from purejaxrl_ppo.learn import Metrics
 from purejaxrl_ppo.memory import check_memory, memory_in_words, training_bytes
 from purejaxrl_ppo.policy import Policy

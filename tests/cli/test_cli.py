@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from purejaxrl_ppo.cli import main as trainer
 from trading_gymnax import runs
 from trading_gymnax.cli import main as cli
 from trading_gymnax.data.contracts import CONTRACTS
@@ -72,7 +73,7 @@ def test_check_of_a_refused_file_says_why_and_ends_with_1(bars, tmp_path, capsys
     with pytest.raises(SystemExit) as ended:
         cli.main(["check", str(path), "--market", "NQ"])
     assert ended.value.code == 1
-    assert "repair='nan'" in capsys.readouterr().out
+    assert "--repair nan" in capsys.readouterr().out
     cli.main(["check", str(path), "--market", "NQ", "--repair", "nan"])
     assert "Repaired" in capsys.readouterr().out
 
@@ -137,6 +138,91 @@ def test_evaluate_says_again_what_train_said(trained, bars, capsys):
     assert report == f"{trained / 'report' / 'report.html'} shows the rest"
     assert "out of sample" in again[: again.index(" setting")].splitlines()[-2]
     assert (trained / "evaluation.json").read_text() == before
+    written = {path.name for path in (trained / "evaluation-june").rglob("*")}
+    assert {"trades.csv", "sessions.csv", "report.html", "equity.png"} <= written
+
+
+def test_bars_older_than_the_training_are_judged_where_asked_and_marked(trained, capsys, tmp_path):
+    spec = dataclasses.replace(CONTRACTS["NQ"], calendar=None)
+    older = tmp_path / "february.parquet"
+    regime(4, spec=spec, first_session="2025-02-24").frame.to_parquet(older)
+    where = ["evaluate", str(trained), "--data", str(older), "--market", "NQ"]
+    assert "or with --allow-earlier, before the first one" in refusal(capsys, *where)
+    cli.main([*where, "--allow-earlier"])
+    said = capsys.readouterr().out
+    assert "EARLIER than the training: 3 sessions" in said
+    folder = trained / "evaluation-february"
+    judged = json.loads((folder / "evaluation.json").read_text())
+    assert judged["earlier"] == 3
+    assert judged["out_of_sample"]["label"] == "out of sample, on bars EARLIER than the training"
+    assert "EARLIER than the training" in (folder / "report" / "report.html").read_text()
+
+
+def test_what_was_walked_is_used_again_until_something_changes(trained, tmp_path, capsys, monkeypatch):
+    run_dir = tmp_path / "runs" / "nq"
+    shutil.copytree(trained, run_dir)
+    cli.main(["evaluate", str(run_dir)])  # of the copy's own ledger
+    first, trades = capsys.readouterr().out, (run_dir / "trades.csv").read_bytes()
+    monkeypatch.setattr("trading_gymnax.cli.judging.judge", lambda *args, **more: pytest.fail("walked again"))
+    cli.main(["evaluate", str(run_dir)])
+    again = capsys.readouterr().out
+    kept = "nothing has changed since the sessions were walked: the results are those that were kept\n\n"
+    assert again.replace(kept, "").replace("2 looks", "1 look") == first.replace(kept, "")
+    assert kept in again
+    assert (run_dir / "trades.csv").read_bytes() == trades
+    with pytest.raises(pytest.fail.Exception, match="walked again"):
+        cli.main(["evaluate", str(run_dir), "--checkpoint", "best"])
+
+
+def test_a_report_that_stands_is_not_written_again_and_needs_no_jax(trained, capsys):
+    cli.main(["report", str(trained)])
+    verdict = capsys.readouterr().out.splitlines()[0]
+    page = trained / "report" / "report.html"
+    before = page.stat().st_mtime_ns
+    said = without_jax(["report", str(trained)])
+    assert said == f"{verdict}\nnothing has changed since {page} was written\n"
+    assert page.stat().st_mtime_ns == before
+
+
+def test_mistakes_tables_and_files_need_no_jax(bars, tmp_path):
+    """Nor a GPU that is named and not there."""
+    commands = [["check", str(bars), "--market", "NQ"], ["params"], ["contracts"], ["--version"], ["train", "--help"]]
+    commands += [["trian"], ["train", "--set", "x=1"], ["train", "--num-envs", "0"], ["report", str(tmp_path)]]
+    commands += [
+        ["train", "--set", "sl_atr_mult=-1"],
+        ["train", "--run-dir", "/dev/null/x"],
+        ["walk-forward", "--seeds", "0"],
+    ]
+    commands += [["evaluate", str(tmp_path), "--from", "2025-03-05", "--until", "2025-03-01"]]
+    commands += [["train", "--data", "no.csv", "--market", "NQ"], ["evaluate", str(tmp_path)], ["check", "no.csv"]]
+    said = without_jax(*commands)
+    assert "NQ: " in said
+    assert "sl_atr_mult" in said
+    assert "trading-gymnax 0." in said
+
+
+def test_the_trainers_own_program_says_what_to_type(trained, capsys):
+    for command, typed in (("evaluate", f"trading-gymnax evaluate {trained}"), ("resume", "trading-gymnax ")):
+        with pytest.raises(SystemExit):
+            trainer.main([command, str(trained)])
+        assert f"holds a run of another program: type `{typed}" in capsys.readouterr().err
+
+
+def without_jax(*commands: list[str]) -> str:
+    """What commands print, one after another in a process in which nothing imports JAX or gymnax."""
+    program = [
+        "import contextlib, json, sys",
+        "from trading_gymnax.cli.main import main",
+        "for args in json.loads(sys.argv[1]):",
+        "    with contextlib.suppress(SystemExit):",
+        "        main(args)",
+        "    assert not {'jax', 'gymnax', 'flax', 'distrax'} & {*sys.modules}, args",
+    ]
+    line = [sys.executable, "-c", "\n".join(program), json.dumps(commands)]
+    environment = os.environ | {"JAX_PLATFORMS": "cuda"}
+    done = subprocess.run(line, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_a_run_of_other_settings_is_refused_with_the_differences(trained, bars, capsys):
@@ -188,7 +274,7 @@ def test_a_run_remembers_the_commit_that_started_it(trained, bars, capsys, monke
     remembered = json.loads((trained / "trading.json").read_text())
     assert remembered["version"].startswith("trading-gymnax 0.")
     assert re.match("[0-9a-f]{12}", remembered["commit"])  # the tests run in a checkout
-    monkeypatch.setattr(cli, "program_version", lambda: "trading-gymnax 9.9, commit 0123abc")
+    monkeypatch.setattr("trading_gymnax.cli.training.program_version", lambda: "trading-gymnax 9.9, commit 0123abc")
     train(bars, trained)
     said = capsys.readouterr().out
     assert f"started by commit {remembered['commit']}; this is trading-gymnax 9.9, commit 0123abc" in said
@@ -225,7 +311,7 @@ def test_a_run_is_judged_on_other_bars(trained, later_bars, capsys):
     page = capsys.readouterr().out.splitlines()
     assert page[0] == "NQ: 2025-03-11 to 2025-03-13 to judge; the run learnt from 2025-03-03 to 2025-03-06"
     assert page[2].startswith("OUT OF SAMPLE: 2025-03-11 to 2025-03-13, 3 sessions")
-    judged = json.loads((trained / "evaluation-june.json").read_text())["out_of_sample"]
+    judged = json.loads((trained / "evaluation-june" / "evaluation.json").read_text())["out_of_sample"]
     assert judged["rows"][HOLD]["net_usd"] == 0
     assert judged["rows"][POLICY]["sessions"] == 3
     assert judged["rows"][POLICY]["configurations_tried"] == 7
@@ -392,6 +478,8 @@ def test_wrong_rolls_and_curricula_are_one_sentence(contracts, tmp_path, capsys)
     assert "--market names NQ for 2 files: say when the next contract is traded" in refusal(capsys, *two)
     one = [*new, contracts[0], "--market", "NQ"]
     assert "--roll needs two or more files of one market" in refusal(capsys, *one, "--roll", "volume")
+    turned = [*new, *reversed(contracts), "--market", "NQ", "NQ", "--roll", "volume"]
+    assert "comes before NQ-1, 2025-03-07 to 2025-03-12: give the contracts in the order" in refusal(capsys, *turned)
     assert "roll is 'volume' or a date" in refusal(capsys, *two, "--roll", "soon")
     assert "roll needs 'volume' or 1 dates" in refusal(capsys, *two, "--roll", "2025-03-07", "2025-03-10")
     assert "has no session between its rolls" in refusal(capsys, *two, "--roll", "2026-01-01")

@@ -11,7 +11,7 @@ import pytest
 
 import _console_start
 from trading_gymnax.cli import main as cli
-from trading_gymnax.render import MissingExtra
+from trading_gymnax.extras import MissingExtra
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SLOW = "import time\nprint('importing', flush=True)\ntime.sleep(60)\n"
@@ -83,8 +83,11 @@ def test_a_missing_extra_is_told_before_the_work(monkeypatch, capsys, tmp_path):
         cli.main(["report", str(tmp_path)])
     assert ended.value.code == 2
     assert str(MissingExtra("plotly")) in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        cli.main(["train", "--data", "nowhere.csv", "--market", "NQ"])
-    said = capsys.readouterr()
-    assert said.out == f"no report will be written: {MissingExtra('plotly')}\n"
-    assert "nowhere.csv" in said.err
+    monkeypatch.setattr("trading_gymnax.cli.training.build", stop)
+    with pytest.raises(KeyError, match="the work"):
+        cli._RUN[cli.Train](cli._command(["train", "--run-dir", str(tmp_path / "run")]))
+    assert capsys.readouterr().out == f"no report will be written: {MissingExtra('plotly')}\n"
+
+
+def stop(settings):
+    raise KeyError("the work")

@@ -5,9 +5,8 @@ import dataclasses
 import jax
 import pytest
 
-from purejaxrl_ppo import parse_command_line
 from trading_gymnax.cli import main as cli
-from trading_gymnax.cli.learners import TRADER, WIDER, device_note, trader_for
+from trading_gymnax.cli.trader import TRADER, WIDER, device_note, trader_for
 
 
 def test_an_accelerator_plays_more_environments_in_as_many_iterations():
@@ -20,25 +19,20 @@ def test_an_accelerator_plays_more_environments_in_as_many_iterations():
 
 
 @pytest.mark.parametrize(
-    ("args", "num_envs"),
-    [(["train"], 1_024), (["walk-forward"], 1_024), (["train", "--num-envs", "64"], 64), (["train", "--help"], 256)],
+    ("args", "num_envs"), [(["train"], 1_024), (["walk-forward"], 1_024), (["train", "--num-envs", "64"], 64)]
 )
 def test_the_device_decides_where_nothing_is_said(monkeypatch, args, num_envs):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    trader = cli._trader(args)
-    if "--help" in args:
-        assert trader.num_envs == num_envs
-        return
-    assert (
-        parse_command_line(cli._commands(trader), prog="trading-gymnax", args=args, description="").config.num_envs
-        == num_envs
-    )
+    assert cli._command(args).config.num_envs == num_envs
 
 
-def test_help_and_other_commands_start_no_device(monkeypatch):
+def test_help_mistakes_and_other_commands_start_no_device(monkeypatch, capsys):
     monkeypatch.setattr(jax, "default_backend", lambda: pytest.fail("the device was started"))
-    for args in ([], ["check", "nq.csv"], ["train", "-h"], ["walk-forward", "--help"], ["trian"]):
-        assert cli._trader(args) == TRADER
+    assert cli._command(["check", "nq.csv", "--market", "NQ"]).market == "NQ"
+    for args in (["train", "-h"], ["walk-forward", "--help"], ["trian"], ["train", "--set", "x=1"], []):
+        with pytest.raises(SystemExit):
+            cli.main(args)
+    assert "trian" in capsys.readouterr().err
 
 
 def test_the_note_is_the_line_to_type():

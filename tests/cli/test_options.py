@@ -19,6 +19,7 @@ from purejaxrl_ppo.cli.errors import _Sentences
 from trading_gymnax import runs
 from trading_gymnax.cli import main as trading_cli
 from trading_gymnax.cli import skill as skill_cli
+from trading_gymnax.cli import training as training_cli
 from trading_gymnax.data.contracts import CONTRACTS
 from trading_gymnax.synthetic import regime
 
@@ -68,7 +69,7 @@ def of_program(program: str, commands: Any) -> Iterator[Option]:
         yield from of_dataclass(f"{program} {command.__metadata__[0].name}", command.__origin__)
 
 
-PARSERS = {"trading-gymnax": trading_cli._commands(), "purejaxrl-ppo": trainer_cli._commands(["train", "CartPole-v1"])}
+PARSERS = {"trading-gymnax": trading_cli._commands(), "purejaxrl-ppo": trainer_cli.commands(["train", "CartPole-v1"])}
 MAINS = {"trading-gymnax": trading_cli.main, "purejaxrl-ppo": trainer_cli.main}
 OPTIONS = [option for program, commands in PARSERS.items() for option in of_program(program, commands)]
 COMMANDS = sorted({option.command for option in OPTIONS})
@@ -109,11 +110,11 @@ def _nothing_is_trained(request, tmp_path, monkeypatch):
         raise OSError(REACHED)  # which the command lines print as a sentence, whoever raises it
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(trainer_cli, "fit", reached)
+    monkeypatch.setattr("purejaxrl_ppo.cli.training.fit", reached)
     monkeypatch.setattr(importlib.import_module("purejaxrl_ppo.sweep.run")._Runs, "advance", reached)
-    monkeypatch.setattr(trading_cli, "fit", reached)
-    monkeypatch.setattr(trading_cli, "ppo_learner", lambda config: reached)
-    monkeypatch.setattr(trading_cli, "run_walk_forward", reached)
+    monkeypatch.setattr(training_cli, "fit", reached)
+    monkeypatch.setattr(training_cli, "ppo_learner", lambda config: reached)
+    monkeypatch.setattr(training_cli, "run_walk_forward", reached)
     for name in ("permutation_test", "cross_validate", "run_sweep", "biases"):
         monkeypatch.setattr(skill_cli, name, reached)
     monkeypatch.setattr(runs, "BUILT_IN_SESSIONS", 3)

@@ -63,7 +63,7 @@ def test_a_refusal_is_raised_by_one_of_the_packages():
 @pytest.mark.parametrize("fault", ["JAX", "Python"])
 def test_a_fault_of_the_program_shows_its_trace(monkeypatch, fault):
     monkeypatch.setitem(cli._RUN, cli.Check, lambda command: FAULTS[fault]())
-    monkeypatch.setattr(trainer, "_run", lambda command: FAULTS[fault]())
+    monkeypatch.setattr(trainer, "_run", lambda *command: FAULTS[fault]())
     with pytest.raises((TypeError, ValueError)):
         cli.main(CHECK)
     with pytest.raises((TypeError, ValueError)):
@@ -94,8 +94,6 @@ def test_a_sentence_of_the_environment_is_one(capsys):
 @pytest.mark.parametrize("package", ["trading_gymnax", "purejaxrl_ppo"])
 def test_a_package_is_its_command(package, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [package, "evaluat"])
-    for module in ("trading_gymnax.cli.main", "purejaxrl_ppo.cli.main"):
-        monkeypatch.setattr(f"{module}.use_compilation_cache", lambda: None)
     with pytest.raises(SystemExit) as ended:
         runpy.run_module(package, run_name="__main__")
     assert ended.value.code == 2

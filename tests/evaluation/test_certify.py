@@ -336,7 +336,8 @@ def test_a_cent_too_much_is_found(traded):
 @pytest.mark.parametrize("fault", [None, "later_features", "paying_fees"])
 def test_the_trainer_passes_and_is_refused_with_a_fault(fault, request):
     """One seed on shorter tapes, the whole budget. The level of one seed is 5 %, so the tapes are fixed ones."""
-    from trading_gymnax.cli.learners import TRADER, ppo_learner
+    from trading_gymnax.cli.learners import ppo_learner
+    from trading_gymnax.cli.trader import TRADER
 
     jax.config.update("jax_disable_most_optimizations", False)
     jax.clear_caches()

@@ -438,7 +438,7 @@ def test_summary_of_the_trades_worked_by_hand():
 @pytest.mark.parametrize("drift", [1 / 3, 0.0])
 def test_two_million_steps_find_an_edge_where_there_is_one_and_none_where_there_is_none(drift):
     from purejaxrl_ppo import make_train, policy_of
-    from trading_gymnax.cli.learners import TRADER
+    from trading_gymnax.cli.trader import TRADER
 
     def tape(seed: int):
         return regime(300, seed=seed, drift=drift) if drift else martingale(300, seed=seed)

@@ -265,4 +265,4 @@ def test_the_installed_command_trains_cartpole_as_a_new_user_types_it(tmp_path):
     command = [str(pathlib.Path(sys.executable).parent / "purejaxrl-ppo"), "train", "CartPole-v1"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=True)
     assert done.stderr == ""
-    assert "best return 500; policy, logs and checkpoints are in runs/CartPole-v1-0" in done.stdout
+    assert "best return 500 reward an episode; policy, logs and checkpoints are in runs/CartPole-v1-0" in done.stdout

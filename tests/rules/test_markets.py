@@ -272,7 +272,7 @@ WORLDS = {  # tick, dollars a point, price: as unlike as YM, NQ and RTY
 @pytest.mark.slow
 def test_one_policy_for_three_markets_does_as_well_on_each():
     """At 2 million steps a market: at least 90 % of what a policy earns that was trained on that market alone."""
-    from trading_gymnax.cli.learners import TRADER
+    from trading_gymnax.cli.trader import TRADER
 
     def tapes(seed: int) -> dict[str, Bars]:
         specs = {name: dataclasses.replace(SYNTH, symbol=name, tick_size=tick, multiplier=points)

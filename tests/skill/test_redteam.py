@@ -7,7 +7,8 @@ import pytest
 
 from tests.data.tables import PLAIN
 from trading_gymnax import TradingPhase1, TradingPhase2, load_market_data
-from trading_gymnax.cli.learners import TRADER, ppo_fold_learner
+from trading_gymnax.cli.learners import ppo_fold_learner
+from trading_gymnax.cli.trader import TRADER
 from trading_gymnax.skill.finepath import Kind, fine_tape
 from trading_gymnax.skill.redteam import ALLOWED_ERRORS, FREE, SEARCHED, attack, free_lunches
 from trading_gymnax.synthetic import martingale

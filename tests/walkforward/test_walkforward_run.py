@@ -16,12 +16,14 @@ import pytest
 from tests.data.tables import PLAIN
 from trading_gymnax import TradingPhase1, load_market_data, runs
 from trading_gymnax.cli import main as cli
-from trading_gymnax.cli.learners import TRADER, ppo_fold_learner
+from trading_gymnax.cli.learners import ppo_fold_learner
 from trading_gymnax.cli.resume import keep_run, kept_runs
+from trading_gymnax.cli.trader import TRADER
 from trading_gymnax.curriculum import linear
 from trading_gymnax.data.contracts import CONTRACTS
 from trading_gymnax.evaluation.baselines import RandomEntries
 from trading_gymnax.market import ATR_BITS, CLOSE, END, OPEN, START, MarketData
+from trading_gymnax.report.judge import POLICY
 from trading_gymnax.synthetic import regime
 from trading_gymnax.walkforward.folds import walk_forward
 from trading_gymnax.walkforward.result import FoldRun, WalkForward
@@ -300,6 +302,19 @@ def test_the_command_writes_figures_sessions_and_a_picture(walk_dir):
     page = (walk_dir / "walk_forward.txt").read_text()
     assert "NQ-1, NQ-2, phase 1, 2 folds x 2 seeds, PPO with 1,024 steps a run" in page
     assert made["verdict"] in page
+
+
+def test_the_command_writes_the_whole_report_of_its_first_seed(walk_dir):
+    """The folds' policies one after another: the same dollars as the runs of seed 0 made."""
+    made = json.loads((walk_dir / "walk_forward.json").read_text())
+    judged = json.loads((walk_dir / "evaluation.json").read_text())["out_of_sample"]
+    row = judged["rows"][POLICY]
+    assert (row["sessions"], row["net_usd"]) == (6, pytest.approx(made["seeds"]["0"]["net_usd"], abs=0.005))
+    trades = pd.read_csv(walk_dir / "trades.csv")
+    assert len(trades[trades["seed"] == 0]) == row["trades"]
+    page = (walk_dir / "report" / "report.html").read_text()
+    assert "Walk-forward, 2 folds: each session is traded by the policy of seed 0" in page
+    assert judged["verdict"].split(":")[0] in page
 
 
 @pytest.mark.slow

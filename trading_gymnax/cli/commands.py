@@ -1,17 +1,50 @@
-"""What the commands of the command line take, but for the trainer's settings."""
+"""What the commands of the command line take; without JAX."""
 
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
+import os
 import pathlib
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from trading_gymnax.cli.values import Hour, parse_changes
+from purejaxrl_ppo import FitOptions, PPOConfig
+from trading_gymnax.cli.trader import TRADER
+from trading_gymnax.cli.values import Hour, check_limits, help_of_set, parse_changes
 from trading_gymnax.data.contracts import contract
-from trading_gymnax.data.loader import RTH
-from trading_gymnax.runs import TradingSettings
+from trading_gymnax.data.spec import RTH
+from trading_gymnax.extras import missing_extra
+from trading_gymnax.settings import CERTIFIED_SESSIONS, TradingSettings, check_sources, check_there, flag, read_settings
+
+
+def check_tried(count: int) -> None:
+    """Raises ValueError for fewer than one configuration."""
+    if count < 1:
+        raise ValueError("--configurations-tried counts the present settings as well: give 1 or more")
+
+
+def check_folder(folder: pathlib.Path, option: str = "--run-dir") -> None:
+    """See that files can be written in a folder, which may be yet to make. Raises ValueError naming it."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        what = "is no folder" if not there.is_dir() else "cannot be written to"
+        raise ValueError(f"{option} {folder}: {there} {what}, choose another")
+
+
+def check_dates(first: str | None, until: str | None) -> None:
+    """Raises ValueError for what is no date, and for a first one that is not before the last."""
+    read = {option: _date(option, text) for option, text in (("--from", first), ("--until", until)) if text is not None}
+    if len(read) == 2 and read["--from"] >= read["--until"]:
+        raise ValueError(f"--from {first} is not before --until {until}, the first date that is judged no longer")
+
+
+def _date(option: str, text: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{option} {text} is not a date; write it like 2025-03-17") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +87,12 @@ class Loader:
         return values | ({"symbol": self.symbol[0]} if self.symbol else {})
 
 
+# groups of options, by the titles that they have in the help
+FileOptions = tyro.conf.OmitArgPrefixes[Annotated[Loader, tyro.conf.arg(name="file")]]
+TrainerOptions = tyro.conf.OmitArgPrefixes[Annotated[PPOConfig, tyro.conf.arg(name="trainer")]]
+HostOptions = tyro.conf.OmitArgPrefixes[Annotated[FitOptions, tyro.conf.arg(name="host")]]
+
+
 @dataclasses.dataclass(frozen=True)
 class Check:
     """Say what is wrong with a file of bars, in plain words; exit status 0 when it can be loaded, 1 when not."""
@@ -62,7 +101,7 @@ class Check:
     """A CSV, JSON (gzip too) or parquet file, or a zip or a folder of such files."""
     market: str
     """Symbol of the contract, NQ say."""
-    loader: tyro.conf.OmitArgPrefixes[Loader] = dataclasses.field(default_factory=Loader)
+    loader: FileOptions = dataclasses.field(default_factory=Loader)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +133,7 @@ class Audit:
     """Symbol of the contract, NQ say."""
     cuts: int = 50
     """How many cuts."""
-    loader: tyro.conf.OmitArgPrefixes[Loader] = dataclasses.field(default_factory=Loader)
+    loader: FileOptions = dataclasses.field(default_factory=Loader)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +160,35 @@ class Evaluate:
     """First date of the other bars to judge, 2025-03-17 say."""
     until: str | None = None
     """First date no longer judged."""
-    loader: tyro.conf.OmitArgPrefixes[Loader] = dataclasses.field(default_factory=Loader)
+    allow_earlier: bool = False
+    """Judge bars that are older than those that the run learnt from, too, and say so wherever the result stands."""
+    loader: FileOptions = dataclasses.field(default_factory=Loader)
+
+    def check(self) -> None:
+        """Refuse what can be told without reading bars. Raises ValueError, FileNotFoundError."""
+        check_tried(self.configurations_tried)
+        check_dates(self.first, self.until)
+        read_settings(self.run_dir)
+        check_folder(self.run_dir, "the run's folder")
+        if self.data:
+            check_sources(self.other)
+            check_there(self.other)
+            return
+        given: dict[str, Any] = {"market": self.market, "roll": self.roll, "from": self.first, "until": self.until}
+        given |= {"allow_earlier": self.allow_earlier or None, **self.loader.options()}
+        names = [flag(name) for name, value in given.items() if value not in (None, ())]
+        if names:
+            raise ValueError(f"{' and '.join(names)} without --data: give the file of bars as well")
+
+    @property
+    def other(self) -> TradingSettings:
+        """Where the other bars come from. Raises ValueError for an unknown symbol."""
+        return TradingSettings(
+            data=tuple(map(str, self.data)),
+            market=tuple(contract(symbol).symbol for symbol in self.market),
+            roll=self.roll,
+            loader=self.loader.options(),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,9 +203,7 @@ class Trading:
     """When the next contract of a market is traded: "volume", or the date of its first session, for each change one."""
     phase: Literal[1, 2] = 1
     """1: choose entries; 2: manage the stop as well."""
-    changes: Annotated[tuple[str, ...], tyro.conf.arg(name="set")] = ()
-    """Parameters of market, costs and account as name=value, commission_per_side=2.5 initial_balance=50k
-    rth_close=15:55 say; `trading-gymnax params` lists them."""
+    changes: Annotated[tuple[str, ...], tyro.conf.arg(name="set", help=help_of_set())] = ()
     window: int = 20
     """Bars that an observation shows."""
     account_features: bool = False
@@ -149,11 +214,21 @@ class Trading:
     Judged is under the last values."""
     configurations_tried: int = 1
     """Settings that were judged before these were chosen, these too; the deflated Sharpe ratio allows for them."""
-    loader: tyro.conf.OmitArgPrefixes[Loader] = dataclasses.field(default_factory=Loader)
+    loader: FileOptions = dataclasses.field(default_factory=Loader)
     config_file: Annotated[pathlib.Path | None, tyro.conf.arg(name="config")] = None
     """TOML file of options, total-timesteps = 2e6 say, and of parameters under [set]; what is typed wins over it."""
     show_config: bool = False
     """Print all options as such a file, and do nothing else."""
+
+    def check(self) -> None:
+        """Refuse what can be told from the arguments alone, before JAX is imported. Raises ValueError, OSError."""
+        check_tried(self.configurations_tried)
+        if not self.show_config:
+            settings = self.settings()
+            check_limits(settings.changes, self.phase)
+            check_sources(settings)
+            check_there(settings)
+            check_folder(self.folder)
 
     def settings(self, **more: Any) -> TradingSettings:
         """As they are remembered; raises ValueError for an unknown symbol and for what is no name=value."""
@@ -169,6 +244,11 @@ class Trading:
             curriculum=self.curriculum,
             **more,
         )
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """What the command writes to."""
+        raise NotImplementedError
 
     def name(self, otherwise: str = "builtin") -> str:
         """The markets' symbols, for the name of a folder."""
@@ -208,3 +288,91 @@ class Report:
     """Settings that were judged before these were chosen, these too; the deflated Sharpe ratio allows for them."""
     out: pathlib.Path | None = None
     """Folder to write to; by default `report` in the run's folder."""
+
+    def check(self) -> None:
+        """Refuse what can be told without reading bars. Raises MissingExtra, ValueError, FileNotFoundError."""
+        check_tried(self.configurations_tried)
+        if missing := missing_extra():
+            raise missing
+        read_settings(self.run_dir)
+        check_folder(self.run_dir if self.out is None else self.out, "--out" if self.out else "the run's folder")
+
+
+@dataclasses.dataclass(frozen=True)
+class Train(Trading):
+    """Train a policy, then walk it once through every session it has not seen; in the folder of a run, go on with it.
+
+    Without --data it trades a built-in synthetic market.
+    """
+
+    config: TrainerOptions = TRADER
+    options: HostOptions = FitOptions(eval_every=0)
+    train_until: str | None = None
+    """First date that is held out, 2025-02-15 say; by default the last third of the sessions is."""
+    warm_start: pathlib.Path | None = None
+    """Folder of a run whose last policy a new run starts from, of phase 1 for phase 2 say; what is new in observations
+    has no weight at first. A new action is a nineteenth as likely as HOLD where HOLD alone was legal."""
+    run_dir: pathlib.Path | None = None
+    """Folder of the run; runs/<market>-phase<phase> by default."""
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """The run's folder."""
+        return self.run_dir or pathlib.Path("runs") / f"{self.name()}-phase{self.phase}"
+
+    def check(self) -> None:
+        """As `Trading.check`, the date too."""
+        if self.train_until is not None:
+            _date("--train-until", self.train_until)
+        super().check()
+
+
+@dataclasses.dataclass(frozen=True)
+class WalkForward(Folds, Trading):
+    """Train on sessions of the past and judge on those that follow, fold after fold, with several seeds.
+
+    Sessions that no policy has seen are chained to one equity. Without --data it trades a built-in synthetic market.
+    """
+
+    config: TrainerOptions = TRADER
+    run_dir: pathlib.Path | None = None
+    """Folder to write to; runs/<market>-walk-forward by default."""
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """The folder to write to."""
+        return self.run_dir or pathlib.Path("runs") / f"{self.name()}-walk-forward"
+
+    def check(self) -> None:
+        """As `Trading.check`, and that pictures can be drawn and runs are asked for."""
+        if self.memory_limit_gb is not None and not self.memory_limit_gb > 0:
+            raise ValueError(f"--memory-limit-gb {self.memory_limit_gb:g}: give more than 0")
+        if self.seeds < 1:
+            raise ValueError(f"--seeds {self.seeds}: a fold needs one run or more")
+        if missing := missing_extra():
+            raise missing
+        super().check()
+
+
+@dataclasses.dataclass(frozen=True)
+class Certify:
+    """Train on synthetic markets of known edge, judge on others of their kind, and say whether to trust the build.
+
+    Exit status 0 when it passes, 1 when it is refused. The defaults take some ten minutes on two CPU cores.
+    """
+
+    seeds: int = 5
+    """Runs on each of the three markets."""
+    first_seed: int = 0
+    """Seed of the first run; another number gives other tapes and other networks."""
+    total_timesteps: int = TRADER.total_timesteps
+    """Environment steps of each training."""
+    sessions: int = CERTIFIED_SESSIONS
+    """Length of each tape, of those learnt from and of those judged on."""
+    out: pathlib.Path | None = None
+    """JSON file to write the certificate to."""
+
+    def check(self) -> None:
+        """Refuse a file that cannot be written, before the work. Raises ValueError."""
+        if self.out and (self.out.is_dir() or not self.out.parent.is_dir()):
+            raise ValueError(f"--out {self.out} is no file in a folder that exists: name one before the work begins")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from trading_gymnax.cli.codec import in_seconds
 from trading_gymnax.walkforward.result import FoldRun
 
 ASKED_FILE, DONE_FILE, RUNS_FOLDER = "asked.json", "done.jsonl", "runs"
@@ -83,12 +84,6 @@ def kept_runs(folder: pathlib.Path) -> dict[tuple[int, int], FoldRun]:
     for home in sorted((folder / RUNS_FOLDER).glob("*")):
         fold, dash, seed = home.name.partition("-")
         if dash and fold.isdigit() and seed.isdigit():
-            frames = {name: _seconds(pd.read_parquet(home / f"{name}.parquet")) for name in _FRAMES}
+            frames = {name: in_seconds(pd.read_parquet(home / f"{name}.parquet")) for name in _FRAMES}
             runs[int(fold), int(seed)] = FoldRun(int(fold), int(seed), **frames)
     return runs
-
-
-def _seconds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Times in seconds, as an evaluation has them; parquet knows none coarser than milliseconds."""
-    times = frame.select_dtypes(["datetime", "datetimetz"]).columns
-    return frame.assign(**{name: frame[name].dt.as_unit("s") for name in times})

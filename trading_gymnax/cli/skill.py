@@ -8,24 +8,21 @@ import json
 import math
 import pathlib
 import sys
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import jax
 import pandas as pd
-import tyro
 
-from trading_gymnax.cli.commands import Trading, parse_changes
-from trading_gymnax.cli.learners import TRADER, ppo_fold_learner
+from trading_gymnax.cli.learners import ppo_fold_learner
 from trading_gymnax.cli.looks import Looking, looking
 from trading_gymnax.cli.progress import told
 from trading_gymnax.cli.resume import done_lines, note_done, open_folder
+from trading_gymnax.cli.skill_commands import BarPath, Cpcv, Permute, TradingSweep, Trained
+from trading_gymnax.cli.values import parse_changes
 from trading_gymnax.evaluation.evaluate import evaluate_policy
 from trading_gymnax.market import ORDINARY_STOP_ATR, MarketData
 from trading_gymnax.phase1 import TradingPhase1
-from trading_gymnax.render import new_picture
 from trading_gymnax.report.path_section import PATH_FILE
-from trading_gymnax.report.sections import program_version
 from trading_gymnax.report.skill_files import write_test
 from trading_gymnax.runs import (
     TradingSettings,
@@ -43,97 +40,12 @@ from trading_gymnax.skill.permutation import permutation_test
 from trading_gymnax.skill.sweep import grid, run_sweep
 from trading_gymnax.skill.tapes import read_source
 from trading_gymnax.text import count_text, plain
+from trading_gymnax.version import program_version
 from trading_gymnax.walkforward.run import FoldLearner
 
 from purejaxrl_ppo import PPOConfig, load_policy  # isort: skip
 
 _ATR_A_NOISE = 1.6  # of synthetic markets: ATR over a bar's noise
-
-
-@dataclasses.dataclass(frozen=True)
-class _Trained(Trading):
-    """What all of these commands train."""
-
-    config: tyro.conf.OmitArgPrefixes[PPOConfig] = TRADER
-    seeds: int = 1
-    """Runs of each training."""
-    memory_limit_gb: float | None = None
-    """Memory that runs side by side may take, by an estimate; by default one run after another on a CPU, which is as
-    fast there, and elsewhere 8."""
-    run_dir: pathlib.Path | None = None
-    """Folder to write to; the same command goes on there. runs/<market>-<command> by default."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Permute(_Trained):
-    """Train on tapes of which nothing can be learnt, as on the real bars, and say how often that does as well.
-
-    The p-value of the real held-out result, for a learner that finds nothing. Stops when the answer is clear.
-    """
-
-    null: Literal["bars", "within", "blocks", "signs"] = "bars"
-    """What a tape keeps of the bars. bars: the bars of each minute of the day; within: each session's own; blocks: half
-    hours; signs: everything but direction."""
-    tapes: int = 199
-    """Most tapes; the smallest p-value there can be is 1 / (tapes + 1)."""
-    enough: int = 10
-    """Tapes that did as well as the real bars, at which it stops: p is then found to about a third of itself."""
-    tapes_at_once: int = 8
-    """Tapes in memory at one time."""
-    first_tape_seed: int = 0
-    """Seed of the tapes."""
-    train_until: str | None = None
-    """First date that is held out; by default the last third of the usable sessions is."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Cpcv(_Trained):
-    """Combinatorial purged cross-validation: hold out every choice of groups of sessions, learn around them."""
-
-    groups: int = 6
-    """Groups of sessions that follow one another."""
-    held_out: int = 2
-    """Groups held out at a time."""
-    embargo_sessions: int = 1
-    """Sessions left out of training on both sides of a held-out group."""
-
-
-@dataclasses.dataclass(frozen=True)
-class TradingSweep(_Trained):
-    """Train every combination of environment parameters, judge all on the same held-out sessions, and say what the best
-    of so many is worth."""
-
-    vary: tuple[str, ...] = ("sl_atr_mult=1,1.5,2,3", "tp_sl_ratio=1,2,3,4")
-    """Parameters as name=value,value,...; all combinations are tried."""
-    train_until: str | None = None
-    """First date that is held out; by default the last third of the usable sessions is."""
-
-
-@dataclasses.dataclass(frozen=True)
-class BarPath:
-    """What one bar hides: random entries on a martingale, settled by the rules and by a path of sixty steps a bar.
-
-    With the folder of a run of phase 1 it is for that run's settings and noise, and its report quotes the answer.
-    """
-
-    run_dir: tyro.conf.Positional[pathlib.Path | None] = None
-    """Folder of a run; without one the stop widths from 0.25 to 4 ATR are tried on a market like NQ."""
-    fine: pathlib.Path | None = None
-    """File of second bars or ticks that cover the run's held-out sessions; they settle its doubtful trades."""
-    fine_timezone: str = "UTC"
-    """Of the file's stamps without an offset."""
-    sessions: int = 200
-    """Sessions of the martingale."""
-    walks: int = 2
-    """Times that random entries go through it."""
-    bounce_ticks: int = 0
-    """Ticks between bid and ask, at which trades alternate."""
-    jumps_a_day: float = 0.0
-    """Mean number of jumps in a session."""
-    jump_noise: float = 0.0
-    """Standard deviation of a jump, in bars' noise."""
-    checkpoint: Literal["best", "last"] = "last"
-    """Which of the run's policies."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +63,7 @@ class _Work:
         steps = f"PPO with {self.config.total_timesteps:,} steps a run"
         return f"{program_version()}: {', '.join(market.symbols)}, phase {self.settings.phase}, {what}, {steps}"
 
-    def looking(self, name: str, command: _Trained, view: MarketData, **more: Any) -> Looking:
+    def looking(self, name: str, command: Trained, view: MarketData, **more: Any) -> Looking:
         """The look at a view that is about to be taken."""
         more |= {"config": self.config.to_dict(), "seeds": command.seeds}
         return looking(name, self.folder, self.settings, [view], command.configurations_tried, **more)
@@ -163,27 +75,22 @@ class _Work:
         return {"commit": program_version(), "settings": remembered, "trainer": self.config.to_dict()}
 
 
-def _begin(command: _Trained, name: str, **asked: Any) -> _Work:
+def _begin(command: Trained, name: str, **asked: Any) -> _Work:
     """Settings, environment, learner, and the folder, new or begun by the same command."""
     limit = command.memory_limit_gb
-    if limit is not None and not limit > 0:
-        raise ValueError(f"--memory-limit-gb {limit:g}: give more than 0")
-    if command.seeds < 1:
-        raise ValueError(f"--seeds {command.seeds}: one run or more")
-    new_picture(1, 1)  # what is missing is told before the work, not after it
     settings = command.settings().with_digests()
     config = dataclasses.replace(
         command.config, total_timesteps=command.config.num_iterations * command.config.batch_size
     )
     env = build_environment(settings)
-    folder = command.run_dir or pathlib.Path("runs") / f"{command.name()}-{name}"
+    folder = command.folder
     open_folder(
         folder, {"command": name, **settings.to_dict(), "trainer": config.to_dict(), "seeds": command.seeds, **asked}
     )
     return _Work(settings, env, config, ppo_fold_learner(config, schedule_of(settings), limit), folder)
 
 
-def _permute(command: Permute) -> None:
+def permute(command: Permute) -> None:
     work = _begin(
         command, "permute", null=command.null, first_tape_seed=command.first_tape_seed, until=command.train_until
     )
@@ -216,7 +123,7 @@ def _permute(command: Permute) -> None:
     print(f"{text}\n\n{picture} shows it")
 
 
-def _cpcv(command: Cpcv) -> None:
+def cpcv(command: Cpcv) -> None:
     sizes = {name: getattr(command, name) for name in ("groups", "held_out", "embargo_sessions")}
     work = _begin(command, "cpcv", **sizes)
     market = work.env.default_params.market
@@ -261,7 +168,7 @@ def _split_run(line: dict[str, Any]) -> SplitRun:
     return SplitRun(line["split"], line["seed"], line["seen_usd"], frame)
 
 
-def _sweep(command: TradingSweep) -> None:
+def sweep(command: TradingSweep) -> None:
     values = {}
     for text in command.vary:
         name, equals, listed = text.partition("=")
@@ -293,7 +200,7 @@ def _sweep(command: TradingSweep) -> None:
     print(text)
 
 
-def _path(command: BarPath) -> None:
+def path(command: BarPath) -> None:
     if command.sessions < 1 or command.walks < 1 or command.bounce_ticks < 0 or not command.jumps_a_day >= 0:
         raise ValueError("--sessions and --walks are 1 or more, --bounce-ticks and --jumps-a-day 0 or more")
     kind = Kind(command.bounce_ticks, command.jumps_a_day, command.jump_noise)
@@ -324,14 +231,3 @@ def _path(command: BarPath) -> None:
     values = {"sentences": sentences, "bias": plain(found), "commit": program_version()}
     (command.run_dir / PATH_FILE).write_text(json.dumps(values, indent=2) + "\n")
     print("\n".join(sentences))
-
-
-COMMANDS = (
-    Annotated[Permute, tyro.conf.subcommand("permute")]
-    | Annotated[Cpcv, tyro.conf.subcommand("cpcv")]
-    | Annotated[TradingSweep, tyro.conf.subcommand("sweep")]
-    | Annotated[BarPath, tyro.conf.subcommand("path")]
-)
-RUN: dict[type, Callable[[Any], None]] = {Permute: _permute, Cpcv: _cpcv, TradingSweep: _sweep, BarPath: _path}
-LOWER = dict.fromkeys(RUN, "num_envs, num_steps, hidden_sizes, window or the number of bars")
-"""What a command that ran out of memory should lower."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
+import numpy as np
 from tyro.constructors import PrimitiveConstructorSpec
 
 from purejaxrl_ppo import read_float, read_number
-from trading_gymnax.limits import HOUR, MODE, SWITCH
-from trading_gymnax.params import params_table
-from trading_gymnax.rules import HIGH_WATER_MODES
+from trading_gymnax.limits import HIGH_WATER_MODES, HOUR, MODE, SWITCH, ParamRow, check_value
+from trading_gymnax.parameters import Parameters, ParametersPhase2, numbers_of, params_table
 from trading_gymnax.text import nearest
 
 _LIKE = 0.65  # how alike a name must be to be proposed; below it a proposal misleads more often than it helps
@@ -71,6 +71,13 @@ def parse_changes(pairs: Sequence[str], phase: int = 2) -> dict[str, float | boo
     return values
 
 
+def check_limits(changes: Mapping[str, float | bool], phase: int) -> None:
+    """Refuse values that a parameter may not have, whatever the market is. Raises ValueError."""
+    fields = {field.name: field for field in numbers_of(Parameters if phase == 1 else ParametersPhase2)}
+    for name, value in changes.items():
+        check_value(fields[name], np.asarray(value, np.float64))
+
+
 def _read(text: str, unit: str) -> float | bool:
     if unit == SWITCH and text.lower() in _SWITCHES:
         return _SWITCHES[text.lower()]
@@ -98,11 +105,31 @@ def typed_parameters() -> dict[str, str]:
     return {row.name: f"--set {row.name}=..." for row in params_table(2)}
 
 
+def help_of_set() -> str:
+    """What `--help` says of --set: how it is written, and every parameter with default, unit and sentence."""
+    phase1 = {row.name: row for row in params_table(1)}
+    lines = [
+        "Parameters of market, costs and account as name=value, commission_per_side=2.5 initial_balance=50k "
+        "rth_close=15:55 say:"
+    ]
+    for row in params_table(2):
+        default = _shown_default(phase1.get(row.name, row))
+        if row.name in phase1 and row.default != phase1[row.name].default:
+            default += f", phase 2: {_shown_default(row)}"
+        only = "" if row.name in phase1 else "phase 2 alone; "
+        lines.append(f"{row.name} ({only}{default}; {row.unit}): {row.sentence}")
+    return "\n".join(lines)
+
+
+def _shown_default(row: ParamRow) -> str:
+    return hour_text(float(row.default)) if row.unit == HOUR else row.default
+
+
 def params_text(phase: int, width: int | None = None) -> str:
     """The parameters of a phase as a table of name, default and unit, each with its sentence and limits."""
     rows = params_table(phase)
     width = max(100, width or shutil.get_terminal_size((120, 24)).columns)
-    defaults = [hour_text(float(row.default)) if row.unit == HOUR else row.default for row in rows]
+    defaults = [_shown_default(row) for row in rows]
     columns = [
         max(len(text) for text in texts) for texts in ([row.name for row in rows], defaults, [r.unit for r in rows])
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from trading_gymnax.text import count_text, did_you_mean
 
@@ -68,16 +68,20 @@ class Report:
         return next((finding for finding in self.findings if finding.name == name), None)
 
     def __str__(self) -> str:
+        return self.page()
+
+    def page(self, say: Callable[[str], str] = str) -> str:
+        """The page for a reader; `say` may word each finding anew."""
         lines = [self.title]
         for doubt in self.doubts:
-            lines += _bullet(f"DOUBTFUL: {doubt}")
+            lines += _bullet(say(f"DOUBTFUL: {doubt}"))
         lines += [f"  {line}" for line in self.summary]
         for kind, heading in (("refused", "Refused"), ("repaired", "Repaired"), ("note", "Noted")):
             chosen = [finding for finding in self.findings if finding.kind == kind]
             if chosen:
                 lines += ["", heading]
             for finding in chosen:
-                lines += _bullet(finding.line)
+                lines += _bullet(say(finding.line))
         if self.unusable:
             heading = f"Sessions in which no episode starts ({len(self.unusable):,})"
             lines += ["", f"{heading}; their bars serve as history"]
@@ -95,19 +99,24 @@ class DataError(ValueError):
 
     def __init__(self, report: Report) -> None:
         self.report = report
-        lines = [f"{report.title}: refused, {count_text(len(report.refused), 'thing')} wrong"]
-        for doubt in report.doubts:
-            lines += _bullet(f"DOUBTFUL: {doubt}")
-        for finding in report.refused:
-            lines += _bullet(finding.line)
-        names = list(dict.fromkeys(finding.name for finding in report.refused))
-        if all(finding.allow for finding in report.refused):
-            listed = ", ".join(repr(name) for name in names) + ("," if len(names) == 1 else "")
-            lines.append(f"To load it all the same: repair=({listed}), or --repair {' '.join(names)}")
-        super().__init__("\n".join(lines))
+        super().__init__(refusal_text(report))
 
     def __reduce__(self) -> tuple[type[DataError], tuple[Report]]:
         return type(self), (self.report,)
+
+
+def refusal_text(report: Report, say: Callable[[str], str] = str) -> str:
+    """Everything that is wrong with a table, and the repairs that would allow it; `say` may word each part anew."""
+    lines = [f"{report.title}: refused, {count_text(len(report.refused), 'thing')} wrong"]
+    for doubt in report.doubts:
+        lines += _bullet(say(f"DOUBTFUL: {doubt}"))
+    for finding in report.refused:
+        lines += _bullet(say(finding.line))
+    names = list(dict.fromkeys(finding.name for finding in report.refused))
+    if all(finding.allow for finding in report.refused):
+        listed = ", ".join(repr(name) for name in names) + ("," if len(names) == 1 else "")
+        lines.append(say(f"To load it all the same: repair=({listed}), or --repair {' '.join(names)}"))
+    return "\n".join(lines)
 
 
 class Findings:

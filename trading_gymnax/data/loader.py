@@ -33,6 +33,7 @@ from trading_gymnax.data.instruments import choose_instrument
 from trading_gymnax.data.names import PRICES, check_columns
 from trading_gymnax.data.notes import SessionTable, note_sessions, note_table
 from trading_gymnax.data.rows import Rows
+from trading_gymnax.data.spec import RTH as RTH  # where its users look for it
 from trading_gymnax.data.spec import ContractSpec, check_switch
 from trading_gymnax.data.stamps import Stamps
 from trading_gymnax.text import count_text
@@ -44,9 +45,6 @@ WARM_UP_BARS = 390
 
 _CAUSES = ("symbol", "market", "numbers", "columns", "timestamp", "timezone", "timestamps_mark", "bar_minutes")
 """Findings that make all that is told of sessions, holes and features of the table follow from them."""
-
-RTH = (9.5, 16 + 59 / 60)
-"""Default hours, New York clock: 09:30 to 16:59, a minute before the session ends."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -32,6 +32,8 @@ def front_sessions(tables: Sequence[Bars], roll: Any) -> list[tuple[int, int]]:
         if roll is not None:
             raise ValueError(f"roll={roll!r} needs two or more contracts of a market; {tables[0].spec.symbol} has one")
         return [(0, len(tables[0].session_date))]
+    for early, late in itertools.pairwise(tables):
+        _refuse_wrong_order(early, late)
     days = [_volume_roll(*pair) for pair in itertools.pairwise(tables)] if _is_volume(roll) else _dates(tables, roll)
     edges: list[Any] = [None, *days, None]
     spans = [_span(*row) for row in zip(tables, edges[:-1], edges[1:], strict=True)]
@@ -44,6 +46,16 @@ def front_sessions(tables: Sequence[Bars], roll: Any) -> list[tuple[int, int]]:
     for pair, (low, high) in zip(itertools.pairwise(tables), itertools.pairwise(spans), strict=True):
         _refuse_gap(*pair, low[1], high[0])
     return spans
+
+
+def _refuse_wrong_order(early: Bars, late: Bars) -> None:
+    """A contract that begins and ends before the one in front of it is not the one that follows."""
+    first, second = (table.session_date[[0, -1]] for table in (early, late))
+    if (second < first).all():
+        raise ValueError(
+            f"{late.spec.symbol}, {second[0]} to {second[1]}, comes before {early.spec.symbol}, {first[0]} to "
+            f"{first[1]}: give the contracts in the order in which they are traded"
+        )
 
 
 def _refuse_gap(early: Bars, late: Bars, end: int, first: int) -> None:

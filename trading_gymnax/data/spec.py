@@ -15,6 +15,9 @@ _MINUTES_PER_DAY = 1440
 _CENT_TOLERANCE = 1e-6
 _LARGEST_UNIT = 64  # contracts taken together to make a tick whole cents
 
+RTH = (9.5, 16 + 59 / 60)
+"""Default hours, New York clock: 09:30 to 16:59, a minute before the session ends."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ContractSpec:

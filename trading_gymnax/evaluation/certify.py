@@ -34,11 +34,11 @@ from trading_gymnax.evaluation.summary import SIGNIFICANCE, mean_and_error, uppe
 from trading_gymnax.evaluation.tape_check import wrong_round_trips
 from trading_gymnax.market import load_market_data
 from trading_gymnax.phase1 import TradingPhase1
+from trading_gymnax.settings import CERTIFIED_SESSIONS as SESSIONS
 from trading_gymnax.synthetic import SyntheticMarket, martingale, regime
 from trading_gymnax.text import count_text, plain
 
 MEAN_REGIME_BARS = 60.0
-SESSIONS = 500  # of each tape
 _SEEDS_APART = 100  # a market's number is added to its seed times this
 PARAMETERS: dict[str, Any] = {"sl_atr_mult": 3.0, "tp_sl_ratio": 3.0, "trailing_dd_limit": math.inf}
 MARTINGALE = "martingale"

@@ -206,7 +206,7 @@ def chooser(policy: Any, kind: Kind) -> Callable[..., tuple[jax.Array, Any]]:
 
     def choose(key: jax.Array, obs: jax.Array, mask: jax.Array, memory: Any, state: Any) -> tuple[jax.Array, Any]:
         if kind.memory:
-            action, memory = policy(key, obs, mask, memory)
+            action, memory = policy(key, obs, mask, memory, *((state,) if kind.reads_state else ()))
         elif kind.reads_state:
             action = policy(key, obs, mask, state)
         else:

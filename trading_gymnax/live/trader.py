@@ -32,10 +32,10 @@ from trading_gymnax.live.tape import Tape, live_params
 from trading_gymnax.live.wording import Last, Wording, ledger_line
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.runs import environment_on, read_settings
+from trading_gymnax.settings import GAP_MINUTES
 
 POLICY_LOADER = "purejaxrl_ppo:load_policy"
 """What loads the policy of a run's folder where nothing else is given: a name, looked up when a run is loaded."""
-GAP_MINUTES = 10.0
 _NO_LIMIT = 2**30  # steps; a live account has no episode of a given length
 _CHECKED_BARS = 100  # of the history, at least, whose features by a user's function are compared with the batch
 _FEED_OPTIONS = ("timezone", "timestamps_mark", "snap_to_tick", "repair")

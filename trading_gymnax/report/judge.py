@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -124,6 +124,24 @@ class Judgement:
         return "\n".join([*parts, "", self.verdict])
 
 
+_FILLS = 7  # walks of `robustness`
+_OTHER_WALKS = 4 + _FILLS + 1  # random, long, averages, HOLD; other fills; the accounts, about as long as one
+
+
+class _Walks:
+    """Counts the walks of a judgement for whoever waits."""
+
+    def __init__(self, progress: Callable[[int, int, str], None] | None, total: int, label: str) -> None:
+        self._progress, self._total, self._label = progress, total, label
+        self._done, self._size = 0, 0
+
+    def next(self, what: str, size: int = 1) -> None:
+        """What was under way is done; `what`, which takes as long as `size` walks, is next."""
+        self._done, self._size = self._done + self._size, size
+        if self._progress:
+            self._progress(self._done, self._total, f"{self._label}: {what}")
+
+
 def judge(
     policy: Any,
     env: TradingPhase1,
@@ -135,6 +153,7 @@ def judge(
     luck_seeds: int = 20,
     configurations_tried: int = 1,
     accounts: Sequence[AccountPreset] = (),
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> Judgement:
     """Walk a policy with the switch `sampled`, and its baselines, through the view of `params.market`.
 
@@ -148,18 +167,26 @@ def judge(
             policy's Sharpe ratios.
         accounts: evaluation accounts whose odds are estimated with the policy (`survival`), in the size of the
             parameters. Where they cannot be had, for lack of sessions say, the judgement holds the reason.
+        progress: called with walks done, walks in all, and what is walked next.
 
     Raises ValueError for fewer than one configuration, and as `evaluate_policy`.
     """
     keys = jax.random.split(key, 5)
+    walks = _Walks(progress, 2 + baselines * (_OTHER_WALKS + luck_seeds), label)
+    walks.next("the policy, most probable actions")
     argmax = evaluate_policy(policy, env, params, key=keys[0])
+    walks.next("the policy, drawn actions")
     drawn = evaluate_policy(policy, env, params, key=keys[1], sampled=True)
     rows = {name: summarise(found, configurations_tried) for name, found in ((POLICY, argmax), (POLICY_SAMPLED, drawn))}
     if not baselines:
+        walks.next("done")
         return Judgement(label, _dates(argmax), rows, argmax, np.array([]), doubts=params.market.doubts)
-    others, luck, long_usd = _baselines(env, params, keys[2], keys[3], rows[POLICY].entry_rate, luck_seeds)
+    others, luck, long_usd = _baselines(env, params, keys[2], keys[3], rows[POLICY].entry_rate, luck_seeds, walks)
+    walks.next("the policy under other fills", _FILLS)
     held = robustness(policy, env, params, key=keys[0], found=argmax)
+    walks.next("evaluation accounts")
     odds, reason = _survival(policy, env, params, accounts, keys[4])
+    walks.next("done")
     return Judgement(
         label, _dates(argmax), rows | others, argmax, luck, held, odds, reason, long_usd, params.market.doubts
     )
@@ -178,20 +205,25 @@ def _survival(
 
 
 def _baselines(
-    env: TradingPhase1, params: Any, key: jax.Array, luck_key: jax.Array, rate: float, luck_seeds: int
+    env: TradingPhase1, params: Any, key: jax.Array, luck_key: jax.Array, rate: float, luck_seeds: int, walks: _Walks
 ) -> tuple[dict[str, Summary], np.ndarray, np.ndarray]:
     """Rows of those that learnt nothing; net per session of random entries, one a seed; net of each session of LONG."""
+    walks.next(RANDOM)
     rows = {RANDOM: summarise(evaluate_policy(RandomLegal(), env, params, key=key))}
     coin, tosses = RandomEntries(jnp.float32(0 if math.isnan(rate) else rate)), []
     for seed in jax.random.split(luck_key, luck_seeds):
+        walks.next(RANDOM_ENTRIES)
         tosses.append(summarise(evaluate_policy(coin, env, params, key=seed), resamples=0))
     if tosses:
         rows[RANDOM_ENTRIES] = mean_summary(tosses)
+    walks.next(LONG)
     always, far = long_all_day(params)
     held = evaluate_policy(always, env, far, key=key)
     # Its stop is out of reach, so a result in stop distances means nothing.
     rows[LONG] = dataclasses.replace(summarise(held), expectancy_r=math.nan)
+    walks.next(CROSS)
     rows[CROSS] = summarise(evaluate_policy(moving_average_cross(params.market), env, params, key=key))
+    walks.next(HOLD)
     # Entries at rate 0 are HOLD always, by a program that is compiled already.
     rows[HOLD] = summarise(evaluate_policy(RandomEntries(jnp.float32(0)), env, params, key=key))
     luck = np.array([row.net_per_session_usd for row in tosses])

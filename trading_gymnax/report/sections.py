@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
-import pathlib
 import re
-import subprocess
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,6 +29,7 @@ from trading_gymnax.report.survival_section import survival_section
 from trading_gymnax.report.trade_sections import list_section, trades_section
 from trading_gymnax.rules import HIGH_WATER_MODES
 from trading_gymnax.text import usd
+from trading_gymnax.version import program_version
 
 
 def ordinary_session(sessions: Sequence[SessionChart]) -> int:
@@ -230,27 +228,3 @@ def _parameter(params: Any, name: str) -> str:
         return HIGH_WATER_MODES[int(value)]
     texts = ["off" if math.isinf(x) else str(x) if value.dtype == bool else f"{x:,.6g}" for x in value.reshape(-1)]
     return ", ".join(texts)
-
-
-def program_version() -> str:
-    """This program's version, and the commit where it runs from a checkout that git knows."""
-    version = f"trading-gymnax {importlib.metadata.version('trading-gymnax')}"
-    here = pathlib.Path(__file__).resolve()
-    # Installed into someone else's repository, the commit found there would not be ours.
-    if _git(here, "ls-files", "--error-unmatch", here.name) is None:
-        return version
-    commit = _git(here, "rev-parse", "--short=12", "HEAD")
-    if commit is None:
-        return version
-    changed = _git(here, "status", "--porcelain", "--untracked-files=no", "--", "..", "../../purejaxrl_ppo")
-    return f"{version}, commit {commit}{' with changes not committed' if changed else ''}"
-
-
-def _git(here: pathlib.Path, *arguments: str) -> str | None:
-    try:
-        found = subprocess.run(
-            ["git", *arguments], cwd=here.parent, capture_output=True, text=True, timeout=20, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found.stdout.strip()

@@ -12,6 +12,7 @@ from trading_gymnax.render import ENTRY, INK, TARGET, calm, new_picture
 from trading_gymnax.text import usd
 from trading_gymnax.walkforward.result import WalkForward
 
+TRADES_FILE = "trades.csv"
 JSON_FILE, CSV_FILE, TEXT_FILE, PICTURE = "walk_forward.json", "sessions.csv", "walk_forward.txt", "walk_forward.png"
 _SEED = "#9aa3ad"  # the single seeds stay behind their mean
 
@@ -21,6 +22,7 @@ def write_walk_forward(folder: pathlib.Path, found: WalkForward, text: str, made
     values = {**found.to_dict(), **made}
     (folder / JSON_FILE).write_text(json.dumps(values, indent=2, allow_nan=False) + "\n")
     found.sessions().to_csv(folder / CSV_FILE, index=False)
+    found.trades().to_csv(folder / TRADES_FILE, index=False)
     (folder / TEXT_FILE).write_text(text + "\n")
     draw_walk_forward(found).savefig(folder / PICTURE, dpi=110)
     return folder / PICTURE

@@ -20,7 +20,7 @@ from trading_gymnax.report.path_section import path_section
 from trading_gymnax.report.sections import SECTIONS, ordinary_session, program_version, settings_section
 from trading_gymnax.report.series import equity_path
 from trading_gymnax.report.session_charts import session_charts
-from trading_gymnax.runs import Split, doubt_lines, read_settings
+from trading_gymnax.runs import Split, TradingSettings, doubt_lines, read_settings
 from trading_gymnax.text import annual, chance, interval, percent, ratio, usd
 
 PAGE = "report.html"
@@ -35,6 +35,7 @@ def write_report(
     *,
     out: pathlib.Path | str | None = None,
     more: Sequence[SectionMaker] = (),
+    settings: TradingSettings | None = None,
 ) -> pathlib.Path:
     """Write the report of a run: `report.html`, which opens without a network, `equity.png` and `session.png`.
 
@@ -44,6 +45,7 @@ def write_report(
         seen, held_out: the policy judged on `split.train_params` and on `split.test_params`.
         out: folder to write to; by default `report` in the run's folder.
         more: further sections, before that of the settings.
+        settings: that are shown; by default those of the run.
 
     Returns the path of the page.
 
@@ -55,7 +57,7 @@ def write_report(
     folder = run_dir / "report" if out is None else pathlib.Path(out)
     plotly_script(), new_picture(1, 1)  # what is missing is told before the work, not after it
     material = Material(
-        settings=read_settings(run_dir),
+        settings=settings or read_settings(run_dir),
         split=split,
         seen=seen,
         held_out=held_out,

@@ -20,7 +20,7 @@ from trading_gymnax.evaluation import codes
 from trading_gymnax.evaluation.evaluate import session_dates, session_starts, switched
 from trading_gymnax.evaluation.walk import Step, walk
 from trading_gymnax.market import ATR_BITS, CLOSE, HIGH, LOW, OPEN
-from trading_gymnax.params import MAX_USD
+from trading_gymnax.parameters import MAX_USD
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.rules import DoneReason
 from trading_gymnax.survival.refused import SurvivalRefused

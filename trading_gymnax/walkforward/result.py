@@ -228,6 +228,11 @@ class WalkForward:
         first = ["fold", "seed", "sample"]
         return table[[*first, *(name for name in table.columns if name not in first)]]
 
+    def trades(self) -> pd.DataFrame:
+        """Every trade out of sample of every run: fold, seed, and `Evaluation.trades`' columns."""
+        table = pd.concat([run.trades.assign(fold=run.fold, seed=run.seed) for run in self.runs], ignore_index=True)
+        return table[["fold", "seed", *(name for name in table.columns if name not in ("fold", "seed"))]]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         equity = self.equity()

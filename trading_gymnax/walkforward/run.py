@@ -28,7 +28,7 @@ Play = Callable[[MarketData], Evaluation]
 Run = TypeVar("Run")
 PartType = TypeVar("PartType", bound=Any)  # with `number` and `train`
 
-_SEEDS_APART = 10_000  # a part's number is added to its seed's number times this
+SEEDS_APART = 10_000  # a part's number is added to its seed's number times this
 
 
 def run_walk_forward(
@@ -97,16 +97,16 @@ def run_parts(
 
     Raises ValueError where the runs could not have seeds of their own, and as `evaluate_policy`.
     """
-    if _SEEDS_APART * seeds > 2**31 or max(part.number for part in parts) >= _SEEDS_APART:
+    if SEEDS_APART * seeds > 2**31 or max(part.number for part in parts) >= SEEDS_APART:
         raise ValueError(
-            f"at most {2**31 // _SEEDS_APART:,} seeds and {_SEEDS_APART:,} parts, so that every run has a seed of its "
+            f"at most {2**31 // SEEDS_APART:,} seeds and {SEEDS_APART:,} parts, so that every run has a seed of its "
             f"own; got {seeds:,} and {len(parts):,}"
         )
     wanted, done = [(part, seed) for part in parts for seed in range(seeds)], known or {}
     runs = {(part.number, seed): done[part.number, seed] for part, seed in wanted if (part.number, seed) in done}
     jobs = [(part, seed) for part, seed in wanted if (part.number, seed) not in runs]
     params = {part.number: env.default_params.replace(market=part.train) for part in parts}
-    numbers = [_SEEDS_APART * seed + part.number for part, seed in jobs]
+    numbers = [SEEDS_APART * seed + part.number for part, seed in jobs]
     learnt = learn(env, [params[part.number] for part, _ in jobs], numbers) if jobs else ()
     for (part, seed), policy in zip(jobs, learnt, strict=True):
         play = functools.partial(_played, policy, env, seed, params[part.number], schedule)
