@@ -16,7 +16,7 @@ train: $(STAMP)  ## train Phase 1 on the built-in market and judge it out of sam
 test: $(STAMP)  ## style, types and the fast suite
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
+	XLA_FLAGS="$$($(BIN)/python -m tests.quick)" $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(STAMP)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
@@ -26,7 +26,8 @@ test-lowest:  ## the fast suite with the lowest versions that pyproject.toml all
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python \
 		--resolution lowest-direct --editable ".[dev]"
-	.venv-lowest/bin/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
+	XLA_FLAGS="$$(.venv-lowest/bin/python -m tests.quick)" \
+		.venv-lowest/bin/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
 
 .venv-bench/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-bench
@@ -40,11 +41,9 @@ fuzz: $(STAMP)  ## the loader under a coverage-guided fuzzer, ten minutes: tests
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,fuzz]"
 	JAX_PLATFORMS=cpu $(BIN)/python tests/fuzz/fuzz_loader.py --seconds 600 --out fuzz
 
-# A mutant's programs run once: they are to compile fast, not to run fast.
-mutants: export XLA_FLAGS = $(shell $(BIN)/python -c "from tests import quick; print(quick.FLAGS)")
 mutants: $(STAMP)  ## mutation tests of the rules and both phases, about an hour on two cores: tests/MUTATION.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,mutation]"
-	$(BIN)/python -m mutmut run --max-children 2
+	XLA_FLAGS="$$($(BIN)/python -m tests.quick)" $(BIN)/python -m mutmut run --max-children 2
 	$(BIN)/python -m mutmut results
 
 lint: $(STAMP)
