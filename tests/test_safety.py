@@ -44,14 +44,17 @@ MODULES = {
 MODULES |= {"requests", "subprocess", "ftplib", "smtplib", "xmlrpc", "socketserver", "asyncio"}
 CALLS = {"eval", "exec", "compile", "__import__"}
 METHODS = {"system", "popen", "read_pickle", "to_pickle", "urlopen", "import_module", "exec_module"}
-# where what a user named is imported, where the program asks git for its own commit, and where Python itself is started
-# to outlive a process and say why it ended
+# where what a user named is imported, or a module of ours when it is needed; where the program asks git for its own
+# commit, and where Python itself is started to outlive a process and say why it ended
 NAMED_BY_THE_USER = {
     ("environments.py", "import_module"),
     ("audit.py", "exec_module"),
-    ("sections.py", "subprocess"),
+    ("version.py", "subprocess"),
     ("processes.py", "subprocess"),
     ("named.py", "import_module"),  # a tracker of a list of our own
+    ("__init__.py", "import_module"),  # a name of the face, from a table of our own
+    ("main.py", "import_module"),  # what does the work of a command, from a table of our own
+    ("codec.py", "import_module"),  # a module of this package, and of it dataclasses alone
 }
 
 

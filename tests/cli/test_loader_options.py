@@ -20,7 +20,7 @@ def test_check_chooses_an_instrument_and_names_columns(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(options)
     assert ended.value.code == 1
-    assert "symbol='NQH5', --symbol NQH5" in " ".join(capsys.readouterr().out.split())
+    assert "Choose one: --symbol NQH5" in " ".join(capsys.readouterr().out.split())
     cli.main([*options, "--symbol", "NQM5"])
     page = capsys.readouterr().out
     assert "1,380 bars in 1 session, 2025-03-03 to 2025-03-03" in page

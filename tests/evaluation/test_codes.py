@@ -5,7 +5,7 @@ import pytest
 
 from trading_gymnax import TradingPhase1, TradingPhase2, rules
 from trading_gymnax.evaluation import codes
-from trading_gymnax.report.charts import ACTION_COLORS
+from trading_gymnax.report.sections import ACTION_STYLES
 from trading_gymnax.rules import DoneReason, ExitReason
 
 
@@ -23,7 +23,7 @@ def test_modes_and_actions_have_their_numbers():
     names = TradingPhase2.action_names
     assert [getattr(rules, name) for name in names] == list(range(6))
     assert TradingPhase1.action_names == names[:3]
-    assert set(ACTION_COLORS) == set(names) - {"HOLD"}
+    assert set(ACTION_STYLES) == set(names) - {"HOLD"}
 
 
 def test_every_exit_fills_somewhere():

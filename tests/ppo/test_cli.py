@@ -12,8 +12,9 @@ import pytest
 import tyro
 
 from purejaxrl_ppo import PPOConfig, SweepResult
+from purejaxrl_ppo.cli.commands import _named_environment, commands
 from purejaxrl_ppo.cli.errors import _Sentences, parse_command_line
-from purejaxrl_ppo.cli.main import _commands, _named_environment, main
+from purejaxrl_ppo.cli.main import main
 from purejaxrl_ppo.environments import make_environment, parse_pairs
 from purejaxrl_ppo.rundir import read_run
 from purejaxrl_ppo.sweep.halving import NAMES
@@ -74,7 +75,7 @@ def test_sweep_prints_what_it_writes(tmp_path, monkeypatch, capsys):
     words = printed[7].split()
     assert words[-2:] == ["--env-params", "length=0.4"]  # what it was judged by is no part of the training
     retrained = parse_command_line(
-        _commands(words[1:]), prog="purejaxrl-ppo", args=words[1:], description=""
+        commands(words[1:]), prog="purejaxrl-ppo", args=words[1:], description=""
     ).config.to_dict()
     record = json.loads((folder / "sweep.json").read_text())
     assert record["winner"] == retrained
@@ -173,7 +174,7 @@ def test_what_tyro_refuses_in_a_new_way_is_still_a_sentence():
     class Strange:
         """An event that is not known here."""
 
-    sentence = _Sentences(_commands(["train"]), "purejaxrl-ppo", ["train"], {}).of(Strange())
+    sentence = _Sentences(commands(["train"]), "purejaxrl-ppo", ["train"], {}).of(Strange())
     assert sentence.startswith("the command line cannot be understood (Strange): `purejaxrl-ppo train --help`")
 
 
@@ -223,12 +224,12 @@ def test_an_impatient_user_gets_a_sentence(monkeypatch, capsys):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("purejaxrl_ppo.cli.main.fit", interrupted)
+    monkeypatch.setattr("purejaxrl_ppo.cli.training.fit", interrupted)
     with pytest.raises(SystemExit) as end:
         main(["train", "CartPole-v1"])
     assert end.value.code == 130
     assert "`resume` goes on from the last checkpoint" in capsys.readouterr().err
-    monkeypatch.setattr("purejaxrl_ppo.cli.main.run_sweep", interrupted)
+    monkeypatch.setattr("purejaxrl_ppo.cli.sweep.run_sweep", interrupted)
     with pytest.raises(SystemExit):
         main(["sweep", "CartPole-v1"])
     assert "stopped at once; a search starts anew" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from flax import struct
 from gymnax.environments import environment
 
 from purejaxrl_ppo import PPOConfig, SweepResult, make_train, parse_command_line, sweep
-from purejaxrl_ppo.cli.main import _commands
+from purejaxrl_ppo.cli.commands import commands
 from purejaxrl_ppo.presets import preset
 from purejaxrl_ppo.sweep.halving import survivors
 from purejaxrl_ppo.sweep.report import draw_sweep, table_rows, table_text, train_command, write_table
@@ -205,7 +205,7 @@ def test_the_command_trains_the_winner_to_the_last_bit():
     )
     words = train_command("CartPole-v1", config, default, {"env_params": ("gravity=9.0",), "env_args": ()}).split()
     assert words[:3] == ["purejaxrl-ppo", "train", "CartPole-v1"]
-    command = parse_command_line(_commands(words[1:]), prog="purejaxrl-ppo", args=words[1:], description="")
+    command = parse_command_line(commands(words[1:]), prog="purejaxrl-ppo", args=words[1:], description="")
     assert command.config == config
     assert command.env_params == ("gravity=9.0",)
     assert np.float32(command.config.learning_rate) == np.float32(0.00123456789)

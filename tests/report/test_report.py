@@ -21,6 +21,7 @@ from flax import struct
 
 from tests.report.browser import Browser
 from trading_gymnax import ContractSpec, TradingPhase1, runs
+from trading_gymnax.cli import judging, stored
 from trading_gymnax.cli import main as cli
 from trading_gymnax.market import load_market_data
 from trading_gymnax.render import INK, MissingExtra, price_decimals
@@ -529,9 +530,10 @@ def test_the_browser_would_tell(browser, tmp_path):
 
 def test_the_command_writes_a_report(made, tmp_path, monkeypatch, capsys):
     run_dir = made.path.parents[1]
-    monkeypatch.setattr(cli, "load_policy", lambda folder, checkpoint: Coin())
-    monkeypatch.setattr(cli, "build", lambda settings: made.split)
-    monkeypatch.setattr(cli, "check_files", lambda settings: None)
+    monkeypatch.setattr(judging, "load_policy", lambda folder, checkpoint: Coin())
+    monkeypatch.setattr(judging, "build", lambda settings: made.split)
+    for module in (judging, stored):
+        monkeypatch.setattr(module, "check_files", lambda settings: None)
     cli.main(["report", str(run_dir), "--out", str(tmp_path / "page")])
     said = capsys.readouterr().out.splitlines()
     page = tmp_path / "page" / "report.html"

@@ -135,7 +135,7 @@ def day_section(material: Material) -> Section:
     counted = legal_shares(material.held_out)
     remark = f"{counted} The charts show the actions other than HOLD by {SLOT_MINUTES} minutes."
     actions = [
-        _shares(name.replace("_", " ").lower(), _ACTION_STYLES.get(name, "other"), profile.slots, profile.actions[name])
+        _shares(name.replace("_", " ").lower(), ACTION_STYLES.get(name, "other"), profile.slots, profile.actions[name])
         for name in profile.actions.columns
     ]
     positions = [_shares(side, side, profile.slots, getattr(profile, side)) for side in ("long", "short")]
@@ -151,7 +151,7 @@ def day_section(material: Material) -> Section:
     return Section("Over the day", join([lead, Html(f'<div class="plots">{join(plots)}</div>')]))
 
 
-_ACTION_STYLES = {
+ACTION_STYLES = {
     "BUY": "long",
     "SELL": "short",
     "MOVE_SL_TO_BE": "third",
