@@ -117,13 +117,13 @@ def test_it_stops_when_the_answer_is_clear_and_goes_on_where_it_stopped(small):
 def test_verdicts():
     nulls = tuple((float(x),) for x in range(-20, 0))
 
-    def test(real, tapes=nulls):
+    def found(real, tapes=nulls):
         return PermutationTest("bars", "2025", 1, (real,), tapes, 10)
 
-    assert test(5.0).verdict.startswith("It is UNLIKELY TO BE LUCK: +5 dollars a session on 2025, mean of 1 seed")
-    assert "p = 0.048" in test(5.0).verdict
-    assert test(-3.5).verdict.startswith("It CANNOT BE TOLD FROM LUCK")
-    assert test(5.0, nulls[:4]).verdict.startswith("TOO FEW TAPES to tell")
+    assert found(5.0).verdict.startswith("It is UNLIKELY TO BE LUCK: +5 dollars a session on 2025, mean of 1 seed")
+    assert "p = 0.048" in found(5.0).verdict
+    assert found(-3.5).verdict.startswith("It CANNOT BE TOLD FROM LUCK")
+    assert found(5.0, nulls[:4]).verdict.startswith("TOO FEW TAPES to tell")
 
 
 def test_numbers_that_cannot_be(small):

@@ -58,7 +58,8 @@ def evaluate(command: Evaluate) -> None:
     folder.mkdir(exist_ok=True)
     about = {"data": [str(path) for path in command.data], "note": split.note, "earlier": split.earlier}
     write_judgement(folder, seen, held_out, about)
-    if not missing and split.settings is not None:
+    if not missing:
+        assert split.settings is not None
         read = split.settings.with_digests()
         page = write_report(command.run_dir, split, seen, held_out, out=folder / "report", settings=read)
         print(f"\n{page} shows the rest")

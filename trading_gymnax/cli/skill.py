@@ -91,6 +91,7 @@ def _begin(command: Trained, name: str, **asked: Any) -> _Work:
 
 
 def permute(command: Permute) -> None:
+    """Train on tapes without anything to learn, and say how often luck does as well as the real result."""
     work = _begin(
         command, "permute", null=command.null, first_tape_seed=command.first_tape_seed, until=command.train_until
     )
@@ -124,6 +125,7 @@ def permute(command: Permute) -> None:
 
 
 def cpcv(command: Cpcv) -> None:
+    """Train on every choice of groups of sessions, judge on the others, and show the spread of the paths."""
     sizes = {name: getattr(command, name) for name in ("groups", "held_out", "embargo_sessions")}
     work = _begin(command, "cpcv", **sizes)
     market = work.env.default_params.market
@@ -169,6 +171,7 @@ def _split_run(line: dict[str, Any]) -> SplitRun:
 
 
 def sweep(command: TradingSweep) -> None:
+    """Train every setting, judge each on the same held-out sessions, and say how far the best is luck."""
     values = {}
     for text in command.vary:
         name, equals, listed = text.partition("=")
@@ -201,6 +204,7 @@ def sweep(command: TradingSweep) -> None:
 
 
 def path(command: BarPath) -> None:
+    """Settle a run's trades by fine paths and by the rule book, and say what the rules took."""
     if command.sessions < 1 or command.walks < 1 or command.bounce_ticks < 0 or not command.jumps_a_day >= 0:
         raise ValueError("--sessions and --walks are 1 or more, --bounce-ticks and --jumps-a-day 0 or more")
     kind = Kind(command.bounce_ticks, command.jumps_a_day, command.jump_noise)
