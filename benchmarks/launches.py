@@ -32,7 +32,7 @@ import jax
 import jax.numpy as jnp
 import tyro
 from jax.experimental import topologies
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import AbstractDevice, AbstractMesh, NamedSharding, PartitionSpec, use_abstract_mesh
 
 from benchmarks.machine import markdown_table
 
@@ -189,7 +189,10 @@ def compiled(program: Callable[..., Any], *args: Any, donate: tuple[int, ...] = 
     place = NamedSharding(topologies.make_mesh(target, (1,), ("x",)), PartitionSpec())
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), args)
     jitted = jax.jit(program, in_shardings=place, out_shardings=place, donate_argnums=donate)
-    return jitted.lower(*shapes).compile().as_text()
+    # what kernels of our own are compiled for
+    device = AbstractDevice(device_kind="NVIDIA H100 80GB HBM3", num_cores=132, platform="gpu")
+    with use_abstract_mesh(AbstractMesh((1,), ("x",), axis_types=place.mesh.axis_types, abstract_device=device)):
+        return jitted.lower(*shapes).compile().as_text()
 
 
 def _environment(options: Options, num_envs: int) -> str:

@@ -9,7 +9,9 @@ import dataclasses
 
 import jax
 
+from purejaxrl_ppo import fused
 from purejaxrl_ppo.config import PPOConfig
+from purejaxrl_ppo.wrappers import EnvSpec
 
 _INPUT_BYTES = 16 << 30  # network inputs of a whole rollout that an accelerator keeps; more are made anew where read
 _LANES = 64  # inputs are padded to a multiple: matrix units read aligned rows
@@ -26,6 +28,10 @@ class Plan:
     """The same in learning."""
     joined_towers: bool
     """Compute both towers together, as products over all rows (`joined.py`)."""
+    fused_towers: bool
+    """Compute both towers and their gradient in a kernel each (`fused.py`), instead."""
+    bfloat16: bool
+    """Compute hidden layers in bfloat16."""
     whole_inputs: bool
     """Make the network's inputs of a rollout once, and observation statistics from them; else each where it is read,
     and statistics step by step."""
@@ -45,33 +51,56 @@ class Plan:
     """Steps of a recurrence over time in one turn of its loop."""
 
 
-def plan_for(config: PPOConfig, masked: bool, inputs: int, backend: str | None = None) -> Plan:
+def plan_for(config: PPOConfig, spec: EnvSpec, backend: str | None = None) -> Plan:
     """The plan for one device's share of a training.
 
     Args:
         config: settings of this device's share.
-        masked: whether the environment has masks.
-        inputs: length of a flat observation.
-        backend: kind of device, "cpu" or any other; None: JAX's default. Every plan runs on every device.
+        spec: of the environment.
+        backend: kind of device, "cpu", "gpu" or another; None: JAX's default. Every plan runs on every device.
     """
-    cpu = (jax.default_backend() if backend is None else backend) == "cpu"
+    backend = jax.default_backend() if backend is None else backend
+    cpu = backend == "cpu"
     separate = not config.shared_torso and not config.recurrent
-    skip = cpu and config.skip_forced_rows and config.choice_rows_only and masked and separate
+    skip = cpu and config.skip_forced_rows and config.choice_rows_only and spec.masked and separate
     rows = config.batch_size // config.num_minibatches
-    input_bytes = config.batch_size * inputs * (2 if config.bfloat16 else 4)
+    multiple = 1 if cpu else _LANES
+    one_kernel = backend == "gpu" and separate and _fusible(config, spec, multiple) and _has_bfloat16()
+    bfloat16 = one_kernel if config.bfloat16 is None else config.bfloat16
+    input_bytes = config.batch_size * spec.obs_size * (2 if bfloat16 else 4)
     return Plan(
         skip_in_rollout=skip,
         skip_in_learning=skip,
-        joined_towers=not cpu and separate and not config.layer_norm,
+        joined_towers=not cpu and separate and not config.layer_norm and not (one_kernel and bfloat16),
+        fused_towers=one_kernel and bfloat16,
+        bfloat16=bfloat16,
         whole_inputs=not cpu and input_bytes <= _INPUT_BYTES,
         prepared_params=not cpu,
         packed=not cpu,
-        input_multiple=1 if cpu else _LANES,
+        input_multiple=multiple,
         microbatches=_microbatches(config, cpu),
         choice_block=min(config.microbatch_rows or 1024, rows),
         final_block=min(64 if cpu else max(1024, config.batch_size // 64), config.batch_size),
         unroll=8 if cpu else 32,
     )
+
+
+def padded(size: int, multiple: int) -> int:
+    """Length of a network input for observations of `size` numbers: a 1 and zeros up to a multiple behind them."""
+    return size if multiple == 1 else -(-(size + 1) // multiple) * multiple
+
+
+def _fusible(config: PPOConfig, spec: EnvSpec, multiple: int) -> bool:
+    part = config.batch_size // config.num_minibatches // _microbatches(config, cpu=False)
+    outputs, inputs = spec.action.num_outputs, padded(spec.obs_size, multiple)
+    fits = fused.fits(config.hidden_sizes, config.activation, outputs, inputs)
+    return fits and not config.layer_norm and min(config.num_envs, part) >= fused.LEAST_ROWS
+
+
+def _has_bfloat16() -> bool:
+    """Whether the GPU multiplies bfloat16 in its matrix units: NVIDIA's from Ampere on."""
+    capability = getattr(jax.devices()[0], "compute_capability", "8.0")  # another device stands in for such a GPU
+    return capability[0].isdigit() and float(capability) >= 8.0
 
 
 def _microbatches(config: PPOConfig, cpu: bool) -> int:

@@ -1,7 +1,8 @@
-"""Both separate towers of an `ActorCritic` as one chain of products, for accelerators.
+"""Both separate towers of an `ActorCritic` as chains of products, for accelerators.
 
-The same function of the same parameters: first layers side by side, further layers as blocks of one matrix where they
-are narrow, both heads as one product. A launch less counts there for more than the zeros that are multiplied.
+The same function of the same parameters. Narrow towers are one chain: first layers side by side, further layers as
+blocks of one matrix, both heads as one product; a launch less counts there for more than the zeros that are multiplied.
+Wide ones are a chain each: their halves would have to be copied.
 """
 
 import functools
@@ -16,12 +17,18 @@ _NARROW = 128  # widths up to which two layers are blocks of one matrix
 _HEAD_MULTIPLE = 8  # to which the outputs of both heads are padded
 
 
+class Chain(NamedTuple):
+    """Parameters of one tower, or of both."""
+
+    first: jax.Array  # kernel [D, H], of which the row behind the observation's is the bias
+    further: list[tuple[jax.Array, jax.Array]]  # kernel [H, H] and bias of each layer
+    head: tuple[jax.Array, jax.Array]  # kernel [H, K + 1, padded] and bias; 0 for outputs of the other tower
+
+
 class JoinedTowers(NamedTuple):
     """Parameters of both towers, laid out for `apply_joined`."""
 
-    first: jax.Array  # kernel [D, 2 H], of which the row behind the observation's is the bias
-    further: list[Any]  # of each layer: kernel and bias of the block matrix, or two pairs of them
-    head: tuple[jax.Array, jax.Array]  # kernel [2 H, K + 1, padded] and bias
+    chains: list[Chain]  # one, or one for each tower
     log_std: jax.Array | None
 
 
@@ -35,36 +42,36 @@ def join(network: ActorCritic, params: Any, inputs: int) -> JoinedTowers:
     layers = params["params"]
     kernel, bias = layers["actor_critic_0"]["kernel"], layers["actor_critic_0"]["bias"]
     first = jnp.pad(jnp.concatenate([kernel, bias[None]]), ((0, inputs - kernel.shape[0] - 1), (0, 0)))
-    further: list[Any] = []
-    for i in range(1, len(network.hidden_sizes)):
-        pair = [layers[f"{name}_{i}"] for name in ("actor", "critic")]
-        further.append(_blocks(*pair) if _narrow(pair) else [(one["kernel"], one["bias"]) for one in pair])
-    kernel, bias = _blocks(layers["actor_head"], layers["critic_head"])
-    spare = -bias.shape[0] % _HEAD_MULTIPLE
-    head = jnp.pad(kernel, ((0, 0), (0, spare))), jnp.pad(bias, (0, spare))
-    return JoinedTowers(first, further, head, layers.get("log_std"))
+    pairs = [[layers[f"{name}_{i}"] for name in ("actor", "critic")] for i in range(1, len(network.hidden_sizes))]
+    heads, outputs = [layers["actor_head"], layers["critic_head"]], network.spec_outputs
+    if max(network.hidden_sizes) <= _NARROW:
+        chains = [Chain(first, [_blocks(*pair) for pair in pairs], _padded(*_blocks(*heads), 0, outputs + 1))]
+    else:
+        chains = [
+            Chain(half, [_layer(pair[i]) for pair in pairs], _padded(*_layer(heads[i]), before, outputs + 1))
+            for i, (half, before) in enumerate(zip(jnp.split(first, 2, axis=1), (0, outputs), strict=True))
+        ]
+    return JoinedTowers(chains, layers.get("log_std"))
 
 
 def apply_joined(network: ActorCritic, towers: JoinedTowers, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Policy head [N, K] (Gaussian: [N, 2 K]) and values [N] of network inputs [N, D]."""
-    act, dtype = ACTIVATIONS[network.activation], network.dtype
-
-    def layer(x: jax.Array, weights: tuple[jax.Array, jax.Array]) -> jax.Array:
-        return act(shifted(product(x, weights[0], dtype), weights[1]))
-
-    x = act(product(inputs.astype(dtype), towers.first, dtype))
-    for weights in towers.further:
-        if isinstance(weights, tuple):
-            x = layer(x, weights)
-        else:
-            halves = jnp.split(x, 2, axis=-1)
-            x = jnp.concatenate([layer(half, one) for half, one in zip(halves, weights, strict=True)], axis=-1)
-    out = product(x, towers.head[0], jnp.float32) + towers.head[1][None]
-    outputs = network.spec_outputs
+    outs = [_apply(network, chain, inputs) for chain in towers.chains]
+    out, outputs = functools.reduce(jnp.add, outs), network.spec_outputs
     head = out[..., :outputs]
     if towers.log_std is not None:
         head = jnp.concatenate([head, jnp.broadcast_to(towers.log_std, head.shape)], axis=-1)
     return head, out[..., outputs]
+
+
+def _apply(network: ActorCritic, chain: Chain, inputs: jax.Array) -> jax.Array:
+    """Outputs float32 [N, K + 1, padded] of network inputs [N, D]."""
+    act, dtype = ACTIVATIONS[network.activation], network.dtype
+    x = act(product(inputs.astype(dtype), chain.first, dtype))
+    for kernel, bias in chain.further:
+        x = act(shifted(product(x, kernel, dtype), bias))
+    kernel, bias = chain.head
+    return product(x, kernel, jnp.float32) + bias[None]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -105,12 +112,18 @@ def _shifted_backward(_: None, gradient: jax.Array) -> tuple[jax.Array, jax.Arra
 shifted.defvjp(lambda x, bias: (shifted(x, bias), None), _shifted_backward)
 
 
-def _narrow(pair: list[Any]) -> bool:
-    return all(max(one["kernel"].shape) <= _NARROW for one in pair)
-
-
 def _blocks(a: Any, b: Any) -> tuple[jax.Array, jax.Array]:
     """Two layers as one: block diagonal kernel, both biases."""
     top = jnp.pad(a["kernel"], ((0, 0), (0, b["kernel"].shape[1])))
     bottom = jnp.pad(b["kernel"], ((0, 0), (a["kernel"].shape[1], 0)))
     return jnp.concatenate([top, bottom]), jnp.concatenate([a["bias"], b["bias"]])
+
+
+def _layer(params: Any) -> tuple[jax.Array, jax.Array]:
+    return params["kernel"], params["bias"]
+
+
+def _padded(kernel: jax.Array, bias: jax.Array, before: int, size: int) -> tuple[jax.Array, jax.Array]:
+    """A head with `before` columns of zeros before its own, and behind them up to `size` and a multiple."""
+    spare = before, size + -size % _HEAD_MULTIPLE - before - bias.shape[0]
+    return jnp.pad(kernel, ((0, 0), spare)), jnp.pad(bias, spare)

@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 
 from purejaxrl_ppo.blocks import over_wanted
 from purejaxrl_ppo.config import PPOConfig
+from purejaxrl_ppo.fused import apply_fused
 from purejaxrl_ppo.losses import (
     LossTerms,
     Standard,
@@ -196,13 +197,12 @@ def _whole_gradient(learner: Learner, params: Any, minibatch: Minibatch) -> tupl
     rows = minibatch.advantage.size * devices(task.axis)
 
     def loss(params: Any, part: Minibatch) -> LossTerms:
-        batch = select(config, learner.batch, part.pick)
+        batch = select(config, learner.batch.replace(obs_source=None), part.pick)
         memory = jax.tree.map(lambda x: x[part.pick], learner.memory)
         advantage, weight = part.advantage, part.weight
         if not config.recurrent:
             batch, advantage, weight = flat_rows(config, (batch, advantage, weight))
-        inputs = (jax.vmap(learner.input_of) if config.recurrent else learner.input_of)(batch.obs_source)
-        _, head, values = policy_and_value(task, params)(memory, inputs, batch.reset)
+        head, values = _outputs(learner, params, memory, part.pick, batch.reset)
         log_prob, entropy = evaluate_actions(task.spec.action, head, batch.mask, batch.action)
         return ppo_loss(
             log_prob,
@@ -221,6 +221,18 @@ def _whole_gradient(learner: Learner, params: Any, minibatch: Minibatch) -> tupl
         )
 
     return _over_parts(learner, loss, params, minibatch)
+
+
+def _outputs(
+    learner: Learner, params: Any, memory: Any, pick: jax.Array, reset: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Policy heads and values of the picked rows; parameters as `Layout.unravel` gives them."""
+    task, config, source = learner.task, learner.config, learner.batch.obs_source
+    if task.plan.fused_towers and task.plan.whole_inputs and config.minibatch_mode == "time":
+        return flat_rows(config, apply_fused(task.network, params, source, pick))
+    source = select(config, source, pick)
+    inputs = jax.vmap(learner.input_of)(source) if config.recurrent else learner.input_of(flat_rows(config, source))
+    return policy_and_value(task, params)(memory, inputs, reset)[1:]
 
 
 def _value_gradient(learner: Learner, critic: Any, minibatch: Minibatch) -> tuple[Any, LossTerms]:

@@ -197,7 +197,7 @@ def make_network(config: PPOConfig, spec: ActionSpec) -> ActorCritic:
         layer_norm=config.layer_norm,
         recurrent=config.recurrent,
         gru_size=config.gru_size,
-        bfloat16=config.bfloat16,
+        bfloat16=bool(config.bfloat16),
     )
 
 

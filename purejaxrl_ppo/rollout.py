@@ -9,8 +9,9 @@ from flax import struct
 
 from purejaxrl_ppo.blocks import over_wanted
 from purejaxrl_ppo.config import PPOConfig
-from purejaxrl_ppo.devices import Plan
-from purejaxrl_ppo.joined import apply_joined, join
+from purejaxrl_ppo.devices import Plan, padded
+from purejaxrl_ppo.fused import apply_fused, fuse
+from purejaxrl_ppo.joined import Chain, apply_joined, join
 from purejaxrl_ppo.networks import (
     ActorCritic,
     draw_noise,
@@ -269,7 +270,7 @@ def network_input(task: Task, moments: RunningMoments, raw: jax.Array) -> jax.Ar
     """
     config = task.config
     x = normalise(moments, raw, config.observation_clip) if config.normalise_observations else raw
-    if task.plan.joined_towers:
+    if task.plan.joined_towers or task.plan.fused_towers:
         x = x.astype(task.network.dtype)
     spare = padded_size(task) - x.shape[-1]
     if not spare:
@@ -301,6 +302,8 @@ def draw_steps(spec: EnvSpec, config: PPOConfig, key: jax.Array, axis: Axis) -> 
 
 def arranged(task: Task, params: Any) -> Any:
     """The network's parameters as `policy_and_value` takes them; a linear function, each number in one place."""
+    if task.plan.fused_towers:
+        return fuse(task.network, params, padded_size(task))
     if task.plan.joined_towers:
         return join(task.network, params, padded_size(task))
     return task.network.pad_inputs(params, padded_size(task))
@@ -309,6 +312,13 @@ def arranged(task: Task, params: Any) -> Any:
 def policy_and_value(task: Task, arranged: Any) -> Callable[..., tuple[Any, jax.Array, jax.Array]]:
     """(memory, inputs, reset) -> (memory, policy head, value) over all rows, as the plan computes it."""
     network = task.network
+    if task.plan.fused_towers:
+
+        def both(memory: Any, inputs: jax.Array, reset: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
+            head, value = apply_fused(network, arranged, inputs[None], jnp.zeros(1, jnp.int32))
+            return memory, head[0], value[0]
+
+        return both
     if task.plan.joined_towers:
         return lambda memory, inputs, reset: (memory, *apply_joined(network, arranged, inputs))
     return lambda memory, inputs, reset: network.apply(arranged, memory, inputs, reset)
@@ -318,15 +328,18 @@ def _narrowed(task: Task, arranged: Any) -> Any:
     """Joined towers in the precision that their products take; once for all steps instead of in each."""
     if not task.plan.joined_towers:
         return arranged
-    layers, dtype = (arranged.first, arranged.further, arranged.head[0]), task.network.dtype
-    first, further, head = jax.tree.map(lambda x: x.astype(dtype), layers)
-    return arranged._replace(first=first, further=further, head=(head, arranged.head[1]))
+    dtype = task.network.dtype
+
+    def narrowed(chain: Chain) -> Chain:
+        first, further, head = jax.tree.map(lambda x: x.astype(dtype), (chain.first, chain.further, chain.head[0]))
+        return Chain(first, further, (head, chain.head[1]))
+
+    return arranged._replace(chains=[narrowed(chain) for chain in arranged.chains])
 
 
 def padded_size(task: Task) -> int:
     """Length of a network input."""
-    size, multiple = task.spec.obs_size, task.plan.input_multiple
-    return size if multiple == 1 else -(-(size + 1) // multiple) * multiple
+    return padded(task.spec.obs_size, task.plan.input_multiple)
 
 
 def _network_of(task: Task, params: Any) -> tuple[Apply, Callable[[Any, jax.Array, jax.Array], jax.Array]]:

@@ -1,5 +1,6 @@
 """PPO as a pure function: `make_train`, and the init and update step that it and `fit` are built from."""
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -156,10 +157,11 @@ class TrainerParts(NamedTuple):
         """Environment, its parameters in that iteration, and the network."""
         env_params = scheduled_params(self.config, self.schedule, iteration, env_params)
         env, spec = prepare(self.env, env_params)
-        plan = plan_for(self.local, spec.masked, spec.obs_size, self.backend)
+        plan = plan_for(self.local, spec, self.backend)
         if plan.prepared_params and callable(getattr(env, "prepared", None)):
             env_params = env.prepared(env_params)
-        return Task(env, env_params, spec, self.local, plan, make_network(self.config, spec.action), self.axis)
+        network = make_network(dataclasses.replace(self.config, bfloat16=plan.bfloat16), spec.action)
+        return Task(env, env_params, spec, self.local, plan, network, self.axis)
 
 
 def trainer_parts(

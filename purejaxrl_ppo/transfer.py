@@ -152,7 +152,7 @@ def _play(env: Any, config: PPOConfig, state: TrainState, env_params: Any) -> tu
     env, spec = prepare(env, env_params)
     config = dataclasses.replace(config, rollout_storage="observations")
     # the paths of a CPU, on any device: they keep the network's inputs as they are
-    plan = plan_for(config, spec.masked, spec.obs_size, "cpu")
+    plan = plan_for(config, spec, "cpu")
     task = Task(env, env_params, spec, config, plan, make_network(config, spec.action))
     steps = collect(task, state.params, state.obs_moments, state.runner)[1].steps
     return task.network.apply(state.params, state.runner.memory, steps.obs_source, steps.reset)[1], steps.mask

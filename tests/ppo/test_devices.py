@@ -7,11 +7,18 @@ import pytest
 
 from purejaxrl_ppo import PPOConfig
 from purejaxrl_ppo.devices import plan_for
+from purejaxrl_ppo.networks import ActionSpec
 from purejaxrl_ppo.packing import packing
+from purejaxrl_ppo.wrappers import EnvSpec
+
+
+def plan(backend, masked=True, **settings):
+    spec = EnvSpec(obs_shapes=((225,),), action=ActionSpec(num_actions=3), masked=masked)
+    return plan_for(PPOConfig(**settings), spec, backend)
 
 
 def parts(backend, **settings):
-    return plan_for(PPOConfig(**settings), True, 225, backend).microbatches
+    return plan(backend, **settings).microbatches
 
 
 def test_parts_of_a_minibatch():
@@ -25,9 +32,9 @@ def test_parts_of_a_minibatch():
 
 def test_rows_without_a_choice_are_left_out_on_a_cpu_where_towers_are_separate():
     def skips(backend, masked=True, **settings):
-        plan = plan_for(PPOConfig(**settings), masked, 225, backend)
-        assert plan.skip_in_rollout == plan.skip_in_learning
-        return plan.skip_in_learning
+        found = plan(backend, masked, **settings)
+        assert found.skip_in_rollout == found.skip_in_learning
+        return found.skip_in_learning
 
     assert skips("cpu")
     assert not skips("gpu")
@@ -37,10 +44,29 @@ def test_rows_without_a_choice_are_left_out_on_a_cpu_where_towers_are_separate()
 
 
 def test_an_accelerator_keeps_inputs_that_fit_its_memory():
-    assert plan_for(PPOConfig(), True, 225, "gpu").whole_inputs
-    assert not plan_for(PPOConfig(), True, 225, "cpu").whole_inputs
-    assert not plan_for(PPOConfig(num_envs=2**18, total_timesteps=2**30), True, 225, "gpu").whole_inputs  # 30 GB
-    assert plan_for(PPOConfig(num_envs=2**18, total_timesteps=2**30, bfloat16=True), True, 225, "gpu").whole_inputs
+    assert plan("gpu").whole_inputs
+    assert not plan("cpu").whole_inputs
+    large = {"num_envs": 2**18, "total_timesteps": 2**30}
+    assert not plan("gpu", **large, bfloat16=False).whole_inputs  # 30 GB
+    assert plan("gpu", **large).whole_inputs
+
+
+def test_a_gpu_computes_narrow_towers_in_one_kernel_and_in_bfloat16():
+    def found(backend="gpu", **settings):
+        one = plan(backend, **settings)
+        return one.fused_towers, one.joined_towers, one.bfloat16
+
+    assert found() == (True, False, True)
+    assert found(bfloat16=True) == (True, False, True)
+    assert found(bfloat16=False) == (False, True, False)
+    assert found("tpu") == found("gpu", activation="gelu") == (False, True, False)
+    assert found("cpu") == found("gpu", recurrent=True) == found("gpu", layer_norm=True) == (False, False, False)
+    assert found("cpu", bfloat16=True) == (False, False, True)
+    for settings in ({"hidden_sizes": (64, 32)}, {"hidden_sizes": (256, 256)}, {"num_envs": 8}):
+        assert found(**settings) == (False, True, False)
+        assert found(**settings, bfloat16=True) == (False, True, True)
+    # parts of 8 rows, by rows
+    assert found(num_envs=16, num_steps=16, num_minibatches=4, minibatch_by="rows", microbatch_rows=8)[0] is False
 
 
 def test_what_is_packed_comes_back():

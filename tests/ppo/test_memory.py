@@ -42,7 +42,7 @@ def test_the_estimate_is_what_state_and_rollout_hold(more, kind):
     config = PPOConfig(**TINY, **more)
     env, spec = prepare(kind(), PARAMS)
     state = state_shapes(config)
-    plan = plan_for(config, spec.masked, spec.obs_size, "cpu")
+    plan = plan_for(config, spec, "cpu")
     task = Task(env, PARAMS, spec, config, plan, make_network(config, spec.action))
     rollout = jax.eval_shape(lambda s: collect(task, s.params, s.obs_moments, s.runner)[1], state)
     # with states, the GRU's memory is kept for the values of final observations

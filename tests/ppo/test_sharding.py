@@ -18,7 +18,7 @@ from purejaxrl_ppo.devices import plan_for
 from purejaxrl_ppo.networks import ActionSpec
 from purejaxrl_ppo.rollout import draw_steps
 from purejaxrl_ppo.sharding import axis_of, environment_indices, local_config, pooled
-from purejaxrl_ppo.wrappers import EnvSpec
+from purejaxrl_ppo.wrappers import EnvSpec, prepare
 from tests.ppo import sharded_run
 from tests.ppo.probes import Table
 
@@ -191,7 +191,7 @@ def test_a_minibatch_sends_its_gradient_once():
     config = PPOConfig(
         num_envs=64, num_steps=64, num_epochs=3, num_minibatches=4, hidden_sizes=(8,), microbatch_rows=64
     )
-    assert plan_for(config, True, 4, "cpu").microbatches > 1
+    assert plan_for(config, prepare(Table(), Table().default_params)[1], "cpu").microbatches > 1
     trainer = make_trainer(Table(), config, mesh=make_mesh(1))
     params = Table().default_params
     state = jax.eval_shape(trainer.init, jax.random.key(0), params)

@@ -14,6 +14,7 @@ from purejaxrl_ppo import Hyperparameters, PPOConfig, make_train, make_trainer
 from purejaxrl_ppo.devices import plan_for
 from purejaxrl_ppo.networks import ActionSpec, distribution, make_network
 from purejaxrl_ppo.normalise import normalise
+from purejaxrl_ppo.wrappers import prepare
 from tests.ppo.probes import ACTIONS, STATES, BoxTarget, DictObservation, Table, table
 
 GAMMA = 0.9
@@ -153,7 +154,7 @@ def test_forced_rows_teach_the_policy_nothing_and_the_value_something():
 def test_parts_of_a_minibatch_make_the_same_update(mode):
     params = table(reward=[[1.0, -3.0, 7.0]] * 4, start=(1, 1, 1, 1), legal=[[True] * 3, [True, False, True]] * 2)
     by = {} if mode == SMALL.minibatch_mode else {"minibatch_by": mode}
-    assert plan_for(SMALL, True, 4, "cpu").microbatches == 1
+    assert plan_for(SMALL, prepare(Table(), params)[1], "cpu").microbatches == 1
     whole, parts = (small_train(**by, **part)(jax.random.key(0), params) for part in ({}, {"microbatch_rows": 8}))
     for a, b in zip(*map(jax.tree.leaves, (whole.state.params, parts.state.params)), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
