@@ -22,8 +22,19 @@ OUTPUTS = 16  # of both heads together, padded: the least that a matrix unit tak
 LEAST_ROWS = 16  # likewise
 MOST_INPUTS = 512
 _CHUNK = 64  # inputs that are multiplied at once
-_PROGRAMS = 132  # kept busy for a whole pass: one on each multiprocessor of an H100
-_ROWS = 64  # multiplied at once, at most
+
+
+class _Launch(NamedTuple):
+    """How a kernel is started, as was fastest on an H100, which has 132 multiprocessors."""
+
+    rows: int  # multiplied at once, at most
+    programs: int  # that share the tiles of rows out, at most
+    warps: int  # of a program
+
+
+_FORWARD_MANY = _Launch(128, 264, 8)  # where every program has four tiles or more
+_FORWARD = _Launch(64, 132, 4)
+_BACKWARD = _Launch(128, 66, 8)  # for each tower
 
 
 class FusedTowers(NamedTuple):
@@ -116,7 +127,9 @@ def apply_fused(
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _towers(weights: jax.Array, inputs: jax.Array, picked: jax.Array, activation: str, further: int) -> jax.Array:
     """Outputs of both heads side by side, float32 [M, B, OUTPUTS]."""
-    tiles = _Tiles.of(inputs, picked)
+    many = picked.shape[0] * inputs.shape[1] >= 4 * _FORWARD_MANY.rows * _FORWARD_MANY.programs
+    launch = _FORWARD_MANY if many else _FORWARD
+    tiles = _Tiles.of(inputs, picked, launch)
     place = _Place(inputs.shape[2], weights.shape[2], further)
 
     def kernel(weights_ref: Any, inputs_ref: Any, picked_ref: Any, out_ref: Any) -> None:
@@ -132,7 +145,7 @@ def _towers(weights: jax.Array, inputs: jax.Array, picked: jax.Array, activation
         jax.lax.fori_loop(0, tiles.turns(program), tile, None)
 
     shape = jax.ShapeDtypeStruct((picked.shape[0], inputs.shape[1], OUTPUTS), jnp.float32)
-    return _call(kernel, (tiles.programs,), shape, "towers")(weights, inputs, picked)
+    return _call(kernel, (tiles.programs,), shape, "towers", launch.warps)(weights, inputs, picked)
 
 
 def _forward(
@@ -146,7 +159,7 @@ def _backward(
 ) -> tuple[jax.Array, None, None]:
     """Every program adds up the gradient of one tower over its rows; their sums are added up in a fixed order."""
     weights, inputs, picked = kept
-    tiles = _Tiles.of(inputs, picked, share=2)
+    tiles = _Tiles.of(inputs, picked, _BACKWARD)
     place = _Place(inputs.shape[2], weights.shape[2], further)
 
     def kernel(weights_ref: Any, inputs_ref: Any, picked_ref: Any, by_output_ref: Any, out_ref: Any) -> None:
@@ -164,7 +177,8 @@ def _backward(
             out_ref[program, own, pl.ds(start, block.shape[0]), :] = block
 
     shape = jax.ShapeDtypeStruct((tiles.programs, *weights.shape), jnp.float32)
-    sums = _call(kernel, (2, tiles.programs), shape, "towers_gradient")(weights, inputs, picked, by_output)
+    call = _call(kernel, (2, tiles.programs), shape, "towers_gradient", _BACKWARD.warps)
+    sums = call(weights, inputs, picked, by_output)
     return sums.sum(axis=0), None, None
 
 
@@ -180,12 +194,13 @@ class _Tiles(NamedTuple):
     programs: int  # that share the tiles out
 
     @classmethod
-    def of(cls, inputs: jax.Array, picked: jax.Array, share: int = 1) -> "_Tiles":
+    def of(cls, inputs: jax.Array, picked: jax.Array, launch: _Launch) -> "_Tiles":
+        """Tiles as large as they can be while every program has one."""
         steps, batch = picked.shape[0], inputs.shape[1]
         rows = LEAST_ROWS
-        while rows < _ROWS and 2 * rows <= batch and 2 * rows * _PROGRAMS <= steps * batch * share:
+        while 2 * rows <= min(launch.rows, batch, steps * batch // launch.programs):
             rows *= 2
-        return cls(steps, batch, rows, min(steps * pl.cdiv(batch, rows), _PROGRAMS // share))
+        return cls(steps, batch, rows, min(steps * pl.cdiv(batch, rows), launch.programs))
 
     def at(self, tile: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Which of the picked steps, its first row, and bool [rows]: not in the tile before."""
@@ -285,10 +300,10 @@ def _product(a: jax.Array, b: jax.Array, a_turned: bool = False, b_turned: bool 
     return triton.dot(a, b, trans_a=a_turned, trans_b=b_turned)
 
 
-def _call(kernel: Any, grid: tuple[int, ...], shape: Any, name: str) -> Any:
+def _call(kernel: Any, grid: tuple[int, ...], shape: Any, name: str, warps: int) -> Any:
     if _interpreted():
         return pl.pallas_call(kernel, grid=grid, out_shape=shape, name=name, interpret=True)
-    options = triton.CompilerParams(num_warps=4, num_stages=1)
+    options = triton.CompilerParams(num_warps=warps, num_stages=1)
     return pl.pallas_call(kernel, grid=grid, out_shape=shape, name=name, compiler_params=options)
 
 

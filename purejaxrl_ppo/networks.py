@@ -32,9 +32,42 @@ class ActionSpec(struct.PyTreeNode):
         return self.num_actions or math.prod(self.shape)
 
 
+def orthogonal(scale: float) -> Initialiser:
+    """Initialiser of kernels [D, H] whose columns, or rows where there are fewer, are orthogonal and `scale` long.
+
+    The numbers of `jax.nn.initializers.orthogonal` (Saxe et al. 2014, arXiv:1312.6120), but for rounding elsewhere than
+    on a CPU: a GPU takes three seconds to load the library that decomposes matrices, for a few small ones.
+    """
+
+    def init(key: jax.Array, shape: tuple[int, int], dtype: Any = jnp.float32) -> jax.Array:
+        normal = jax.random.normal(key, (max(shape), min(shape)), dtype)
+        columns = jax.lax.platform_dependent(normal, cpu=_by_library, default=gram_schmidt)
+        return scale * (columns if shape[0] >= shape[1] else columns.T)
+
+    return init
+
+
+def _by_library(matrix: jax.Array) -> jax.Array:
+    columns, triangle = jnp.linalg.qr(matrix)
+    return columns * jnp.sign(jnp.diag(triangle))[None]
+
+
+def gram_schmidt(matrix: jax.Array) -> jax.Array:
+    """Orthonormal columns [m, n], m >= n, each of which is a combination of the matrix's own up to it, with a positive
+    share of its own; every one is cleared of those before it twice (Giraud et al. 2005, Numerische Mathematik 101)."""
+
+    def column(j: jax.Array, done: jax.Array) -> jax.Array:
+        left = matrix[:, j]
+        for _ in range(2):
+            left = left - jnp.dot(done, jnp.dot(left, done, precision="highest"), precision="highest")
+        return done.at[:, j].set(left / jnp.linalg.norm(left))
+
+    return jax.lax.fori_loop(0, matrix.shape[1], column, jnp.zeros_like(matrix))
+
+
 def twin_orthogonal(scale: float) -> Initialiser:
     """Initialiser of two orthogonal kernels side by side, for two layers fused into one."""
-    single = nn.initializers.orthogonal(scale)
+    single = orthogonal(scale)
 
     def init(key: jax.Array, shape: tuple[int, int], dtype: Any = jnp.float32) -> jax.Array:
         half = (shape[0], shape[1] // 2)
@@ -106,8 +139,8 @@ class ActorCritic(nn.Module):
         if self.recurrent:
             memory, obs = self._remember(memory, obs, reset)
         actor, critic = self._towers(obs)
-        head = self._dense(self.spec_outputs, "actor_head", nn.initializers.orthogonal(0.01), jnp.float32)(actor)
-        value = self._dense(1, "critic_head", nn.initializers.orthogonal(1.0), jnp.float32)(critic)
+        head = self._dense(self.spec_outputs, "actor_head", orthogonal(0.01), jnp.float32)(actor)
+        value = self._dense(1, "critic_head", orthogonal(1.0), jnp.float32)(critic)
         if self.continuous:
             log_std = self.param("log_std", nn.initializers.zeros, (self.spec_outputs,), jnp.float32)
             log_std = jnp.broadcast_to(log_std.reshape((1,) * (head.ndim - 1) + (-1,)), head.shape)
@@ -120,7 +153,7 @@ class ActorCritic(nn.Module):
         return jnp.bfloat16 if self.bfloat16 else jnp.float32
 
     def _dense(self, width: int, name: str, kernel: Initialiser | None = None, dtype: Any = None) -> nn.Dense:
-        kernel = kernel or nn.initializers.orthogonal(math.sqrt(2.0))
+        kernel = kernel or orthogonal(math.sqrt(2.0))
         return nn.Dense(width, kernel_init=kernel, dtype=dtype or self.dtype, name=name)
 
     def _remember(self, memory: jax.Array, obs: jax.Array, reset: jax.Array) -> tuple[jax.Array, jax.Array]:

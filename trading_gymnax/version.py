@@ -9,7 +9,10 @@ import subprocess
 
 def program_version() -> str:
     """This program's version, and the commit where it runs from a checkout that git knows."""
-    version = f"trading-gymnax {importlib.metadata.version('trading-gymnax')}"
+    try:
+        version = f"trading-gymnax {importlib.metadata.version('trading-gymnax')}"
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout that was never installed
+        version = "trading-gymnax, not installed"
     here = pathlib.Path(__file__).resolve()
     # Installed into someone else's repository, the commit found there would not be ours.
     if _git(here, "ls-files", "--error-unmatch", here.name) is None:

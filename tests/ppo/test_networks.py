@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from purejaxrl_ppo.config import PPOConfig
-from purejaxrl_ppo.networks import ActionSpec, distribution, draw_noise, make_network, sample, to_environment
+from purejaxrl_ppo.networks import (
+    ActionSpec,
+    distribution,
+    draw_noise,
+    gram_schmidt,
+    make_network,
+    orthogonal,
+    sample,
+    to_environment,
+)
 
 THREE = ActionSpec(num_actions=3)
 BOX = ActionSpec(0, (2,), jnp.array([-2.0, -jnp.inf]), jnp.array([4.0, jnp.inf]))
@@ -120,3 +129,14 @@ def test_a_gru_over_time_equals_steps_and_forgets_at_episode_ends():
     _, _, other = network.apply(params, memory, changed, reset)
     np.testing.assert_array_equal(other[3:, 0], values[3:, 0])
     assert not np.allclose(other[3:, 1], values[3:, 1], atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(225, 64), (64, 64), (64, 1), (3, 16)])
+def test_kernels_start_orthogonal_with_the_library_s_numbers_and_without_its_decomposition(shape):
+    key = jax.random.key(1)
+    kernel = orthogonal(1.5)(key, shape)
+    np.testing.assert_array_equal(kernel, jax.nn.initializers.orthogonal(1.5)(key, shape))
+    normal = jax.random.normal(key, (max(shape), min(shape)))
+    columns = gram_schmidt(normal)
+    np.testing.assert_allclose(columns.T @ columns, np.eye(min(shape)), atol=1e-6)
+    np.testing.assert_allclose(1.5 * (columns if shape[0] >= shape[1] else columns.T), kernel, atol=5e-6)
