@@ -1,5 +1,6 @@
-"""Learning curves of the presets, five seeds side by side: writes benchmarks/LEARNING.md and learning.png."""
+"""Learning curves of the presets, five seeds side by side: writes LEARNING.md and learning.png, here by default."""
 
+import dataclasses
 import pathlib
 import time
 from typing import Any
@@ -37,7 +38,7 @@ def learn(name: str, config: PPOConfig, seeds: int) -> tuple[np.ndarray, float]:
     return np.asarray(result.metrics["episode_return"]), time.perf_counter() - began
 
 
-def draw(curves: dict[str, np.ndarray]) -> None:
+def draw(curves: dict[str, np.ndarray], out: pathlib.Path) -> None:
     """One panel per environment: every seed thin, the mean thick, the reference dashed."""
     figure, axes = plt.subplots(1, len(curves), figsize=(3.2 * len(curves), 2.8), constrained_layout=True)
     for axis, (name, returns) in zip(np.atleast_1d(axes), curves.items(), strict=True):
@@ -51,7 +52,7 @@ def draw(curves: dict[str, np.ndarray]) -> None:
         axis.set_title(name, fontsize=9)
         axis.set_xlabel("environment steps", fontsize=8)
         axis.tick_params(labelsize=7)
-    figure.savefig(FOLDER / "learning.png", dpi=110)
+    figure.savefig(out / "learning.png", dpi=110)
 
 
 def table_row(name: str, returns: np.ndarray) -> str:
@@ -65,19 +66,27 @@ def table_row(name: str, returns: np.ndarray) -> str:
     return f"| {name} | {settings} | {steps:,} | {last.mean():.3g} | {seeds} | {REFERENCES[name][1]} |"
 
 
-def main(envs: tuple[str, ...] = tuple(PRESETS), seeds: int = 5) -> None:
+def main(
+    envs: tuple[str, ...] = tuple(PRESETS),
+    seeds: int = 5,
+    bfloat16: bool | None = None,
+    out: pathlib.Path = FOLDER,
+) -> None:
     """Train every preset and write the page.
 
     Args:
         envs: environments to train.
         seeds: seeds of each, trained side by side.
+        bfloat16: precision of the hidden layers, as of `PPOConfig`.
+        out: folder to write to.
     """
     curves, rows = {}, []
     for name in envs:
-        curves[name], seconds = learn(name, PRESETS[name], seeds)
+        config = dataclasses.replace(PRESETS[name], bfloat16=bfloat16)
+        curves[name], seconds = learn(name, config, seeds)
         rows.append(table_row(name, curves[name]))
         print(rows[-1], f"{seconds:.0f} s for all seeds, compile included", flush=True)
-    draw(curves)
+    draw(curves, out)
     page = [
         "# Learning",
         "",
@@ -92,7 +101,7 @@ def main(envs: tuple[str, ...] = tuple(PRESETS), seeds: int = 5) -> None:
         "![Training return over environment steps; thin: seeds, thick: mean, dashed: reference](learning.png)",
         "",
     ]
-    (FOLDER / "LEARNING.md").write_text("\n".join(page))
+    (out / "LEARNING.md").write_text("\n".join(page))
 
 
 if __name__ == "__main__":

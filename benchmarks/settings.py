@@ -16,7 +16,7 @@ class PPOSettings:
     num_minibatches: int = 4
     learning_rate: float = 1e-3
     width: int = 64  # units of a layer
-    bfloat16: bool = False  # hidden layers, of ours alone
+    bfloat16: bool | None = None  # hidden layers, of ours alone; None: as the device chooses
 
     @property
     def steps(self) -> int:

@@ -52,7 +52,8 @@ VARIANTS = {
     "ours": Variant(),
     "plain": Variant(plain=True),
     "rollout alone": Variant(part="rollout"),
-    "bfloat16": Variant(config={"bfloat16": True}),
+    "TF32": Variant(config={"bfloat16": False}),
+    "products": Variant(plan={"fused_towers": False, "joined_towers": True}),
     "graphs": Variant(compiler={"xla_gpu_graph_min_graph_size": 1}),
     "while graphs": Variant(
         compiler={
@@ -61,7 +62,7 @@ VARIANTS = {
         }
     ),
     "no triton gemm": Variant(compiler={"xla_gpu_enable_triton_gemm": False}),
-    "towers apart": Variant(plan={"joined_towers": False}),
+    "towers apart": Variant(plan={"fused_towers": False, "joined_towers": False}),
     "inputs where read": Variant(plan={"whole_inputs": False}),
     "unpacked": Variant(plan={"packed": False}),
     "padded to 16": Variant(plan={"input_multiple": 16}),

@@ -6,6 +6,7 @@ Wide ones are a chain each: their halves would have to be copied.
 """
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +16,8 @@ from purejaxrl_ppo.networks import ACTIVATIONS, ActorCritic
 
 _NARROW = 128  # widths up to which two layers are blocks of one matrix
 _HEAD_MULTIPLE = 8  # to which the outputs of both heads are padded
+_ROW_PARTS = 32  # into which rows are cut, at most, where their products are summed; 16 times as many for heads
+_NARROW_HEAD = 16
 
 
 class Chain(NamedTuple):
@@ -93,7 +96,10 @@ def _product_backward(
     x, kernel = kept
     gradient = gradient.astype(x.dtype)
     by_input = jnp.dot(gradient, kernel.astype(x.dtype).T, preferred_element_type=x.dtype)
-    return by_input, jnp.dot(x.T, gradient, preferred_element_type=jnp.float32)
+    # in equal parts of the rows: where the compiler cuts them itself, it first copies all of them into rows it can cut
+    parts = math.gcd(x.shape[0], _ROW_PARTS if gradient.shape[1] > _NARROW_HEAD else 16 * _ROW_PARTS)
+    a, b = (y.reshape(parts, -1, y.shape[1]) for y in (x, gradient))
+    return by_input, jnp.einsum("pnd,pnh->pdh", a, b, preferred_element_type=jnp.float32).sum(axis=0)
 
 
 product.defvjp(_product_forward, _product_backward)
