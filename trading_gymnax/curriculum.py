@@ -201,7 +201,7 @@ def over(params: Any, *names: str) -> Any:
     """
     known = [field.name for field in numbers_of(type(params))]
     check_names(names, known, f"{type(params).__name__} has no field")
-    has_axis = {name: jnp.ndim(getattr(params, name)) > _limits(params, name).per_market for name in known}
+    has_axis = {name: jnp.ndim(getattr(params, name)) > _own_axes(_limits(params, name)) for name in known}
     for name in names:
         if not has_axis[name]:
             raise ValueError(f"{name} has no axis to map over: first give it a value an environment, by params.replace")
@@ -211,6 +211,11 @@ def over(params: Any, *names: str) -> Any:
 
 def _limits(params: Any, name: str) -> Any:
     return type(params).__dataclass_fields__[name].metadata["limits"]
+
+
+def _own_axes(limits: Any) -> int:
+    """Axes of a field of one set of parameters."""
+    return int(limits.per_market or limits.length > 0)
 
 
 def _draws(key: jax.Array, name: str, given: Any, params: Any, count: int) -> jax.Array:
