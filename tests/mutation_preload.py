@@ -15,7 +15,10 @@ import pytest
 with mock.patch.object(jax.numpy, "array", np.array):
     import gymnax  # noqa: F401
 
-CHEAP_FIRST = ("test_rules_fast", "test_construction", "test_render", "test_rewards", "test_phase2", "test_phase1")
+CHEAP_FIRST = (
+    *("test_rules_fast", "test_life", "test_construction", "test_render", "test_rewards"),
+    *("test_phase2", "test_phase1"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -125,6 +125,16 @@ class EnvParamsPhase2Life(AccountLife, EnvParamsPhase2):
     """Parameters of phase 2 with `account_life=True`."""
 
 
+def of_one_session(params: EnvParams) -> EnvParams:
+    """The parameters for sessions that are played one by one, each on a fresh evaluation: no phase follows another.
+
+    Those without a life are given back.
+    """
+    if not isinstance(params, AccountLife):
+        return params
+    return params.replace(funded_phase=False, start_funded=False, session_limit=0)
+
+
 def life_table(phase: int) -> list[ParamRow]:
     """Every parameter of phase 1 or 2 with `account_life=True` but the market, as `params_table` gives them."""
     if phase not in (1, 2):

@@ -77,6 +77,13 @@ def test_real_episodes_agree(real, phase):
     assert Parity(real, phase, 450).check(seed=20 + phase, num_episodes=150) > 8_000
 
 
+@pytest.mark.parametrize("phase", [1, 2])
+def test_whole_lives_agree(synthetic, phase):
+    """Evaluations, funded accounts and payouts in short sessions, with every rule of section 9 on in part of them."""
+    parity = Parity(synthetic, phase, 450, life=True, account_features=True)
+    assert parity.check(seed=40 + phase, num_episodes=100) > 5_000
+
+
 @pytest.mark.slow
 def test_two_thousand_phase_1_episodes_agree(real, synthetic, broken):
     """At least 2,000 episodes over real, synthetic and broken days."""
