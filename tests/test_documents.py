@@ -91,7 +91,7 @@ def test_the_scenarios_named_lie_in_the_files_named():
         for file, names in re.findall(r'`(scenarios_\w+\.py)`: ((?:"[^"]+",? ?)+)', " ".join(text.split())):
             source = (ROOT / "tests" / "rules" / file).read_text()
             for name in re.findall(r'"([^"]+)"', names):
-                assert f'name="{name}"' in source, (section, file, name)
+                assert f'"{name}"' in source, (section, file, name)
 
 
 # -- pages --
