@@ -55,8 +55,10 @@ def expected_dollars(state: Any, params: Any) -> jax.Array:
     fresh_limit = params.funded_trailing_dd_limit
     fresh_floor = jnp.minimum(start - fresh_limit, start + params.funded_floor_lock)
     fresh = funded_dollars(state, start, start, start, fresh_floor, fresh_limit, params) - params.activation_fee
-    odds = _odds(start + params.profit_target, equity, mark, floor, limit, start + params.floor_lock)
-    passes = params.funded_phase & jnp.isfinite(params.profit_target)
+    on = jnp.isfinite(params.profit_target)
+    target = start + jnp.where(on, params.profit_target, 0.0)
+    odds = _odds(target, equity, mark, floor, limit, start + params.floor_lock)
+    passes = params.funded_phase & on
     return jnp.where(state.funded, now, jnp.where(passes, odds * fresh, 0.0))
 
 
@@ -82,7 +84,8 @@ def funded_dollars(
     taken = room - rise + _share(rise, 2 * room) * rise
     caps = params.payout_cap
     left = jnp.where(params.payouts_at_most > 0, params.payouts_at_most - state.payouts, jnp.inf)
-    most = caps[jnp.minimum(state.payouts, caps.shape[-1] - 1)] * jnp.maximum(left, 0)
+    cap = caps[jnp.minimum(state.payouts, caps.shape[-1] - 1)]
+    most = jnp.where(left > 0, cap * jnp.maximum(left, 1), 0.0)  # inf times 0 is no number
     odds = _odds(level, equity, mark, floor, limit, highest_floor)
     return params.payout_split * odds * jnp.minimum(taken, most)
 

@@ -166,7 +166,14 @@ def test_dollars_of_a_fair_game():
     assert dollars(funded, **account_rules) == pytest.approx(0.5 * 1_000, rel=1e-4)
     # the first payout locks the floor where the balance stays
     assert dollars(funded, **account_rules, payout_floor=0.0) == pytest.approx(0.5 * 0.01, rel=0.5)
-    assert dollars(funded, **waits, payouts_at_most=2, payout_cap=500) == pytest.approx(0.5 * math.exp(-1) * 1_000)
+    assert dollars(funded, **waits, payouts_at_most=2, payout_cap=500) == pytest.approx(
+        0.5 * math.exp(-1) * 1_000, rel=1e-4
+    )
+    used_up = funded.replace(payouts=jnp.int32(2))
+    assert dollars(used_up, **waits, payouts_at_most=2) == 0
+    assert dollars(used_up, **waits, payout_cap=[1, 1, 200, 1, 1, 1], payouts_at_most=3) == pytest.approx(
+        0.5 * math.exp(-1) * 200, rel=1e-4
+    )
     # an evaluation of 3,000 with a floor that trails by 2,500, in front of that
     begun = account(trailing_limit=250_000, floor=4_750_000)
     target = {"profit_target": 3_000.0, "activation_fee": 100.0}
