@@ -59,12 +59,16 @@ def check_value(field: dataclasses.Field[Any], value: np.ndarray) -> None:
     """Refuse what a field may not be, whatever the others are. Raises ValueError."""
     name, limits = field.name, field.metadata["limits"]
     if np.any(np.isnan(value)) or (not limits.inf_is_off and np.any(np.isinf(value))):
-        raise ValueError(f"{name} must be finite, got {value}")
+        raise ValueError(f"{name} must be finite, got {_in_a_line(value)}")
     low, high = limits.low, limits.high
     below = low is not None and bool(np.any(value < np.asarray(low, value.dtype)))
     above = high is not None and bool(np.any(np.isfinite(value) & (value > high)))
     if below or above:
-        raise ValueError(f"{name} {_refusal(limits, below)} got {value}")
+        raise ValueError(f"{name} {_refusal(limits, below)} got {_in_a_line(value)}")
+
+
+def _in_a_line(value: np.ndarray) -> str:
+    return " ".join(str(value).split())
 
 
 def _refusal(limits: Limits, below: bool) -> str:

@@ -227,7 +227,7 @@ def test_what_account_value_is_not_for():
         rewards.account_value(1.5)
     env = TradingPhase1(market(), reward_fn=rewards.account_value())
     _, state = env.reset_at(env.default_params, 0, 390)
-    with pytest.raises(ValueError, match=r"^account_value pays for the payouts of an account: .* account_life$"):
+    with pytest.raises(ValueError, match=r"^account_value pays for the payouts of an account: .* account_life"):
         env.step(jax.random.key(0), state, jnp.int32(0), env.default_params)
     assert rewards.account_value() == rewards.account_value(0.99) != rewards.account_value(1)
 
