@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 from flax import struct
 
-from trading_gymnax.limits import MODE, SHARE, USD, ParamRow, real, row_of, switch, whole
-from trading_gymnax.params import MAX_USD, EnvParams, EnvParamsPhase2, casting_replace, numbers_of
-from trading_gymnax.rules import HIGH_WATER_MODES
+from trading_gymnax.limits import HIGH_WATER_MODES, MODE, SHARE, USD, ParamRow, real, row_of, switch, whole
+from trading_gymnax.parameters import MAX_USD, numbers_of
+from trading_gymnax.params import EnvParams, EnvParamsPhase2, casting_replace
 
 SCALING_STEPS, PAYOUT_CAPS = 4, 6  # entries of a scaling plan, and of a ladder of payouts
 MAX_FEE_USD = 10_000  # dollars; the fees of a long life must fit int32 cents
@@ -20,7 +22,7 @@ def _dollars(default: float, doc: str, *, low: float = 0, length: int = 0) -> ja
     return real(default, USD, doc, low=low, high=MAX_USD, inf_is_off=True, length=length)
 
 
-@struct.dataclass
+@dataclasses.dataclass(frozen=True)
 class AccountLife:
     """What an account asks and pays from its evaluation to its last payout; to be mixed into a class of parameters."""
 
@@ -114,13 +116,13 @@ class AccountLife:
 
 
 @casting_replace
-@struct.dataclass
+@struct.dataclass(frozen=True)
 class EnvParamsLife(AccountLife, EnvParams):
     """Parameters of phase 1 with `account_life=True`: the market's, and those of the account's life behind them."""
 
 
 @casting_replace
-@struct.dataclass
+@struct.dataclass(frozen=True)
 class EnvParamsPhase2Life(AccountLife, EnvParamsPhase2):
     """Parameters of phase 2 with `account_life=True`."""
 
