@@ -107,6 +107,7 @@ def test_a_share_is_exact_for_every_amount():
         (21, {"session_limit": 21}, 0, EXPIRED),
         (22, {"session_limit": 21}, 0, EXPIRED),
         (21, {"session_limit": 22}, 9_950, NOT_DONE),
+        (1, {"session_limit": 1}, 0, EXPIRED),
         (21, {"profit_target": 0.0}, 0, NOT_DONE),  # passed
         (21, {"profit_target": 0.0, "funded_phase": False}, 0, PROFIT_TARGET),
     ],
@@ -131,6 +132,26 @@ def test_nothing_is_booked_where_nothing_was_to_trade_or_the_account_broke():
     assert (bool(state.funded), int(state.trades_before), bool(over)) == (True, 1, True)
 
 
+def test_a_day_of_profit_is_more_than_the_whole_of_none():
+    """To the cent: a best day of a cent is all of a profit of a cent, and more than all of no profit and of a loss."""
+    share, no = jnp.float32(1), jnp.bool_(False)
+    cycles = [life.Cycle(*map(jnp.int32, (profit, 1, 1, 1, 1))) for profit in (1, 0, -5)]
+    assert [bool(life.consistent(cycle, share, no)) for cycle in cycles] == [True, False, False]
+    state = account(funded=1, trailing_limit=100, best_day=1)  # a unit is a dollar
+    seen = life.features(state, params(payout_consistency=1.0))
+    assert float(seen[6]) == pytest.approx(-0.01)  # nothing is allowed
+    assert float(life.features(state, params())[6]) == 0
+    assert float(life.features(account(trailing_limit=100), params())[7]) == 0  # no payout in evaluation
+
+
+def test_a_payout_of_the_least_amount_is_taken():
+    may, asked = jnp.bool_(True), params(payout_minimum=300.0, payout_split=1.0)
+    for balance, taken in ((5_029_999, 0), (5_030_000, 30_000)):
+        state = account(funded=1, balance=balance, equity=balance)
+        after, takes = life.pay_out(state, may, life.with_today(state, asked), asked)
+        assert (int(after.paid_out), bool(takes), int(after.balance)) == (taken, taken > 0, balance - taken)
+
+
 # -- the value --
 
 
@@ -149,6 +170,15 @@ def test_odds_of_a_fair_game():
     assert odds(100.5, 100, 101, 99, 2) == pytest.approx(1 / 1.5)  # below the mark
     assert odds(103, 101, 102, 100, 2, 100) == pytest.approx(1 / 3)  # locked since
     assert odds(103, 103, 103, 101, 2) == odds(103, 104, 104, 102, 2) == 1
+    small = life_value._odds(*map(jnp.float32, (100.25, 100, 100, 99.5, 0.5, INF)))
+    assert float(small) == pytest.approx(math.exp(-0.5))
+
+
+def test_a_share_of_the_way():
+    ways = [(0.25, 0.5, 0.5), (-1, 2, 0), (3, 2, 1), (0, 0, 1), (1, -1, 1)]
+    assert [float(life_value._share(jnp.float32(part), jnp.float32(whole))) for part, whole, _ in ways] == [
+        share for *_, share in ways
+    ]
 
 
 def dollars(state: Any, **fields: Any) -> float:
@@ -169,16 +199,42 @@ def test_dollars_of_a_fair_game():
     assert dollars(funded, **waits, payouts_at_most=2, payout_cap=500) == pytest.approx(
         0.5 * math.exp(-1) * 1_000, rel=1e-4
     )
+    assert dollars(funded, **waits, payouts_at_most=1, payout_cap=500) == pytest.approx(
+        0.5 * math.exp(-1) * 500, rel=1e-4
+    )
     used_up = funded.replace(payouts=jnp.int32(2))
     assert dollars(used_up, **waits, payouts_at_most=2) == 0
-    assert dollars(used_up, **waits, payout_cap=[1, 1, 200, 1, 1, 1], payouts_at_most=3) == pytest.approx(
-        0.5 * math.exp(-1) * 200, rel=1e-4
+    for payouts, caps in ((2, [1, 1, 200, 1, 1, 1]), (7, [1, 1, 1, 1, 1, 200])):
+        paid = funded.replace(payouts=jnp.int32(payouts))
+        assert dollars(paid, **waits, payout_cap=caps, payouts_at_most=payouts + 1) == pytest.approx(
+            0.5 * math.exp(-1) * 200, rel=1e-4
+        )
+    # a floor that locks 500 above the start rises by 500 of the 2,000 that are taken
+    assert dollars(funded, **waits | {"funded_floor_lock": 500.0}) == pytest.approx(
+        0.5 * math.exp(-1) * (1_500 + 500**2 / 4_000), rel=1e-4
     )
+    # at 51,600 the first payout may be of the 600 above the floor that it lifts to 51,000
+    lifts = account_rules | {"payout_floor": 1_000.0, "payout_minimum": 600.0}
+    assert dollars(funded, **lifts) == pytest.approx(0.5 * math.exp(-1_600 / 2_000) * 600, rel=1e-4)
+    # half of what is there is 600 where 1,200 are
+    half = account_rules | {"payout_floor": 0.0, "payout_minimum": 600.0, "payout_share": 0.5}
+    assert dollars(funded, **half) == pytest.approx(0.5 * math.exp(-1_200 / 2_000) * 1_200, rel=1e-4)
+    # with nothing to end it all that there is may be taken
+    endless = funded.replace(trailing_limit=jnp.int32(2**31 - 1), floor=jnp.int32(0))
+    assert dollars(endless, **account_rules) == pytest.approx(0.5 * 50_000, rel=1e-6)
     # an evaluation of 3,000 with a floor that trails by 2,500, in front of that
     begun = account(trailing_limit=250_000, floor=4_750_000)
     target = {"profit_target": 3_000.0, "activation_fee": 100.0}
     passing = math.exp(-3_000 / 2_500) * (0.5 * math.exp(-1) * 2_000 - 100)
     assert dollars(begun, **waits, **target) == pytest.approx(passing, rel=1e-4)
+    # an account whose floor trails on and one whose floor never moves, 2,500 below the start, from which all goes
+    for lock, brings in ((INF, 1_000), (-2_500.0, 2_500)):
+        fresh = account_rules | target | {"funded_floor_lock": lock}
+        passing = math.exp(-3_000 / 2_500) * (0.5 * brings - 100)
+        assert dollars(begun, **fresh) == pytest.approx(passing, rel=1e-4)
+    static = waits | target | {"funded_floor_lock": -2_500.0}  # it gets 2,000 up before it is 2,500 down
+    passing = math.exp(-3_000 / 2_500) * (0.5 * 2_500 / 4_500 * 4_500 - 100)
+    assert dollars(begun, **static) == pytest.approx(passing, rel=1e-4)
     assert dollars(begun, **waits) == 0  # no target, no pass
     assert dollars(begun, **waits, **target, funded_phase=False) == 0
     assert math.isfinite(dollars(funded, funded_trailing_dd_limit=INF))
