@@ -15,7 +15,10 @@ import pytest
 with mock.patch.object(jax.numpy, "array", np.array):
     import gymnax  # noqa: F401
 
-CHEAP_FIRST = ("test_rules_fast", "test_construction", "test_render", "test_rewards", "test_phase2", "test_phase1")
+CHEAP_FIRST = (
+    *("test_life_reference", "test_rules_fast", "test_life", "test_construction", "test_render", "test_rewards"),
+    *("test_phase2", "test_phase1"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,8 +27,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Make the inputs of that test before the forks, for all of them."""
-    from tests.rules import test_rules_fast
+    """Make the inputs of the first tests before the forks, for all of them."""
+    from tests.rules import test_life_reference, test_rules_fast
 
+    test_life_reference.cases()
     for shape in test_rules_fast.SHAPES:
         test_rules_fast.inputs(shape)

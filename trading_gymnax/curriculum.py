@@ -19,7 +19,8 @@ import numpy as np
 
 from trading_gymnax.accounts import AccountPreset, evaluation_account, original
 from trading_gymnax.limits import check_value
-from trading_gymnax.params import EnvParamsPhase2, numbers_of
+from trading_gymnax.params import numbers_of
+from trading_gymnax.params_life import EnvParamsPhase2Life  # the class that has every field
 from trading_gymnax.text import check_names
 
 __all__ = [
@@ -106,7 +107,7 @@ def piecewise(points: Sequence[float], *, hold: bool = False, **fields: Any) -> 
     Args:
         points: progress of training, rising from 0 to 1.
         hold: values stay until the next point instead of moving towards it in a straight line.
-        fields: of `EnvParams` or `EnvParamsPhase2`: as many numbers as points, or `times(...)` of them.
+        fields: of any class of parameters: as many numbers as points, or `times(...)` of them.
 
     Raises ValueError for a field that does not exist, one that cannot be scheduled, points out of order, and numbers
     that do not fit the points.
@@ -116,7 +117,7 @@ def piecewise(points: Sequence[float], *, hold: bool = False, **fields: Any) -> 
         raise ValueError(f"points of progress rise from 0 to 1, (0, 0.5, 1) say; got {tuple(points)}")
     if not fields:
         raise ValueError("a schedule needs a field, sl_atr_mult=(2.0, 1.5) say")
-    known = {name: field.metadata.get("dtype") for name, field in EnvParamsPhase2.__dataclass_fields__.items()}
+    known = {name: field.metadata.get("dtype") for name, field in EnvParamsPhase2Life.__dataclass_fields__.items()}
     check_names(fields, [name for name in known if name != "market"], "a schedule knows no field")
     rows = [_scheduled(name, given, known[name], len(places), hold) for name, given in fields.items()]
     return Schedule(places, tuple(rows), bool(hold))
@@ -138,7 +139,7 @@ def _scheduled(name: str, given: Any, dtype: Any, count: int, hold: bool) -> tup
     if is_factor and values.min() < 0:
         raise ValueError(f"{name} is multiplied by {values.min():g}; factors are 0 or more")
     if not is_factor:
-        check_value(EnvParamsPhase2.__dataclass_fields__[name], values)
+        check_value(EnvParamsPhase2Life.__dataclass_fields__[name], values)
     return name, tuple(float(value) for value in values), is_factor
 
 
@@ -201,7 +202,7 @@ def over(params: Any, *names: str) -> Any:
     """
     known = [field.name for field in numbers_of(type(params))]
     check_names(names, known, f"{type(params).__name__} has no field")
-    has_axis = {name: jnp.ndim(getattr(params, name)) > _limits(params, name).per_market for name in known}
+    has_axis = {name: jnp.ndim(getattr(params, name)) > _own_axes(_limits(params, name)) for name in known}
     for name in names:
         if not has_axis[name]:
             raise ValueError(f"{name} has no axis to map over: first give it a value an environment, by params.replace")
@@ -211,6 +212,11 @@ def over(params: Any, *names: str) -> Any:
 
 def _limits(params: Any, name: str) -> Any:
     return type(params).__dataclass_fields__[name].metadata["limits"]
+
+
+def _own_axes(limits: Any) -> int:
+    """Axes of a field of one set of parameters."""
+    return int(limits.per_market or limits.length > 0)
 
 
 def _draws(key: jax.Array, name: str, given: Any, params: Any, count: int) -> jax.Array:

@@ -22,15 +22,16 @@ class Limits(NamedTuple):
     per_market: bool  # [M], one value a market; a scalar serves all
     default_text: str  # where the default comes from the market; else ""
     doc: str
+    length: int = 0  # so many values, and a scalar serves for all; 0: one value
 
 
 def _field(default: Any, dtype: Any, limits: Limits) -> Any:
     return dataclasses.field(default=default, metadata={"dtype": dtype, "limits": limits})
 
 
-def whole(default: int, unit: str, doc: str, *, low: int = 0, high: int | None = None) -> Any:
-    """A whole-numbered field; its limits are `low` and `high`, both allowed."""
-    return _field(default, np.int32, Limits(unit, low, high, False, False, "", doc))
+def whole(default: int, unit: str, doc: str, *, low: int = 0, high: int | None = None, length: int = 0) -> Any:
+    """A whole-numbered field, or `length` of them; its limits are `low` and `high`, both allowed."""
+    return _field(default, np.int32, Limits(unit, low, high, False, False, "", doc, length))
 
 
 def real(
@@ -43,9 +44,10 @@ def real(
     inf_is_off: bool = False,
     per_market: bool = False,
     default_text: str = "",
+    length: int = 0,
 ) -> Any:
     """A field of real numbers; its limits are `low` and `high`, both allowed, and inf where that switches it off."""
-    return _field(default, np.float32, Limits(unit, low, high, inf_is_off, per_market, default_text, doc))
+    return _field(default, np.float32, Limits(unit, low, high, inf_is_off, per_market, default_text, doc, length))
 
 
 def switch(default: bool, doc: str) -> Any:
@@ -57,12 +59,16 @@ def check_value(field: dataclasses.Field[Any], value: np.ndarray) -> None:
     """Refuse what a field may not be, whatever the others are. Raises ValueError."""
     name, limits = field.name, field.metadata["limits"]
     if np.any(np.isnan(value)) or (not limits.inf_is_off and np.any(np.isinf(value))):
-        raise ValueError(f"{name} must be finite, got {value}")
+        raise ValueError(f"{name} must be finite, got {_in_a_line(value)}")
     low, high = limits.low, limits.high
     below = low is not None and bool(np.any(value < np.asarray(low, value.dtype)))
     above = high is not None and bool(np.any(np.isfinite(value) & (value > high)))
     if below or above:
-        raise ValueError(f"{name} {_refusal(limits, below)} got {value}")
+        raise ValueError(f"{name} {_refusal(limits, below)} got {_in_a_line(value)}")
+
+
+def _in_a_line(value: np.ndarray) -> str:
+    return " ".join(str(value).split())
 
 
 def _refusal(limits: Limits, below: bool) -> str:
@@ -104,6 +110,7 @@ def row_of(field: dataclasses.Field[Any]) -> ParamRow:
     if limits.unit == HOUR:
         default = f"{field.default:.6g}"
     unit = f"{limits.unit}, [M]" if limits.per_market else limits.unit
+    unit = f"{unit}, [{limits.length}]" if limits.length else unit
     return ParamRow(field.name, default, unit, _limits_text(limits), limits.doc)
 
 

@@ -199,6 +199,11 @@ def _cast(field: dataclasses.Field[Any], value: Any, market: MarketData) -> jax.
         if array.ndim == 1 and array.shape[0] not in (1, market.num_markets):
             raise ValueError(f"{name} has {array.shape[0]} values for {market.num_markets} markets; give one or all")
         array = jnp.broadcast_to(array.reshape(-1), (market.num_markets,))
+    length = field.metadata["limits"].length
+    if length and array.ndim <= 1:
+        if array.ndim == 1 and array.shape[0] not in (1, length):
+            raise ValueError(f"{name} has {array.shape[0]} values; give one or {length}")
+        array = jnp.broadcast_to(array.reshape(-1), (length,))
     return jnp.asarray(array, dtype)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from trading_gymnax import observation, rules, starts
+from trading_gymnax import life, observation, rules, starts
 from trading_gymnax.arguments import check_reset, check_step, one_reward
 from trading_gymnax.data.contracts import check_switch
 from trading_gymnax.market import (
@@ -31,6 +31,7 @@ from trading_gymnax.market import (
 )
 from trading_gymnax.packed import is_flag, pack, packable, unpack
 from trading_gymnax.params import EnvParams, PreparedParams, check_usable
+from trading_gymnax.params_life import EnvParamsLife
 from trading_gymnax.restarts import restart
 from trading_gymnax.text import check_names
 
@@ -79,6 +80,12 @@ _POSITION_FIELDS = (
 )
 
 
+@packable("funded")
+@struct.dataclass
+class EnvStateLife(life.LifeFields, EnvState):
+    """The account with `account_life=True`: the fields of the market's account, and those of its life behind them."""
+
+
 class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     """Day trading of index futures, phase 1: choose when to enter; an ATR stop and target, or the close, get out.
 
@@ -102,8 +109,10 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
 
     220 to 224 are 0 when flat; ATR is floored at one tick. `account_features=True` appends four: equity above the floor
     / trailing limit, distance to the profit target / target, distance to the daily limit / limit (each 0 where the rule
-    is off), number of the session in the episode / 30 (the first is 1). `market_one_hot=True` appends at the very end
-    one number a market: 1 for the state's market, 0 for the others.
+    is off), number of the session in the episode / 30 (the first is 1). `account_life=True` makes an episode the whole
+    life of an account, evaluation, funded account and payouts (docs/rules.md, section 9), and appends ten more behind
+    those four. `market_one_hot=True` appends at the very end one number a market: 1 for the state's market, 0 for the
+    others.
 
     Reward: change of equity in units of the market's reward scale (by default its median ordinary stop), so that the
     rewards of an episode add up to its net profit. `reward_fn(before, after, fill, params) -> float32` replaces it.
@@ -124,6 +133,8 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
 
     Params: type[EnvParams] = EnvParams
     State: type[EnvState] = EnvState
+    LifeParams: type[EnvParams] = EnvParamsLife  # these two take their place with account_life=True
+    LifeState: type[EnvState] = EnvStateLife
     action_names: tuple[str, ...] = ("HOLD", "BUY", "SELL")
     observation_from_state = True  # `observe` reads state and params alone, and gives what `reset` and `step` return
 
@@ -134,6 +145,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         *,
         window: int = 20,
         account_features: bool = False,
+        account_life: bool = False,
         market_one_hot: bool = False,
         reward_fn: Callable[..., jax.Array] | None = None,
         **options: Any,
@@ -142,6 +154,8 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
 
         data: a `MarketData`, anything that `load_market_data` reads, a dict {symbol: source}, or None for the built-in
             synthetic market. market: symbol or ContractSpec of a single source. window: bars in the observation.
+        account_features: append the room to each rule of the account. account_life: evaluation, funded account and
+            payouts, with parameters and fields of the state for them.
         market_one_hot: append which of the markets it is, one number each (contracts of a market count as one).
         options: those of the loader, and fields of `EnvParams` that change the defaults.
         Raises ValueError for anything that does not fit.
@@ -149,11 +163,15 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         if isinstance(window, bool) or not isinstance(window, int) or not 1 <= window <= rules.MAX_WINDOW:
             raise ValueError(f"window is the number of bars seen, from 1 to {rules.MAX_WINDOW}; got {window!r}")
         check_switch("account_features", account_features)
+        check_switch("account_life", account_life)
         check_switch("market_one_hot", market_one_hot)
         if reward_fn is not None and not callable(reward_fn):
             raise ValueError(f"reward_fn must be a function such as those of trading_gymnax.rewards, got {reward_fn!r}")
         self.window = window
         self.account_features = bool(account_features)
+        self.account_life = bool(account_life)
+        if account_life:
+            self.Params, self.State = self.LifeParams, self.LifeState
         self.reward_fn = reward_fn
         fields = {name: options.pop(name) for name in list(options) if name in self.Params.__dataclass_fields__}
         check_names(options, [*LOADER_OPTIONS, *self.Params.__dataclass_fields__], f"{self.name} has no option")
@@ -190,7 +208,8 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     def obs_shape(self) -> tuple[int]:
         """Shape of the observation."""
         size = self.window * (self.num_features + CLOCK_COLUMNS) + self.num_position_features
-        return (size + 4 * self.account_features + self.num_one_hot,)
+        account = 4 + life.NUM_FEATURES * self.account_life if self.account_features else 0
+        return (size + account + self.num_one_hot,)
 
     @property
     def num_position_features(self) -> int:
@@ -312,6 +331,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
 
     def action_mask(self, state: EnvState, params: EnvParams) -> jax.Array:
         """Legal actions at the state's decision bar, bool [num_actions]."""
+        params = self._in_force(state, params)
         now, _ = pair_of_bars(params.market, state.market_id, state.step_idx)
         return self._mask(state, now, self._terms(state.market_id, params), params)
 
@@ -334,6 +354,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         the position.
         """
         before = state = unpack(state)
+        params = self._in_force(state, params)
         now, bar = pair_of_bars(params.market, state.market_id, state.step_idx)
         terms = self._terms(state.market_id, params)
         action, invalid = rules.enforce_legality(action, self._mask(state, now, terms, params))
@@ -349,9 +370,9 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         state, fill, breached = rules.close_breach(state, fill, now, bar, terms, params)
         state = self._trail(state, bar, params)
         reached = rules.daily_limit_reached(state, fill, params)
-        done_reason = rules.termination(state, breached, reached, fill.must_flat, params)
+        state, done_reason, day_over = self._end_of_step(state, breached, reached, fill.must_flat, params)
         done_reason = jnp.where(before.data_end, rules.DoneReason.NONE, done_reason)  # nothing was there to trade
-        state = self._next_decision(state, bar, done_reason != 0, reached, fill.must_flat, params)
+        state = self._next_decision(state, bar, done_reason != 0, reached, day_over, params)
         over_time = state.time >= params.max_steps_in_episode
         fill = fill._replace(done_reason=rules.truncation_reason(done_reason, over_time, state.data_end))
         return state, self._reward(before, state, fill, terms, params), fill
@@ -361,6 +382,10 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     ) -> tuple[EnvState, jax.Array, jax.Array, dict[str, jax.Array]]:
         state, reward, fill = self.play(state, action, params)
         return state, reward, state.terminated, self._info(state, fill)
+
+    def _in_force(self, state: EnvState, params: EnvParams) -> EnvParams:
+        """The parameters as they count for this account now: a life has phases."""
+        return life.in_force(state, params) if self.account_life else params
 
     def _mask(self, state: EnvState, now: Bar, terms: rules.Terms, params: EnvParams) -> jax.Array:
         return rules.entry_mask(state, now, terms, params)
@@ -381,6 +406,14 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         """Phase 2 trails the stop here."""
         return state
 
+    def _end_of_step(
+        self, state: EnvState, breached: jax.Array, reached: jax.Array, must_flat: jax.Array, params: EnvParams
+    ) -> tuple[EnvState, jax.Array, jax.Array]:
+        """What a life books, the reason that terminates the episode, and whether the day is over but for the limit."""
+        if self.account_life:
+            return life.end_of_step(state, breached, reached, must_flat, state.data_end, params)
+        return state, rules.termination(state, breached, reached, must_flat, params), must_flat
+
     def _reward(
         self, before: EnvState, after: EnvState, fill: rules.Fill, terms: rules.Terms, params: EnvParams
     ) -> jax.Array:
@@ -394,13 +427,13 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         bar: Bar,
         terminated: jax.Array,
         limit_reached: jax.Array,
-        must_flat: jax.Array,
+        day_over: jax.Array,
         params: EnvParams,
     ) -> EnvState:
         """Go on at the outcome bar, or sleep until the next usable session of the view."""
         market, played = params.market, state.step_idx + 1
         next_start = of_market(self._plan(params).next_start, state.market_id)[bar.session]
-        night = (must_flat | limit_reached) & ~terminated
+        night = (day_over | limit_reached) & ~terminated
         sleeps = night & (next_start >= 0)
         table_ends = played + 1 >= of_market(market.num_bars, state.market_id)
         return state.replace(
@@ -416,6 +449,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     def _info(self, state: EnvState, fill: rules.Fill) -> dict[str, jax.Array]:
         """docs/rules.md, section 7: scalars of fixed type, so that they can be stacked under scan."""
         money = {"equity": state.equity, "balance": state.balance, "trade_pnl": fill.trade_pnl}
+        of_life = life.info(state) if self.account_life else {}
         return {
             **{name: value.astype(jnp.float32) / 100 for name, value in money.items()},
             **{f"{name}_cents": value for name, value in money.items()},
@@ -425,6 +459,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
             "ambiguous_bar": fill.ambiguous,
             "position": state.position,
             "market_id": state.market_id,
+            **of_life,
         }
 
     def _terms(self, market_id: jax.Array, params: EnvParams) -> rules.Terms:
@@ -464,7 +499,8 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         account |= {"session_start_equity": balance, "trailing_limit": limit, "session_number": jnp.int32(1)}
         place = {"step_idx": bar, "market_id": market_id, "forced_side": forced_side}
         floor = rules.floor_of(balance, limit, balance, params)
-        return self.State(**{**zeros, **flags, **account, **place, "floor": floor})
+        state = self.State(**{**zeros, **flags, **account, **place, "floor": floor})
+        return life.open_account(state, params) if self.account_life else state
 
     # -- observation (section 5) --
 
@@ -473,7 +509,8 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         now, _ = pair_of_bars(params.market, state.market_id, state.step_idx)
         parts = [self._position_features(state, now)]
         if self.account_features:
-            parts.append(observation.account_features(state, params))
+            parts.append(observation.account_features(state, self._in_force(state, params)))
+            parts += [life.features(state, params)] if self.account_life else []
         if self.num_one_hot:
             parts.append(observation.market_one_hot(state, params.market, self.num_one_hot))
         return observation.joined(observation.market_window(state, params, self.window), jnp.concatenate(parts))

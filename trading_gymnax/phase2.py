@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from trading_gymnax import observation, rules
+from trading_gymnax import life, observation, rules
 from trading_gymnax.market import Bar
 from trading_gymnax.packed import packable
 from trading_gymnax.params import EnvParams, EnvParamsPhase2
+from trading_gymnax.params_life import EnvParamsPhase2Life
 from trading_gymnax.phase1 import EnvState, TradingPhase1
 
 
@@ -29,6 +30,12 @@ class EnvStatePhase2(EnvState):
     def position_fields(self) -> dict[str, jax.Array]:
         """The fields that are 0 when flat, by name."""
         return {**super().position_fields(), **{name: getattr(self, name) for name in _MANAGEMENT_FIELDS}}
+
+
+@packable("funded")
+@struct.dataclass
+class EnvStatePhase2Life(life.LifeFields, EnvStatePhase2):
+    """The account of phase 2 with `account_life=True`."""
 
 
 _MANAGEMENT_FIELDS = (
@@ -62,6 +69,8 @@ class TradingPhase2(TradingPhase1):
 
     Params = EnvParamsPhase2
     State = EnvStatePhase2
+    LifeParams = EnvParamsPhase2Life
+    LifeState = EnvStatePhase2Life
     action_names = ("HOLD", "BUY", "SELL", "MOVE_SL_TO_BE", "ENABLE_TRAIL", "DISABLE_TRAIL")
 
     @property

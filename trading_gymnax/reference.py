@@ -56,7 +56,7 @@ class ExitReason(enum.IntEnum):
 
 
 class DoneReason(enum.IntEnum):
-    """Why the episode ended in this step; the first four terminate, the last two truncate."""
+    """Why the episode ended in this step; TIME_LIMIT and DATA_END truncate, the others terminate."""
 
     NONE = 0
     DRAWDOWN = 1
@@ -65,6 +65,8 @@ class DoneReason(enum.IntEnum):
     SESSION_END = 4
     TIME_LIMIT = 5
     DATA_END = 6
+    EXPIRED = 7
+    LAST_PAYOUT = 8
 
 
 class HighWaterMode(enum.IntEnum):
@@ -174,6 +176,7 @@ class Fill:
     ambiguous_bar: bool = False
     best_equity: int | None = None  # at the better extreme, where INTRABAR counts it
     breached: bool = False
+    passed: bool = False  # the evaluation of a whole life was passed, which ends the day
     done_reason: int = DoneReason.NONE
 
 
@@ -207,6 +210,9 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012  (gymnasium's own signature)
+    Params: type[ReferenceParams] = ReferenceParams
+    State: type[ReferenceState] = ReferenceState
+    num_account_features = 4
 
     def __init__(
         self,
@@ -225,13 +231,13 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
             raise ValueError(f"window must be at least 1 bar, got {window}")
         if len({market.features.shape[1] for market in self.markets}) != 1:
             raise ValueError("give at least one market, and all markets the same number of features")
-        known = [f.name for f in dataclasses.fields(ReferenceParams)]
+        known = [f.name for f in dataclasses.fields(self.Params)]
         for name in params:
             if name not in known:
                 raise ValueError(f"unknown parameter {name!r}, {did_you_mean(name, known)}")
         self.phase, self.window, self.account_features = phase, window, account_features
         self.reward_fn = reward_fn
-        self.params = ReferenceParams(**({"trailing_dd_limit": 15_000.0 if phase == 1 else 2_500.0} | params))
+        self.params = self.Params(**({"trailing_dd_limit": 15_000.0 if phase == 1 else 2_500.0} | params))
         self.view = self._checked_view(view)
         self._cached_hours: tuple[float, float] = (math.nan, math.nan)
         self._cached_bars: dict[tuple[int, int], list[int]] = {}  # decision bars under the cached hours
@@ -239,7 +245,7 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         if self.params.reward_scale is None:
             self._median_r = [self._median_r_of(market_id) for market_id in range(len(self.markets))]
         size = window * (self.markets[0].features.shape[1] + 3) + 5
-        size += 6 * (phase == 2) + 4 * account_features
+        size += 6 * (phase == 2) + self.num_account_features * account_features
         any_number = np.full(size, np.finfo(np.float32).max / 4, np.float32)
         self.observation_space = gymnasium.spaces.Box(-any_number, any_number, dtype=np.float32)
         self.action_space = gymnasium.spaces.Discrete(3 if phase == 1 else 6)
@@ -376,7 +382,7 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         idle = "bar" not in options and not self._tradable()
         balance = cents(p.initial_balance)
         limit = LIMIT_OFF if math.isinf(p.trailing_dd_limit) else cents(p.trailing_dd_limit)
-        self.state = ReferenceState(
+        self.state = self.State(
             market_id=market_id,
             step_idx=bar,
             forced_side=forced,
@@ -391,8 +397,12 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
             data_end=idle,
         )
         self._raise_floor()
+        self._begin_life()
         self._over = False
         return self._observation(), self._info(Fill(bar, bar, False))
+
+    def _begin_life(self) -> None:
+        """Section 9 begins here, of accounts that have a life."""
 
     def _draw_market(self) -> int:
         weights = self._weights()
@@ -652,29 +662,33 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         """3.10: (terminated, truncated), the reason, and the next decision bar."""
         s, p = self.state, self.params
         daily = self._daily_limit_reached(fill)
-        if s.data_end:
-            fill.done_reason = DoneReason.NONE  # nothing was there to trade
-        elif fill.breached or fill.exit_reason == ExitReason.LIQUIDATION:
-            fill.done_reason = DoneReason.DRAWDOWN
-        elif daily and (p.daily_loss_fails or p.terminate_at_session_end):
-            fill.done_reason = DoneReason.DAILY_LOSS
-        elif self._profit_target_reached():
-            fill.done_reason = DoneReason.PROFIT_TARGET
-        elif fill.must_flat and p.terminate_at_session_end:
-            fill.done_reason = DoneReason.SESSION_END
+        if not s.data_end:  # else nothing was there to trade
+            fill.done_reason = self._terminal_reason(fill, daily)
         terminated = fill.done_reason != DoneReason.NONE
 
         s.step_idx = fill.u
         s.time += 1
         s.day_over = daily
         data_end = s.data_end or fill.u == len(self._market.time) - 1
-        if (fill.must_flat or daily) and not terminated:
+        if (fill.must_flat or fill.passed or daily) and not terminated:
             data_end = not self._sleep() or s.data_end
         s.data_end = data_end
         out_of_time = s.time >= p.max_steps_in_episode
         if not terminated and (out_of_time or data_end):
             fill.done_reason = DoneReason.TIME_LIMIT if out_of_time else DoneReason.DATA_END
         return terminated, out_of_time or data_end
+
+    def _terminal_reason(self, fill: Fill, daily: bool) -> DoneReason:
+        p = self.params
+        if fill.breached or fill.exit_reason == ExitReason.LIQUIDATION:
+            return DoneReason.DRAWDOWN
+        if daily and (p.daily_loss_fails or p.terminate_at_session_end):
+            return DoneReason.DAILY_LOSS
+        if self._profit_target_reached():
+            return DoneReason.PROFIT_TARGET
+        if fill.must_flat and p.terminate_at_session_end:
+            return DoneReason.SESSION_END
+        return DoneReason.NONE
 
     def _daily_limit_reached(self, fill: Fill) -> bool:
         if fill.exit_reason == ExitReason.DAILY_LOSS:
@@ -705,6 +719,7 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         if self.reward_fn is not None:
             return float(self.reward_fn(before, dataclasses.replace(s), fill, p))
         change = s.balance - before.balance if p.reward_realized else s.equity - before.equity
+        change += self._withdrawn(before)
         scale = self._median_r[s.market_id] if p.reward_scale is None else self._of_market(p.reward_scale)
         reward = np.float32(change) / np.float32(100) / np.float32(scale)
         if fill.done_reason == DoneReason.PROFIT_TARGET:
@@ -712,6 +727,10 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         if fill.done_reason == DoneReason.DRAWDOWN:
             reward -= np.float32(p.violation_penalty)
         return float(reward)
+
+    def _withdrawn(self, before: ReferenceState) -> int:
+        """What left the account in this step by no trade, cents."""
+        return 0
 
     @property
     def _market(self) -> Bars:

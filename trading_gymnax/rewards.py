@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from trading_gymnax import rules
+from trading_gymnax.life_value import expected_dollars
 from trading_gymnax.market import of_market
 
 
@@ -26,7 +27,8 @@ def _scale(state: Any, params: Any) -> jax.Array:
 
 def _equity_change(before: Any, after: Any, params: Any) -> jax.Array:
     """Change of equity in units of the market's reward scale, float32."""
-    return (after.equity - before.equity).astype(jnp.float32) / 100 / _scale(after, params)
+    change = rules.by_trading(after.equity - before.equity, before, after)
+    return change.astype(jnp.float32) / 100 / _scale(after, params)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +72,22 @@ class Shaped:
         trailed = still_open & (after.stop_origin == trail) & (before.stop_origin != trail)
         bonus = jnp.where(to_break_even, self.break_even_bonus, 0.0) + jnp.where(trailed, self.trail_bonus, 0.0)
         return reward + bonus
+
+
+@dataclasses.dataclass(frozen=True)
+class AccountValue:
+    """Dollars of the trader, shaped by those to come, see `account_value`."""
+
+    discount: float
+
+    def __call__(self, before: Any, after: Any, fill: rules.Fill, params: Any) -> jax.Array:
+        """Reward of one step, float32."""
+        if not hasattr(after, "paid_out"):
+            raise ValueError("account_value pays for the payouts of an account: make the environment with account_life")
+        earned = (after.paid_out - before.paid_out) - (after.fees - before.fees)
+        to_come = jnp.where(after.terminated, 0.0, expected_dollars(after, params))
+        shaping = self.discount * to_come - expected_dollars(before, params)
+        return (earned.astype(jnp.float32) / 100 + shaping) / _scale(after, params)
 
 
 def profit() -> Profit:
@@ -116,6 +134,24 @@ def shaped(holding_cost: float = 0.001, break_even_bonus: float = 0.01, trail_bo
     """
     _check(holding_cost=holding_cost, break_even_bonus=break_even_bonus, trail_bonus=trail_bonus)
     return Shaped(float(holding_cost), float(break_even_bonus), float(trail_bonus))
+
+
+def account_value(discount: float = 0.99) -> AccountValue:
+    """Change of the account's own value: (payouts received - fees + discount * F(after) - F(before)) / reward scale.
+
+    F(state) is `life_value.expected_dollars`, what a driftless market would still bring, and 0 after the last step of a
+    life. So a policy is paid for payouts, and feels at each bar what the bar did to their odds. This is potential-based
+    shaping: A. Ng, D. Harada and S. Russell, "Policy invariance under reward transformations: theory and application to
+    reward shaping", ICML 1999. It leaves the optimal policy what it is for payouts and fees alone, where `discount` is
+    the learner's own (`gamma` of `PPOConfig`). With a discount of 1 the rewards of a whole life add up to its payouts
+    less the fees after its first step, less F at its start.
+
+    For environments with `account_life=True`. Raises ValueError for a discount that is not from 0 to 1.
+    """
+    _check(discount=discount)
+    if discount > 1:
+        raise ValueError(f"discount must be from 0 to 1, got {discount!r}")
+    return AccountValue(float(discount))
 
 
 def _check(signed: bool = False, **numbers: float) -> None:

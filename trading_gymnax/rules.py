@@ -24,7 +24,10 @@ EXIT_REASONS = (
     *("NONE", "STOP", "TRAIL", "BREAKEVEN", "TARGET", "LIQUIDATION", "DAILY_LOSS"),
     *("SESSION_CLOSE", "BREACH_CLOSE"),
 )
-DONE_REASONS = ("NONE", "DRAWDOWN", "DAILY_LOSS", "PROFIT_TARGET", "SESSION_END", "TIME_LIMIT", "DATA_END")
+DONE_REASONS = (
+    *("NONE", "DRAWDOWN", "DAILY_LOSS", "PROFIT_TARGET", "SESSION_END", "TIME_LIMIT", "DATA_END"),
+    *("EXPIRED", "LAST_PAYOUT"),
+)
 BAR_CLOSE, INTRABAR, END_OF_DAY = range(3)
 
 OFF = 2**31 - 1  # cents of a rule that is switched off: never converted, only compared
@@ -42,7 +45,7 @@ class ExitReason:
 class DoneReason:
     """Codes of `info["done_reason"]`; names in `DONE_REASONS`."""
 
-    NONE, DRAWDOWN, DAILY_LOSS, PROFIT_TARGET, SESSION_END, TIME_LIMIT, DATA_END = range(7)
+    NONE, DRAWDOWN, DAILY_LOSS, PROFIT_TARGET, SESSION_END, TIME_LIMIT, DATA_END, EXPIRED, LAST_PAYOUT = range(9)
 
 
 class Terms(NamedTuple):
@@ -375,9 +378,15 @@ def truncation_reason(done_reason: jax.Array, over_time: jax.Array, data_end: ja
     return jnp.where(done_reason == DoneReason.NONE, reason, done_reason)
 
 
+def by_trading(change: jax.Array, before: Any, after: Any) -> jax.Array:
+    """A change of the account's cents without what a pass or a payout took, where the account has such (section 9)."""
+    return change + (after.withdrawn - before.withdrawn) if hasattr(after, "withdrawn") else change
+
+
 def profit_reward(before: Any, after: Any, fill: Fill, reward_scale: jax.Array, params: Any) -> jax.Array:
     """Change of equity (or balance) in units of the market's reward scale, plus the two extras, float32."""
     change = jnp.where(params.reward_realized, after.balance - before.balance, after.equity - before.equity)
+    change = by_trading(change, before, after)
     reward = change.astype(jnp.float32) / 100 / reward_scale
     passed, failed = fill.done_reason == DoneReason.PROFIT_TARGET, fill.done_reason == DoneReason.DRAWDOWN
     return reward + jnp.where(passed, params.pass_reward, 0.0) - jnp.where(failed, params.violation_penalty, 0.0)

@@ -39,7 +39,7 @@ def test_every_exit_fills_somewhere():
 def test_a_reason_that_the_books_do_not_know_stops_the_import():
     with pytest.raises(LookupError, match="exit reasons MARGIN_CALL: "):
         codes.check_complete((*rules.EXIT_REASONS, "MARGIN_CALL"), codes._EXITS, "exit reasons")
-    with pytest.raises(LookupError, match="done reasons DATA_END: "):
+    with pytest.raises(LookupError, match="done reasons LAST_PAYOUT: "):
         codes.check_complete(rules.DONE_REASONS[:-1], codes._DONE, "done reasons")
 
 

@@ -11,10 +11,12 @@ import numpy as np
 
 from trading_gymnax import TradingPhase1, TradingPhase2
 from trading_gymnax.market import pack
-from trading_gymnax.reference import ReferenceEnv, ReferenceState
+from trading_gymnax.reference import ReferenceEnv
+from trading_gymnax.reference_life import ReferenceLifeEnv, ReferenceLifeState
 
 INFO = "equity_cents balance_cents trade_pnl_cents exit_reason done_reason invalid_action ambiguous_bar position"
 INFO = [*INFO.split(), "market_id"]
+LIFE_INFO = ["paid_out_cents", "fees_cents", "payouts", "funded"]
 
 
 def random_params(rng: np.random.Generator, phase: int) -> dict[str, Any]:
@@ -65,24 +67,84 @@ def random_params(rng: np.random.Generator, phase: int) -> dict[str, Any]:
     return params
 
 
+def random_life(rng: np.random.Generator) -> dict[str, Any]:
+    """Parameters of a whole life in short sessions: small goals, so that accounts pass and are paid."""
+
+    def sometimes(chance: float, value: Any, otherwise: Any) -> Any:
+        return value if rng.random() < chance else otherwise
+
+    def real(low: float, high: float) -> float:
+        return float(np.float32(rng.uniform(low, high)))
+
+    def plan(low: float, high: float, length: int) -> list[float]:
+        return [sometimes(0.7, real(low, high), np.inf) for _ in range(length)]
+
+    opening = sometimes(0.8, 9.5, real(9, 15))
+    params: dict[str, Any] = {
+        "max_steps_in_episode": int(rng.integers(50, 450)),
+        "rth_open": opening,
+        "rth_close": sometimes(0.9, float(np.float32(opening + rng.integers(6, 40) / 60)), 16.5),
+        "terminate_at_session_end": bool(rng.random() < 0.05),
+        "profit_target": sometimes(0.9, real(0, 400), np.inf),
+        "trailing_dd_limit": sometimes(0.8, real(200, 4_000), np.inf),
+        "daily_loss_limit": sometimes(0.4, real(50, 1_500), np.inf),
+        "daily_loss_fails": bool(rng.random() < 0.1),
+        "session_limit": sometimes(0.2, int(rng.integers(1, 40)), 0),
+        "funded_phase": bool(rng.random() < 0.9),
+        "start_funded": bool(rng.random() < 0.3),
+        "funded_trailing_dd_limit": sometimes(0.8, real(200, 4_000), np.inf),
+        "funded_high_water_mode": int(rng.integers(0, 3)),
+        "payout_buffer": sometimes(0.4, real(0, 300), 0.0),
+        "payout_minimum": sometimes(0.5, real(0.01, 200), 0.01),
+        "payout_share": sometimes(0.5, real(0, 1), 1.0),
+        "payout_cap": plan(1, 500, 6),
+        "payout_split": real(0, 1),
+        "payout_floor": sometimes(0.4, real(-500, 100), np.inf),
+        "payouts_at_most": sometimes(0.3, int(rng.integers(1, 4)), 0),
+    }
+    params |= {f"{name}_fee": sometimes(0.7, real(0, 200), 0.0) for name in ("evaluation", "monthly", "activation")}
+    for prefix in ("", "funded_"):
+        params |= {
+            f"{prefix}floor_lock": sometimes(0.4, real(-500, 500), np.inf),
+            f"{prefix}contract_limit": sometimes(0.5, int(rng.integers(1, 4)), 0),
+            f"{prefix}scaling_profit": plan(-300, 500, 4),
+            f"{prefix}scaling_contracts": rng.integers(1, 5, 4).tolist(),
+        }
+    params["funded_daily_loss_limit"] = sometimes(0.4, real(50, 1_500), np.inf)
+    params["funded_daily_loss_fails"] = bool(rng.random() < 0.1)
+    for prefix in ("", "payout_"):
+        params |= {
+            f"{prefix}minimum_days": sometimes(0.3, int(rng.integers(1, 4)), 0),
+            f"{prefix}winning_days": sometimes(0.3, int(rng.integers(1, 3)), 0),
+            f"{prefix}winning_day_profit": sometimes(0.5, real(0.01, 100), 0.01),
+            f"{prefix}consistency": sometimes(0.3, real(0.2, 1), np.inf),
+            f"{prefix}consistency_of_wins": bool(rng.random() < 0.5),
+        }
+    return params
+
+
 def in_reference(name: str) -> bool:
     """Whether the reference's state has that field too."""
-    return name in {f.name for f in dataclasses.fields(ReferenceState)}
+    return name in {f.name for f in dataclasses.fields(ReferenceLifeState)}
 
 
 class Parity:
     """One set of markets under both implementations."""
 
-    def __init__(self, tables: list[Any], phase: int, num_steps: int, **shape: Any) -> None:
-        self.phase, self.num_steps = phase, num_steps
-        self.env = (TradingPhase1 if phase == 1 else TradingPhase2)(pack(tables), **shape)
+    def __init__(self, tables: list[Any], phase: int, num_steps: int, life: bool = False, **shape: Any) -> None:
+        self.phase, self.num_steps, self.life = phase, num_steps, life
+        self.env = (TradingPhase1 if phase == 1 else TradingPhase2)(pack(tables), account_life=life, **shape)
         self.params = self.env.default_params
-        self.reference = ReferenceEnv(tables, phase=phase, **shape)
+        self.reference = (ReferenceLifeEnv if life else ReferenceEnv)(tables, phase=phase, **shape)
+        self.info = INFO + LIFE_INFO * life
         self.state_names = [f.name for f in dataclasses.fields(self.env.State) if in_reference(f.name)]
-        mapped = dict.fromkeys(random_params(np.random.default_rng(0), phase), 0)
+        mapped = dict.fromkeys(self._draw(np.random.default_rng(0)), 0)
         axes = {f.name: mapped.get(f.name) for f in dataclasses.fields(self.params)}
         in_axes = type(self.params)(**axes)
         self._play = jax.jit(jax.vmap(self._episode, in_axes=(0, in_axes, in_axes, 0, 0, 0, 0)))
+
+    def _draw(self, rng: np.random.Generator) -> dict[str, Any]:
+        return random_params(rng, self.phase) | (random_life(rng) if self.life else {})
 
     def _episode(self, key: Any, early: Any, late: Any, switch: Any, market_id: Any, bar: Any, forced: Any) -> Any:
         """`num_steps` steps of random actions, four in five legal; the parameters change at step `switch`."""
@@ -110,8 +172,8 @@ class Parity:
     def check(self, seed: int, num_episodes: int) -> int:
         """Compare `num_episodes` episodes; returns the number of steps compared. A failure names seed and step."""
         rng = np.random.default_rng(seed)
-        early = [random_params(rng, self.phase) for _ in range(num_episodes)]
-        late = [random_params(rng, self.phase) if rng.random() < 0.3 else p for p in early]
+        early = [self._draw(rng) for _ in range(num_episodes)]
+        late = [self._draw(rng) if rng.random() < 0.3 else p for p in early]
         late = [{**b, "max_steps_in_episode": a["max_steps_in_episode"]} for a, b in zip(early, late, strict=True)]
         switch = rng.integers(1, 100, num_episodes)
         starts = [self._start(rng, p) for p in early]
@@ -177,17 +239,17 @@ class Parity:
                 mask = reference.action_masks()
             now, reward, term, trunc, said = reference.step(int(actions[t]))
             account = [int(getattr(reference.state, name)) for name in self.state_names]
-            seen.append((now, [reward], mask, [term, trunc, *(said[name] for name in INFO)], account))
+            seen.append((now, [reward], mask, [term, trunc, *(said[name] for name in self.info)], account))
             mask = said["action_mask"]
             if term or trunc:
                 break
         count = len(seen)
         theirs = [np.array(column) for column in zip(*seen, strict=True)]
-        ends_and_info = [terminated, truncated, *(info[name] for name in INFO)]
+        ends_and_info = [terminated, truncated, *(info[name] for name in self.info)]
         account = [getattr(states, name) for name in self.state_names]
         mine = [obs, rewards[:, None], masks, np.stack(ends_and_info, 1), np.stack(account, 1)]
         obs_names, actions_text = [str(i) for i in range(obs.shape[1])], f"actions {actions[:count].tolist()}"
-        names = [obs_names, ["reward"], obs_names, ["terminated", "truncated", *INFO], self.state_names]
+        names = [obs_names, ["reward"], obs_names, ["terminated", "truncated", *self.info], self.state_names]
         np.testing.assert_allclose(first_obs, zeroth, rtol=1e-5, atol=1e-5, err_msg=f"{where}: first observation")
         for kind in (2, 3, 4, 1, 0):
             ours = mine[kind][:count]

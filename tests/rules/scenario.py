@@ -1,7 +1,7 @@
 """What a scenario is: a hand-made market, some actions, and the exact numbers that docs/rules.md asks for.
 
 A scenario names no implementation; a runner builds its environment from `bars()`, `params`, `phase`, `view`,
-`window` and `account_features`, starts at `start`, plays the actions and calls `check` after each step.
+`window`, `account_features` and `account_life`, starts at `start`, plays the actions and calls `check` after each step.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ T, F = True, False
 
 HOLD, BUY, SELL, TO_BE, TRAIL_ON, TRAIL_OFF = range(6)
 NO_EXIT, STOP, TRAIL, BREAKEVEN, TARGET, LIQUIDATION, DAILY_EXIT, SESSION_CLOSE, BREACH_CLOSE = range(9)
-NOT_DONE, DRAWDOWN, DAILY_LOSS, PROFIT_TARGET, SESSION_END, TIME_LIMIT, DATA_END = range(7)
+NOT_DONE, DRAWDOWN, DAILY_LOSS, PROFIT_TARGET, SESSION_END, TIME_LIMIT, DATA_END, EXPIRED, LAST_PAYOUT = range(9)
 BAR_CLOSE, INTRABAR, END_OF_DAY = range(3)
 INF = float("inf")
 
 INFO_FIELDS = ("equity_cents", "balance_cents", "trade_pnl_cents", "exit_reason", "done_reason")
-INFO_FIELDS += ("invalid_action", "ambiguous_bar", "position", "market_id")
+INFO_FIELDS += ("invalid_action", "ambiguous_bar", "position", "market_id", "paid_out_cents", "fees_cents")
 STEP_FIELDS = ("reward", "terminated", "truncated", "mask", "obs_tail", "obs_at")
 
 Row = tuple[int, int, int, int]
@@ -76,6 +76,7 @@ class Scenario:
     forced_side: int = 0
     view: tuple[int, int] | None = None  # (first, end) sessions
     account_features: bool = False
+    account_life: bool = False
     window: int = 20
     at_start: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # mask, obs or state after reset
 
@@ -94,7 +95,8 @@ class Scenario:
 
     def check(self, step: int, *, info: Mapping[str, Any], state: Any, mask: Any, obs: Any, **of_step: Any) -> None:
         """Compare one step (-1: the reset); of_step: reward, terminated, truncated."""
-        for name in ("equity", "balance", "trade_pnl"):  # dollars, beside the exact cents
+        dollars = {"equity", "balance", "trade_pnl", "paid_out", "fees"} & set(info)
+        for name in dollars:  # beside the exact cents
             np.testing.assert_allclose(float(info[name]), int(info[f"{name}_cents"]) / 100, rtol=1e-6)
         wanted = self.at_start if step < 0 else self.expect[step]
         for name, value in wanted.items():

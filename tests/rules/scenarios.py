@@ -7,7 +7,8 @@ from tests.rules.scenarios_account import ACCOUNT
 from tests.rules.scenarios_bar import BAR
 from tests.rules.scenarios_entry import ENTRY
 from tests.rules.scenarios_episode import EPISODE
+from tests.rules.scenarios_life import LIVES
 from tests.rules.scenarios_management import MANAGEMENT
 from tests.rules.scenarios_observation import OBSERVATION
 
-SCENARIOS: list[Scenario] = [*ENTRY, *BAR, *ACCOUNT, *EPISODE, *MANAGEMENT, *OBSERVATION]
+SCENARIOS: list[Scenario] = [*ENTRY, *BAR, *ACCOUNT, *EPISODE, *MANAGEMENT, *OBSERVATION, *LIVES]

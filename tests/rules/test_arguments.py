@@ -12,6 +12,7 @@ from tests.rules.handmade import LEVEL, make_bars
 from trading_gymnax import EnvParams, EnvParamsPhase2
 from trading_gymnax.market import MarketData, pack
 from trading_gymnax.params import numbers_of
+from trading_gymnax.params_life import AccountLife, EnvParamsPhase2Life
 
 WRONG: tuple[Any, ...] = (
     *("text", b"text", None, {}, [], (), object, 1j, float("nan"), float("inf"), -float("inf")),
@@ -20,6 +21,7 @@ WRONG: tuple[Any, ...] = (
 )
 SETTINGS = [(cls, field) for cls in (PPOConfig, FitOptions) for field in dataclasses.fields(cls)]
 PARAMS = [(cls, field.name) for cls in (EnvParams, EnvParamsPhase2) for field in numbers_of(cls)]
+PARAMS += [(EnvParamsPhase2Life, field.name) for field in numbers_of(AccountLife)]
 
 
 def one_sentence(error: ValueError, *names: str) -> None:
@@ -72,7 +74,7 @@ def market() -> MarketData:
 
 @pytest.fixture(scope="module")
 def made(market) -> dict[type, Any]:
-    return {cls: cls.create(market) for cls in (EnvParams, EnvParamsPhase2)}
+    return {cls: cls.create(market) for cls in (EnvParams, EnvParamsPhase2, EnvParamsPhase2Life)}
 
 
 @pytest.mark.parametrize(("cls", "name"), PARAMS, ids=lambda x: x if isinstance(x, str) else x.__name__)

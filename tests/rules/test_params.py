@@ -10,22 +10,29 @@ import pytest
 from trading_gymnax import EnvParams, EnvParamsPhase2
 from trading_gymnax.limits import Limits, check_value
 from trading_gymnax.params import numbers_of, params_table
+from trading_gymnax.params_life import EnvParamsLife, EnvParamsPhase2Life, life_table
 
 RULES = pathlib.Path(__file__).resolve().parents[2] / "docs" / "rules.md"
 PHASES = ((1, EnvParams), (2, EnvParamsPhase2))
-FIELDS = numbers_of(EnvParamsPhase2)
+LIVES = ((1, EnvParamsLife), (2, EnvParamsPhase2Life))
+FIELDS = numbers_of(EnvParamsPhase2Life)
 ZERO_IS_OFF = (  # a 0 that switches something off, or does not although one might think so
     *("risk_per_trade", "min_stop_ticks", "slippage_ticks", "slippage_atr_mult"),
     *("stop_slippage_ticks", "stop_slippage_atr_mult", "target_through_ticks", "commission_per_side"),
     *("trailing_dd_limit", "floor_lock", "daily_loss_limit", "profit_target", "random_start_fraction"),
     *("min_bars_left", "forced_entry_fraction", "pass_reward", "violation_penalty", "market_weights"),
     "be_min_profit_atr",
+    # of a whole life
+    *("contract_limit", "minimum_days", "winning_days", "session_limit", "evaluation_fee", "monthly_fee"),
+    *("activation_fee", "funded_trailing_dd_limit", "funded_floor_lock", "funded_daily_loss_limit"),
+    *("funded_contract_limit", "payout_minimum_days", "payout_winning_days", "payout_buffer", "payout_floor"),
+    "payouts_at_most",
 )
 
 
-@pytest.mark.parametrize(("phase", "cls"), PHASES)
+@pytest.mark.parametrize(("phase", "cls"), [*PHASES, *LIVES])
 def test_every_parameter_has_a_whole_line(phase, cls):
-    rows = params_table(phase)
+    rows = life_table(phase) if (phase, cls) in LIVES else params_table(phase)
     assert [row.name for row in rows] == [field.name for field in numbers_of(cls)]
     for row in rows:
         assert all(row), row
@@ -33,7 +40,7 @@ def test_every_parameter_has_a_whole_line(phase, cls):
 
 
 def test_zeros_say_what_they_do():
-    for row in params_table(2):
+    for row in life_table(2):
         assert (row.name in ZERO_IS_OFF) == bool(re.search(r"\b0: ", row.sentence)), row
 
 
@@ -81,7 +88,9 @@ def test_the_limits_are_those_that_are_checked(field):
 
 def test_the_rule_book_has_every_line():
     text = RULES.read_text()
-    for row in params_table(2):
+    shared = params_table(2)
+    names = {row.name for row in shared}
+    for row in [*shared, *(row for row in life_table(2) if row.name not in names)]:
         default = row.default
         if row.name == "trailing_dd_limit":
             default = "15,000 in phase 1, 2,500 in phase 2"

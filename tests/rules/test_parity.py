@@ -77,6 +77,13 @@ def test_real_episodes_agree(real, phase):
     assert Parity(real, phase, 450).check(seed=20 + phase, num_episodes=150) > 8_000
 
 
+@pytest.mark.parametrize("phase", [1, 2])
+def test_whole_lives_agree(synthetic, phase):
+    """Evaluations, funded accounts and payouts in short sessions, with every rule of a life on in part of them."""
+    parity = Parity(synthetic, phase, 450, life=True, account_features=True)
+    assert parity.check(seed=40 + phase, num_episodes=100) > 5_000
+
+
 @pytest.mark.slow
 def test_two_thousand_phase_1_episodes_agree(real, synthetic, broken):
     """At least 2,000 episodes over real, synthetic and broken days."""
@@ -91,6 +98,18 @@ def test_a_million_phase_2_steps_agree(real, synthetic, broken):
     steps, seed = 0, 1_000
     for tables, share in ((real, 0.6), (synthetic, 0.9), ([broken], 1.0)):
         parity = Parity(tables, 2, 450, account_features=True)
+        while steps < share * 1_000_000:
+            steps += parity.check(seed, 300)
+            seed += 1
+    assert steps >= 1_000_000
+
+
+@pytest.mark.slow
+def test_a_million_steps_of_whole_lives_agree(real, synthetic, broken):
+    """At least 1,000,000 steps, with every rule of a life on in part of them."""
+    steps, seed = 0, 50_000
+    for tables, phase, share in ((real, 2, 0.6), (synthetic, 1, 0.95), ([broken], 2, 1.0)):
+        parity = Parity(tables, phase, 450, life=True, account_features=True)
         while steps < share * 1_000_000:
             steps += parity.check(seed, 300)
             seed += 1

@@ -22,6 +22,7 @@ from tests.rules.scenarios_starts import STARTS, Starts
 from trading_gymnax import reference
 from trading_gymnax.data.loader import Bars
 from trading_gymnax.reference import FLOOR_OFF, Fill, ReferenceEnv, ReferenceParams, ReferenceState
+from trading_gymnax.reference_life import ReferenceLifeEnv
 
 
 def play_and_check(env: ReferenceEnv, scenario: Scenario) -> None:
@@ -48,7 +49,7 @@ def play_and_check(env: ReferenceEnv, scenario: Scenario) -> None:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_scenario(scenario: Scenario) -> None:
-    env = ReferenceEnv(
+    env = (ReferenceLifeEnv if scenario.account_life else ReferenceEnv)(
         scenario.bars(),
         phase=scenario.phase,
         window=scenario.window,

@@ -17,24 +17,28 @@ import numpy as np
 from tests import quick
 from tests.rules.scenario import Scenario
 from tests.rules.scenarios import SCENARIOS
-from trading_gymnax import EnvParams, EnvParamsPhase2, TradingPhase1, TradingPhase2, market, params
+from trading_gymnax import EnvParams, EnvParamsPhase2, TradingPhase1, TradingPhase2, life, market, params
+from trading_gymnax.params_life import EnvParamsLife
 
-NUM_BARS, NUM_SESSIONS = 1_200, 4  # every market is padded to these
+NUM_BARS, NUM_SESSIONS = 1_200, 12  # every market is padded to these
 PER_BAR = {"bars": NUM_BARS + 1, "features": NUM_BARS, "close_minute": NUM_BARS}
 PER_SESSION = dict.fromkeys(("sessions", "bar_at", "session_date"), NUM_SESSIONS)
 ACCOUNT_NUMBERS = 4  # account_features=True appends them
 
-Shape = tuple[int, int, int]  # phase, window, markets
+Shape = tuple[int, int, int, bool]  # phase, window, markets, account_life
+
+
+def shape_of(one: Scenario) -> Shape:
+    """What fixes the program that a worked example needs."""
+    return one.phase, one.window, len(one.others) + 1, one.account_life
 
 
 def of_shape(shape: Shape) -> list[Scenario]:
     """The worked examples of that shape."""
-    return [one for one in SCENARIOS if (one.phase, one.window, len(one.others) + 1) == shape]
+    return [one for one in SCENARIOS if shape_of(one) == shape]
 
 
-SHAPES = sorted(
-    {(one.phase, one.window, len(one.others) + 1) for one in SCENARIOS}, key=lambda s: (-len(of_shape(s)), s)
-)
+SHAPES = sorted({shape_of(one) for one in SCENARIOS}, key=lambda s: (-len(of_shape(s)), s))
 
 
 def padded(data: Any, specs: Any) -> Any:
@@ -52,7 +56,7 @@ def parameters(one: Scenario, num_steps: int) -> list[EnvParams]:
     data = market.pack(one.bars())
     if one.view is not None:
         data = data.with_view([one.view])
-    make = EnvParams if one.phase == 1 else EnvParamsPhase2
+    make = (EnvParamsLife if one.account_life else EnvParams) if one.phase == 1 else EnvParamsPhase2
     steps = [make.create(data, **{"rth_open": data.rth[0], "rth_close": data.rth[1], **one.params})]
     for t in range(num_steps):
         steps.append(steps[-1].replace(**one.changes[t]) if t in one.changes else steps[-1])
@@ -108,11 +112,11 @@ def check(shape: Shape) -> int:
     """All numbers of all scenarios of that shape; returns how many scenarios there are."""
     scenarios = of_shape(shape)
     make = TradingPhase1 if shape[0] == 1 else TradingPhase2
-    env = make(market.pack(scenarios[0].bars()), window=shape[1], account_features=True)
+    env = make(market.pack(scenarios[0].bars()), window=shape[1], account_features=True, account_life=shape[3])
     starts, steps = play(env, *inputs(shape))
     for i, one in enumerate(scenarios):
         pick = lambda tree, *at: jax.tree.map(lambda x: x[at], tree)  # noqa: E731
-        end = None if one.account_features else -ACCOUNT_NUMBERS
+        end = None if one.account_features else -(ACCOUNT_NUMBERS + life.NUM_FEATURES * one.account_life)
         obs, state, mask = pick(starts, i)
         nothing = dict.fromkeys(("trade_pnl", "trade_pnl_cents", "exit_reason", "done_reason", "invalid_action"), 0)
         money = {"equity_cents": state.equity, "balance_cents": state.balance}

@@ -17,7 +17,7 @@ from tests.rules.scenarios_starts import STARTS, Starts
 from trading_gymnax import TradingPhase1, TradingPhase2
 from trading_gymnax.market import MarketData, pack
 
-NUM_BARS, NUM_SESSIONS = 2_000, 8  # every market is padded to these, so that few programs serve all scenarios
+NUM_BARS, NUM_SESSIONS = 2_000, 12  # every market is padded to these, so that few programs serve all scenarios
 
 
 def padded(market: MarketData, num_bars: int = NUM_BARS, num_sessions: int = NUM_SESSIONS) -> MarketData:
@@ -34,11 +34,11 @@ def padded(market: MarketData, num_bars: int = NUM_BARS, num_sessions: int = NUM
 
 
 @functools.cache
-def environment(phase: int, window: int, account_features: bool) -> TradingPhase1:
+def environment(phase: int, window: int, account_features: bool, account_life: bool = False) -> TradingPhase1:
     """One object, and so one set of compiled programs, for all scenarios of that shape."""
     market = padded(pack([STARTS[0].bars()]))
     make = TradingPhase1 if phase == 1 else TradingPhase2
-    return make(market, window=window, account_features=account_features)
+    return make(market, window=window, account_features=account_features, account_life=account_life)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -67,7 +67,7 @@ def parameters(env: TradingPhase1, given: Starts | Scenario, tables: list[Any]) 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_scenario(scenario: Scenario) -> None:
-    env = environment(scenario.phase, scenario.window, scenario.account_features)
+    env = environment(scenario.phase, scenario.window, scenario.account_features, scenario.account_life)
     params = parameters(env, scenario, scenario.bars())
     obs, state = env.reset_at(params, scenario.market_id, scenario.start)
     state = state.replace(forced_side=jnp.int32(scenario.forced_side))

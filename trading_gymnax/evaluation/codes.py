@@ -35,6 +35,8 @@ _DONE = {  # what became of the account
     "SESSION_END": ENDED,
     "TIME_LIMIT": ENDED,
     "DATA_END": ENDED,
+    "EXPIRED": FAILED,
+    "LAST_PAYOUT": PASSED,
 }
 
 

@@ -19,6 +19,7 @@ from trading_gymnax.data.sessions import NEW_YORK
 from trading_gymnax.evaluation.walk import Step, walk
 from trading_gymnax.market import SESSION_AND_BREAK, MarketData
 from trading_gymnax.params import EnvParams
+from trading_gymnax.params_life import of_one_session
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.starts import session_plan
 
@@ -64,7 +65,8 @@ def evaluate_policy(
 
     A session is played from its first entry-allowed bar under the parameters' hours to its end, on a fresh account;
     `max_steps_in_episode`, `terminate_at_session_end` and `forced_entry_fraction` of the parameters do not count. The
-    rules of the account do: a breach, the daily limit or the profit target ends a session early.
+    rules of the account do: a breach, the daily limit or the profit target ends a session early. With `account_life`
+    each session is the first of an evaluation, which a pass ends.
 
     Args:
         policy: called as `policy(key, obs, mask) -> action` with obs float32 [B, n] and mask bool [B, a], or for one
@@ -85,6 +87,7 @@ def evaluate_policy(
         given = ", ".join(type(one).__name__ for one in (policy, env, params))
         raise ValueError(f"evaluate_policy takes a policy, a trading environment and its parameters, got {given}")
     policy = switched(policy, sampled)
+    params = of_one_session(params)
     params = params.replace(max_steps_in_episode=_NO_LIMIT, terminate_at_session_end=True, forced_entry_fraction=0.0)
     market_id, first = session_starts(env, params)
     steps, session = walk(env, policy, params, market_id, first, key)

@@ -51,10 +51,13 @@ class Programs:
         env: what the policy was trained in.
         policy: as for `evaluate_policy`.
 
-    Raises ValueError for a policy that reads states: those of a live account know no table.
+    Raises ValueError for a policy that reads states: those of a live account know no table; and for an environment
+    with `account_life=True`, whose payouts a live account does not book.
     """
 
     def __init__(self, env: TradingPhase1, policy: Any) -> None:
+        if env.account_life:
+            raise ValueError("a live account books no payouts: use an environment without account_life")
         self.rules = Rules(env)
         self.structure, self.kind, self.arrays = split_policy(policy)
         if self.kind.reads_state:

@@ -21,6 +21,7 @@ from trading_gymnax.evaluation.evaluate import session_dates, session_starts, sw
 from trading_gymnax.evaluation.walk import Step, walk
 from trading_gymnax.market import ATR_BITS, CLOSE, HIGH, LOW, OPEN
 from trading_gymnax.parameters import MAX_USD
+from trading_gymnax.params_life import of_one_session
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.rules import DoneReason
 from trading_gymnax.survival.refused import SurvivalRefused
@@ -75,7 +76,7 @@ def record(
             "replayed on another one; judge a policy of an environment without them"
         )
     off = float("inf")
-    params = params.replace(
+    params = of_one_session(params).replace(
         max_steps_in_episode=_NO_LIMIT,
         terminate_at_session_end=True,
         forced_entry_fraction=0.0,
