@@ -23,7 +23,7 @@ from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.rules import ExitReason
 
 CHUNK_STEPS = 64  # between two looks of the host, which keeps only what was played
-FEW, BATCH = 16, 256  # sessions are padded to FEW or a multiple of BATCH: other lengths then need no other program
+FEW, BATCH = 32, 256  # sessions are padded to FEW or a multiple of BATCH: other lengths then need no other program
 
 
 class Excursion(NamedTuple):
