@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.rules.handmade import LEVEL, WARMUP, make_bars
+from tests.survival.few import few_attempts
 from trading_gymnax import EnvParams, TradingPhase1
 from trading_gymnax.data.loader import load_bars
 from trading_gymnax.evaluation.baselines import BarSignals, crosses, long_all_day, moving_average_cross
@@ -63,6 +64,12 @@ class Switch:
 def env() -> TradingPhase1:
     tape = regime(SESSIONS, seed=0)
     return TradingPhase1(dataclasses.replace(load_market_data(tape.frame, tape.spec), doubts=(DOUBT,)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_attempts():
+    with few_attempts():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.rules.handmade import LEVEL, make_bars
+from tests.survival.few import few_attempts
 from trading_gymnax import TradingPhase1, TradingPhase2
 from trading_gymnax.accounts import AccountPreset, evaluation_account, original
 from trading_gymnax.data.loader import load_bars
@@ -180,12 +181,12 @@ def test_every_parameter_is_a_rule_of_the_account_or_of_the_market():
     assert {field.name for field in numbers_of(EnvParamsPhase2)} == of_account | set(of_market.split())
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_sessions_added_as_a_whole_are_those_played_bar_by_bar(data):
     found = recorded(by_risk=True, stop_first=False)[3]
     rules = data.draw(st.lists(st.builds(AccountRules, **RULES), min_size=9, max_size=9))
-    orders = np.random.default_rng(data.draw(st.integers(0, 2**32))).integers(0, len(found.date), (2_000, HORIZON))
+    orders = np.random.default_rng(data.draw(st.integers(0, 2**32))).integers(0, len(found.date), (1_024, HORIZON))
     short, long = (run(found.tape, rules, orders, bar_by_bar=slow) for slow in (False, True))
     for one, other in zip(short, long, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -426,8 +427,9 @@ def judged():
         preset("monthly", fee=100.0, days=7, trailing_dd_limit=90.0, profit_target=80.0, floor_lock=10.0),
     ]
     asked = {"contracts": [1, 2], "high_water_modes": ["INTRABAR", "END_OF_DAY"], "pass_value_usd": 1_000.0}
-    options = {"env": env, "params": params, "paths": 3_000, "coin_seeds": 2}
-    return survival(always_buy, market, accounts, key=KEY, **asked, **options)
+    options = {"env": env, "params": params, "coin_seeds": 2}
+    with few_attempts():
+        return survival(always_buy, market, accounts, key=KEY, **asked, **options)
 
 
 def test_all_combinations_stand_in_order():
@@ -466,8 +468,8 @@ def test_dollars_are_the_value_of_a_pass_less_the_fees_of_the_months():
 def test_one_who_never_trades_keeps_the_account_and_pays_for_it():
     market, env, params = tick_market()
     monthly = preset(fee=100.0, trailing_dd_limit=60.0, profit_target=80.0)
-    options = {"env": env, "params": params, "paths": 100, "coin_seeds": 1}
-    found = survival(always_hold, market, monthly, key=KEY, **options)
+    with few_attempts():
+        found = survival(always_hold, market, monthly, key=KEY, env=env, params=params, coin_seeds=1)
     case = found.cases[0]
     for odds in (case.policy, case.coin):
         assert odds.running.value == 1
@@ -485,8 +487,9 @@ def test_one_who_never_trades_keeps_the_account_and_pays_for_it():
 
 def test_phase_2_says_what_its_policy_saw():
     market, script = noisy()
-    few = {"paths": 100, "coin_seeds": 1, "block_sessions": 2, "sessions": 4}
-    found = survival(script, market, evaluation_account(50_000), key=KEY, env=recorded()[0], **few)
+    few = {"coin_seeds": 1, "block_sessions": 2, "sessions": 4}
+    with few_attempts():
+        found = survival(script, market, evaluation_account(50_000), key=KEY, env=recorded()[0], **few)
     assert any("Phase 2 shows the policy its drawdown" in note for note in found.notes)
     assert any("fee is unknown" in note for note in found.notes)
     assert any("worth the profit target" in note for note in found.notes)

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from tests.data.tables import PLAIN
+from tests.survival.few import few_attempts
 from trading_gymnax import TradingPhase1, load_market_data, runs
 from trading_gymnax.cli import main as cli
 from trading_gymnax.cli.learners import ppo_fold_learner
@@ -278,7 +279,8 @@ def walk_dir(contracts, tmp_path_factory) -> pathlib.Path:
     run_dir = tmp_path_factory.mktemp("runs") / "wf"
     where = ["--data", *contracts, "--market", "NQ", "NQ", "--roll", "2025-03-10", "--run-dir", str(run_dir)]
     sizes = ["--train-sessions", "4", "--test-sessions", "3", "--seeds", "2"]
-    cli.main(["walk-forward", *where, *sizes, "--set", "min_bars_left=0", "trailing_dd_limit=inf", *TINY])
+    with few_attempts():
+        cli.main(["walk-forward", *where, *sizes, "--set", "min_bars_left=0", "trailing_dd_limit=inf", *TINY])
     return run_dir
 
 

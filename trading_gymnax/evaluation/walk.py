@@ -1,8 +1,8 @@
 """One policy through many sessions side by side: what each step did, and the trades as they close.
 
 The program depends on what fixes the environment's rules and shapes, on the policy's structure, and on the number of
-sessions in steps of BATCH; bars and network weights are its arguments. A session that has ended stands still until the
-last one ends.
+sessions, FEW or steps of BATCH; bars and network weights are its arguments. A session that has ended stands still
+until the last one ends.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.rules import ExitReason
 
 CHUNK_STEPS = 64  # between two looks of the host, which keeps only what was played
-BATCH = 256  # sessions are padded to a multiple of it: views of other lengths then need no other program
+FEW, BATCH = 32, 256  # sessions are padded to FEW or a multiple of BATCH: other lengths then need no other program
 
 
 class Excursion(NamedTuple):
@@ -81,7 +81,7 @@ def walk(
     """
     structure, kind, arrays = split_policy(policy)
     program, count = Rules(env), len(bar)
-    pad = (0, -count % BATCH)
+    pad = (0, max(FEW - count, 0) if count <= FEW else -count % BATCH)
     starts = (jnp.asarray(np.pad(x, pad, mode="edge"), jnp.int32) for x in (market_id, bar))
     state, memory = _begin(program, kind, structure, arrays, params, *starts)
     size = count + pad[1]
@@ -177,6 +177,7 @@ def _play(
     """CHUNK_STEPS steps of all sessions."""
     choose, env = chooser(structure.with_arrays(arrays), kind), program.env
 
+    @jax.jit  # traced once for both branches
     def play(state: Any, action: jax.Array) -> Any:
         return jax.vmap(env.play, (0, 0, None))(state, action, params)
 
