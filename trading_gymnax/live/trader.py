@@ -116,21 +116,24 @@ class Trader:
         self._warm = max(WARM_UP_BARS, history.first_decision_bar, history.first_finite_bar + env.window - 1)
         self.guard_state, self._last = GuardState(terms.initial_cents, terms.initial_cents), Last()
         self._hours = Hours.of(params, self.market_id, self.bar_minutes)
-        self._words = Wording(
-            self.spec,
-            env.action_names,
-            self.books,
-            self.guard_state,
-            self._last,
-            self.feed.clock,
-            self._hours,
-            at_close=bool(np.asarray(params.fill_at_close)),
-        )
+        self._words = self._wording(bool(np.asarray(params.fill_at_close)))
         self.decision: Decision | None = None  # the last one
         self.log: list[Note] = []  # lines of the last call
         self._identity = identity(policy, params, self.spec, env, seed)
         self.store = None if folder is None else Store(folder, durable=durable)
         self._begin(history)
+
+    def _wording(self, at_close: bool) -> Wording:
+        return Wording(
+            self.spec,
+            self.env.action_names,
+            self.books,
+            self.guard_state,
+            self._last,
+            self.feed.clock,
+            self._hours,
+            at_close=at_close,
+        )
 
     def _begin(self, history: Bars) -> None:
         """Go on from the folder's state, or else from the end of the history."""
