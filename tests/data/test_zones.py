@@ -78,6 +78,13 @@ def test_names_that_are_a_question(name: str, said: str) -> None:
     assert said in str(caught.value)
 
 
+def test_advice_is_given_once() -> None:
+    """The name is a question, and the bars know another answer."""
+    _, text = refused(table(*SUMMER).assign(timestamp=lambda x: x["timestamp"].dt.tz_localize(None)), timezone="EST")
+    assert text.count("pass ") == 1
+    assert "pass 'America/New_York' or 'UTC-5'; under timezone='UTC', --timezone UTC the bars lie in the" in text
+
+
 def test_the_reversed_sign_is_told() -> None:
     frame = table(*SUMMER)
     local = frame["timestamp"].dt.tz_convert("UTC").dt.tz_localize(None) - pd.Timedelta(hours=5)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import sys
 
 import numpy as np
 import pytest
 
+from tests.live.desk import always_buys, market, trader
+from trading_gymnax.cli import live as cli_live
+from trading_gymnax.cli.live_commands import Live
 from trading_gymnax.cli.main import main
 from trading_gymnax.live import Trader, read_ledger
 from trading_gymnax.synthetic import regime
@@ -71,3 +75,30 @@ def test_mistakes_are_told_in_a_sentence(tmp_path, capsys):
             main(arguments)
         assert ended.value.code == 2
         assert "nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("minutes", [math.inf, 1e9])
+def test_a_growing_file_of_another_day(minutes, tmp_path, capsys, monkeypatch):
+    """With inf old bars are traded as new ones and the wait for the next is no silence; a finite age sees silence."""
+    made, file = trader(always_buys, timezone="UTC"), tmp_path / "bars.csv"
+    lines = ["time,open,high,low,close,volume\n"]
+    lines += [f"{b.time},{b.open},{b.high},{b.low},{b.close},{b.volume}\n" for b in market().coming[:4]]
+    file.write_text("".join(lines[:4]))
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            raise KeyboardInterrupt
+        with open(file, "a") as more:
+            more.write(lines[4])
+
+    monkeypatch.setattr(cli_live, "_trader", lambda *_: made)
+    monkeypatch.setattr(cli_live.time, "sleep", wait)
+    with pytest.raises(KeyboardInterrupt):
+        cli_live.live(Live(tmp_path, bars=str(file), follow=True, stale_minutes=minutes))
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [decision["action"] for decision in told[:3]] == ["BUY", "BUY", "HOLD"]
+    assert told[2]["account"]["side"] == 1  # while the file is waited for
+    assert [decision["flatten"] for decision in told[3:]] == ([False] if math.isinf(minutes) else [True, False])
+    assert bool(told[-1]["exit"]) == math.isinf(minutes)

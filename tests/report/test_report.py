@@ -240,6 +240,15 @@ def test_a_doubtful_result_is_called_so(made):
     assert "undecidable" not in doubt_section(dataclasses.replace(material, held_out=made.held_out)).body
 
 
+def test_the_page_says_what_leaps_inside_bars_would_cost(made, page):
+    """A tick is 5 dollars and a trade one contract: 5 dollars times the share of trades that a stop order ended."""
+    reasons = made.held_out.evaluation.trades["exit_reason"]
+    toll = 5 * reasons.isin(["STOP", "LIQUIDATION"]).mean()
+    assert 0 < toll < 5
+    assert "fills at its level less 1 tick, also where price leapt over it" in page.text
+    assert f"each tick of such leaps costs up to ${toll:.2f} a trade more" in page.text
+
+
 def test_a_judgement_without_baselines_has_a_page_too(made, tmp_path):
     bare = dataclasses.replace(made.seen, label="out of sample")
     material = Material(runs.TradingSettings(), made.split, made.seen, bare, [], {})

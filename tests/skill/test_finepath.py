@@ -1,15 +1,29 @@
 """Bar against path: trades settled on fine bars made by hand, and the bias of the rules on plain walks."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.data.tables import PLAIN
 from trading_gymnax import TradingPhase1, load_market_data
 from trading_gymnax.evaluation.baselines import RandomEntries
 from trading_gymnax.evaluation.evaluate import evaluate_policy
-from trading_gymnax.skill.finepath import STEPS, FineBars, Kind, _settle, bias_table, biases, fine_tape, settle_finely
+from trading_gymnax.skill.finepath import (
+    STEPS,
+    FineBars,
+    Kind,
+    _settle,
+    bias_table,
+    biases,
+    fine_tape,
+    leap_toll,
+    settle_finely,
+    target_toll,
+)
 
 
 def fine_of(*bars) -> FineBars:
@@ -99,6 +113,24 @@ def test_fine_bars_and_rules_agree_where_the_bar_hides_nothing(tape):
     np.testing.assert_allclose(path["net_usd"], found.trades["net_usd"], atol=1e-9)
     assert path["exit_reason"].tolist() == found.trades["exit_reason"].tolist()
     assert path["undecided"].sum() == found.sessions["ambiguous_bars"].sum() > 0
+
+
+def test_what_is_reckoned_from_trades(tape):
+    """A tick is 5 dollars. The target of two contracts: 10 dollars over four trades, at two ticks beyond it twice that.
+
+    Stops of 1, 2 and 1 contracts, one of them at break-even and one the account's: 20 dollars a tick over four trades.
+    """
+    market = load_market_data(tape[1], PLAIN)
+    params = TradingPhase1(market).default_params
+    trades = pd.DataFrame({"exit_reason": ["STOP", "TARGET", "BREAKEVEN", "LIQUIDATION"], "contracts": [1, 2, 2, 1]})
+    trades["market"] = PLAIN.symbol
+    assert PLAIN.tick_value_cents == 500
+    assert target_toll(trades, market, params) == 2.5
+    assert target_toll(trades, market, params.replace(target_through_ticks=2)) == 5.0
+    assert target_toll(trades, market, params.replace(target_through_ticks=0)) == 0.0
+    assert leap_toll(trades, market) == 5.0
+    assert math.isnan(target_toll(trades[:0], market, params))
+    assert math.isnan(leap_toll(trades[:0], market))
 
 
 def test_narrow_stops_cost_and_leaps_give():

@@ -5,9 +5,12 @@ import json
 import pytest
 
 from tests.skill.small import RTH, fitted, short
+from trading_gymnax import load_market_data
 from trading_gymnax.cli import main as cli
 from trading_gymnax.cli import skill
+from trading_gymnax.cli.looks import looking
 from trading_gymnax.cli.resume import done_lines, note_done, open_folder
+from trading_gymnax.runs import TradingSettings
 from trading_gymnax.synthetic import martingale
 
 TINY = ["--total-timesteps", "1024", "--num-envs", "16", "--num-steps", "64", "--set", "min_bars_left=0"]
@@ -87,3 +90,17 @@ def test_ppo_is_trained_on_tapes(where, capsys):
     folder, data = where
     cli.main(["permute", *data, *TINY, "--run-dir", str(folder / "ppo"), "--tapes", "2", "--seeds", "2"])
     assert [len(line["nets"]) for line in done_lines(folder / "ppo")] == [2, 2, 2]
+
+
+def test_equal_settings_are_one_whichever_command_tries_them(tmp_path):
+    """Given by --set to `permute`, varied by `sweep`, typed though they are the default: one setting."""
+    views = [load_market_data(martingale(6).frame, "NQ")]
+
+    def digest(changes, variant=None, **more):
+        return looking("any", tmp_path, TradingSettings(changes=changes), views, 1, variant, **more).settings
+
+    plain, wide = digest({}), digest({"sl_atr_mult": 3})
+    assert digest({}, {}) == digest({"sl_atr_mult": 1.5}) == digest({"sl_atr_mult": 3.0}, {"sl_atr_mult": 1.5}) == plain
+    assert digest({}, {"sl_atr_mult": 3.0}) == wide != plain
+    assert digest({"stop_first": False}) != digest({"stop_first": True}) == plain
+    assert digest({}, seeds=2) != plain

@@ -249,9 +249,8 @@ def _trader(command: Account, folder: pathlib.Path, history: Callable[[TradingSe
 
 
 def _place(trader: Trader) -> str:
-    if not trader.resumed:
-        return f"begins after {trader.last_time} New York"
-    return f"goes on after the bar of {trader.last_time} New York"
+    begins = "goes on after the bar of" if trader.resumed else "begins after"
+    return "; ".join([f"{begins} {trader.last_time} New York", *(note.text for note in trader.log)])
 
 
 def _own_bars(settings: TradingSettings, history: pathlib.Path | None) -> Bars:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from trading_gymnax.market import MarketData
+from trading_gymnax.parameters import Parameters, ParametersPhase2, numbers_of
 from trading_gymnax.runs import TradingSettings
 from trading_gymnax.skill.ledger import Tries, digest_of, ledger_of, look_at, read_ledger, tries, write_look
 from trading_gymnax.walkforward.folds import session_days
@@ -49,12 +50,25 @@ def looking(
     settings: TradingSettings,
     views: Sequence[MarketData],
     typed: int,
+    variant: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Looking:
     """A look at the sessions of some views.
 
-    settings, more: all that makes the policy; equal ones are one setting.
+    Args:
+        settings, more: all that makes the policy; equal ones are one setting, whichever command tries it.
+        variant: parameters that differ from the settings'.
     """
     dates = sorted({str(day) for view in views for day in session_days(view)})
     asked = {name: value for name, value in settings.to_dict().items() if name not in _NOT_COMPARED}
+    asked["changes"] = _changes(settings, variant or {})
     return Looking(command, run_dir, tuple(dict.fromkeys(views[0].roots)), tuple(dates), digest_of(asked, more), typed)
+
+
+def _changes(settings: TradingSettings, variant: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters that are not as they are by default, 2 and 2.0 being one value."""
+    default = {
+        field.name: field.default for field in numbers_of(Parameters if settings.phase == 1 else ParametersPhase2)
+    }
+    changed = {name: x for name, x in {**settings.changes, **variant}.items() if x != default[name]}
+    return {name: float(x) if isinstance(x, int | float) else x for name, x in changed.items()}

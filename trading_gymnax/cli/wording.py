@@ -9,11 +9,12 @@ import shlex
 from trading_gymnax.cli.commands import Loader
 from trading_gymnax.data.findings import DataError, refusal_text
 
-_NAMES = "|".join(sorted((field.name for field in dataclasses.fields(Loader)), key=len, reverse=True))
+_NAMES = "|".join(sorted(("roll", *(field.name for field in dataclasses.fields(Loader))), key=len, reverse=True))
 _QUOTED = r"'[^']*'|\"[^\"]*\""
 _VALUE = rf"\([^()]*\)|\{{[^{{}}]*\}}|{_QUOTED}|True\b|\.\.\.|[\w.+-]+"
 _ARGUMENT = re.compile(rf"\b({_NAMES})=({_VALUE})")
 _TWICE = re.compile(r"(--[a-z-]+ [^,;\[\]]+?),(?: or)? \1(?![\w/-])")
+_ROLLED = re.compile(r"(--symbol [^,;]+) with (?=--roll )")
 
 
 def sentence(error: BaseException) -> str:
@@ -23,7 +24,7 @@ def sentence(error: BaseException) -> str:
 
 def as_typed(text: str) -> str:
     """A text whose arguments of `load_bars` are options instead; what then stands there twice stands there once."""
-    return _TWICE.sub(r"\1", _ARGUMENT.sub(_option, text))
+    return _TWICE.sub(r"\1", _ROLLED.sub(r"\1 ", _ARGUMENT.sub(_option, text)))
 
 
 def _option(found: re.Match[str]) -> str:

@@ -38,7 +38,7 @@ def place_stamps(
     try:
         zone = find_zone(timezone)
     except ZoneError as error:
-        findings.refuse("timestamp", str(error) + _fits_text(table, spec))
+        findings.refuse("timestamp", str(error) + _fits_text(table, spec, advised=True))
         return None, mark == "end"
     if table.clock is None:
         return None, mark == "end"
@@ -109,22 +109,21 @@ def _question(table: RawTable, spec: ContractSpec) -> str:
     )
 
 
-def _fits_text(table: RawTable, spec: ContractSpec) -> str:
-    """ ": pass timezone=..." with the zones that fit; "" where none does, or too many."""
+def _fits_text(table: RawTable, spec: ContractSpec, advised: bool = False) -> str:
+    """ ": pass timezone=..." with the zones that fit; "" where none does, or too many. advised: behind other advice."""
     if table.clock is None or table.clock.is_utc:
         return ""
-    return _listed(fitting_zones(*_weights(table), spec), spec)
+    return _listed(fitting_zones(*_weights(table), spec), spec, advised)
 
 
-def _listed(names: list[str], spec: ContractSpec) -> str:
+def _listed(names: list[str], spec: ContractSpec, advised: bool = False) -> str:
     if not names or len(names) > _LISTED:
         return ""
     listed = " or ".join(repr(name) for name in names)
     which = "; which of them, your source says" if len(names) > 1 else ""
-    return (
-        f": pass timezone={listed}, --timezone {names[0].replace(' ', '_')}, under which the bars lie in the sessions "
-        f"of {spec.symbol}{which}"
-    )
+    given = f"timezone={listed}, --timezone {names[0].replace(' ', '_')}"
+    fit = f"the bars lie in the sessions of {spec.symbol}{which}"
+    return f"; under {given} {fit}" if advised else f": pass {given}, under which {fit}"
 
 
 def clock_is_wrong(

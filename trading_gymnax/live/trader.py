@@ -116,19 +116,27 @@ class Trader:
         self._warm = max(WARM_UP_BARS, history.first_decision_bar, history.first_finite_bar + env.window - 1)
         self.guard_state, self._last = GuardState(terms.initial_cents, terms.initial_cents), Last()
         self._hours = Hours.of(params, self.market_id, self.bar_minutes)
-        self._words = Wording(
+        self._words = self._wording(bool(np.asarray(params.fill_at_close)))
+        self.decision: Decision | None = None  # the last one
+        self.log: list[Note] = []  # lines of the last call
+        self._identity = identity(policy, params, self.spec, env, seed)
+        self.store = None if folder is None else Store(folder, durable=durable)
+        self._begin(history)
+
+    def _wording(self, at_close: bool) -> Wording:
+        return Wording(
             self.spec,
-            env.action_names,
+            self.env.action_names,
             self.books,
             self.guard_state,
             self._last,
             self.feed.clock,
             self._hours,
-            at_close=bool(np.asarray(params.fill_at_close)),
+            at_close=at_close,
         )
-        self.decision: Decision | None = None  # the last one
-        self.log: list[Note] = []  # lines of the last call
-        self._identity = identity(policy, params, self.spec, env, seed)
+
+    def _begin(self, history: Bars) -> None:
+        """Go on from the folder's state, or else from the end of the history."""
         self._parts = {
             "feed": self.feed,
             "features": self.features,
@@ -137,7 +145,6 @@ class Trader:
             "guard": self.guard_state,
             "bar": self._last,
         }
-        self.store = None if folder is None else Store(folder, durable=durable)
         saved = None if self.store is None else self.store.load()
         self.resumed = saved is not None
         if saved is None:
@@ -416,6 +423,10 @@ class Trader:
             raise StateError(f"the folder holds the state of another account ({', '.join(differ)}): use another one")
         for name, part in self._parts.items():
             part.restore(saved[name])
+        if self.store is not None and self.store.cut_off:
+            # Not for the ledger: it is that of an account that never stopped.
+            text = f"{self.store.cut_off} was cut off or is damaged, and the state before it counts"
+            self.log.append(Note("state_cut_off", text, False))
 
     @property
     def last_time(self) -> str:

@@ -9,7 +9,7 @@ import pathlib
 from trading_gymnax.report.judge import Judgement
 from trading_gymnax.report.material import Material, badge
 from trading_gymnax.report.page import Html, Section, escape, join, paragraph
-from trading_gymnax.skill.finepath import target_toll
+from trading_gymnax.skill.finepath import leap_toll, target_toll
 from trading_gymnax.text import count_text, percent, usd
 
 PATH_FILE = "path.json"
@@ -27,6 +27,8 @@ def path_section(run_dir: pathlib.Path, material: Material) -> Section:
     label, judgement = material.judgements[0]
     parts = [] if bool(material.split.test_params.stop_first) else [paragraph(_TARGET_FIRST, "notice")]
     parts.append(paragraph(Html(f"{badge(label)} {escape(_reckoned(material, judgement))}")))
+    if len(judgement.evaluation.trades):
+        parts.append(paragraph(_leaps(material, judgement)))
     if path.is_file():
         parts += [paragraph(text) for text in dict(json.loads(path.read_text()))["sentences"]]
         remark = "Simulated: random entries on a martingale of this market's noise, settled by the rules and by a path."
@@ -57,3 +59,15 @@ def _reckoned(material: Material, judgement: Judgement) -> str:
         return f"{text}."
     swing = usd(judgement.robustness.answers_differ_usd / len(trades), cents=True)
     return f"{text}: the target first in all of them would make {swing} a trade more than the stop first."
+
+
+def _leaps(material: Material, judgement: Judgement) -> str:
+    params, trades = material.split.test_params, judgement.evaluation.trades
+    paid = count_text(int(params.stop_slippage_ticks), "tick")
+    if float(params.stop_slippage_atr_mult):
+        paid += f" and {float(params.stop_slippage_atr_mult):g} ATR"
+    toll = usd(leap_toll(trades, params.market), sign=False, cents=True)
+    return (
+        f"A stop inside a bar fills at its level less {paid}, also where price leapt over it, which no bar shows: each "
+        f"tick of such leaps costs up to {toll} a trade more."
+    )

@@ -22,6 +22,7 @@ import pandas as pd
 from trading_gymnax import rules, synthetic
 from trading_gymnax.data.contracts import ContractSpec
 from trading_gymnax.evaluation.baselines import RandomEntries
+from trading_gymnax.evaluation.codes import AT_LEVEL, exits
 from trading_gymnax.evaluation.evaluate import evaluate_policy
 from trading_gymnax.evaluation.summary import mean_and_error
 from trading_gymnax.market import CLOSE_MINUTE, MarketData, load_market_data, session_hours
@@ -174,11 +175,25 @@ def target_toll(trades: pd.DataFrame, market: MarketData, params: Any) -> float:
     they take is the ticks of all trades that reached theirs. A bar that opens beyond a target takes nothing, so it is a
     little less. The order within ambiguous bars comes on top of it (`biases` measures both).
     """
+    return int(params.target_through_ticks) * _tick_a_trade(trades, market, ("TARGET",))
+
+
+def leap_toll(trades: pd.DataFrame, market: MarketData) -> float:
+    """Dollars a trade that one tick costs by which price leaps over each stop inside its bar; NaN without trades.
+
+    The rules fill such a stop at its level (docs/rules.md, section 3.4), and bars do not show how far price leapt. A
+    stop that a bar opened beyond has paid its leap already, so it is a little less.
+    """
+    return _tick_a_trade(trades, market, [rules.EXIT_REASONS[code] for code in exits(AT_LEVEL)])
+
+
+def _tick_a_trade(trades: pd.DataFrame, market: MarketData, reasons: Sequence[str]) -> float:
+    """Value of a tick of the trades that ended so, dollars, spread over all trades."""
     if len(trades) == 0:
         return math.nan
     tick_usd = dict(zip(market.symbols, np.asarray(market.tick_cents) / 100, strict=True))
-    lost = trades["contracts"] * trades["market"].map(tick_usd) * int(params.target_through_ticks)
-    return float(lost[trades["exit_reason"] == "TARGET"].sum() / len(trades))
+    value = trades["contracts"] * trades["market"].map(tick_usd)
+    return float(value[trades["exit_reason"].isin(reasons)].sum() / len(trades))
 
 
 def _flat_times(trades: pd.DataFrame, market: MarketData, params: Any) -> np.ndarray:
