@@ -39,3 +39,6 @@ def test_the_note_is_the_line_to_type():
     note = device_note("gpu", trader_for("gpu"))
     assert "--num-envs 1024 --total-timesteps 8000000" in note
     assert "(gpu)" in note
+    assert "TF32 with --bfloat16 False" in note
+    for said in (dataclasses.replace(trader_for("gpu"), bfloat16=False), trader_for("tpu")):
+        assert "bfloat16" not in device_note("gpu" if said.bfloat16 is not None else "tpu", said)

@@ -74,7 +74,6 @@ def test_outputs_and_gradient_are_those_of_the_network(net, batch, picked):
     [
         {"minibatch_by": "time"},
         {"minibatch_by": "rows", "microbatch_rows": 32},
-        {"minibatch_by": "envs", "num_minibatches": 1},
         {"env": BoxTarget()},
     ],
     ids=str,

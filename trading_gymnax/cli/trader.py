@@ -24,7 +24,9 @@ def trader_for(backend: str) -> PPOConfig:
 
 def device_note(backend: str, config: PPOConfig) -> str:
     """A line that says what was chosen by the device and how to have the same elsewhere."""
+    rounding = ", but for rounding: products are in bfloat16 here, and in TF32 with --bfloat16 False"
     return (
         f"by default on this device ({backend}): --num-envs {config.num_envs} --total-timesteps "
         f"{config.total_timesteps}; with these the command trains the same on any other"
+        f"{rounding if backend == 'gpu' and config.bfloat16 is None else ''}"
     )
