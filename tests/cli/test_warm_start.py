@@ -134,8 +134,12 @@ def arguments(bars: pathlib.Path, run_dir: pathlib.Path, *more: str) -> list[str
 
 @pytest.fixture(scope="module")
 def phase1(bars, tmp_path_factory) -> pathlib.Path:
+    """A finished run; nobody reads its judgement."""
     run_dir = tmp_path_factory.mktemp("runs") / "phase1"
-    cli.main(arguments(bars, run_dir))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("trading_gymnax.cli.training.judge_run", lambda *args: (None, None))
+        patched.setattr("trading_gymnax.cli.training.write_page", lambda *args: None)
+        cli.main(arguments(bars, run_dir))
     return run_dir
 
 
@@ -148,6 +152,7 @@ def test_train_phase_2_says_what_was_transferred(bars, phase1, tmp_path, capsys)
     assert "warm start:" in page
     assert "6 new inputs at zero weight" in page
     assert "3 new actions at probability 0.05 each exactly where action 0 is the only other one" in page
+    assert "DISABLE %" in page
     assert json.loads((run_dir / "trading.json").read_text())["warm_start"] == str(phase1.resolve())
     assert load_policy(run_dir).spec.action.num_actions == 6
     cli.main(arguments(bars, run_dir, "--phase", "2"))  # going on does not need the policy again

@@ -23,14 +23,18 @@ def config(iterations: int) -> PPOConfig:
     )
 
 
-def main() -> None:
-    """Train; an error that a user may meet is printed as the command lines do."""
-    iterations = int(sys.argv[2]) if len(sys.argv) > 2 else 6
+def train(folder: pathlib.Path, iterations: int = 6) -> None:
+    """Begin the run in that folder, or go on with it."""
     params = table(
         reward=[[1.0, -3.0, 7.0]] * 4, start=(1, 1, 1, 1), following=[[1, 2, 3]] * 4, terminal=False, limit=7
     )
+    fit(Table(), params, config(iterations), run_dir=folder, options=OPTIONS)
+
+
+def main() -> None:
+    """Train; an error that a user may meet is printed as the command lines do."""
     try:
-        fit(Table(), params, config(iterations), run_dir=pathlib.Path(sys.argv[1]), options=OPTIONS)
+        train(pathlib.Path(sys.argv[1]), *map(int, sys.argv[2:]))
     except (ValueError, OSError, CheckpointError) as error:
         print(f"faults: {error}", file=sys.stderr)
         raise SystemExit(2) from None

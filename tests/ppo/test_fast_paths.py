@@ -56,13 +56,9 @@ def leaves(tree: Any) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     "fast",
     [
-        {"skip_forced_rows": True},
-        {"skip_forced_rows": True, "minibatch_by": "time", "num_minibatches": 2},
-        {"skip_forced_rows": True, "minibatch_by": "envs"},
-        {"skip_forced_rows": True, "layer_norm": True},
+        {"skip_forced_rows": True, "rollout_storage": "states", "minibatch_by": "time"},
+        {"skip_forced_rows": True, "minibatch_by": "envs", "layer_norm": True},
         {"skip_forced_rows": True, "microbatch_rows": 8},
-        {"rollout_storage": "states"},
-        {"rollout_storage": "states", "skip_forced_rows": True},
         {"rollout_storage": "states", "recurrent": True, "gru_size": 8},
         {"rollout_storage": "auto", "shared_torso": True},
         {"backend": "gpu", "minibatch_by": "time"},

@@ -10,7 +10,7 @@ from trading_gymnax.survival import odds
 
 @contextlib.contextmanager
 def few_attempts() -> Iterator[None]:
-    """`survival` draws 200 attempts and 20 sets of 10 where nothing else is asked."""
+    """`survival` draws 200 attempts and 20 sets of 10 where nothing else is asked, not 10,000 and 200 of 100."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(odds, "_SETS", 20)
         patched.setattr(odds, "_SET_PATHS", 10)
