@@ -24,8 +24,38 @@ def test_check_chooses_an_instrument_and_names_columns(tmp_path, capsys):
     cli.main([*options, "--symbol", "NQM5"])
     page = capsys.readouterr().out
     assert "1,380 bars in 1 session, 2025-03-03 to 2025-03-03" in page
+
+
+def test_check_does_what_its_answer_says_of_contracts_in_one_file(tmp_path, capsys):
+    """Two contracts over four days; the later one has the larger volume from the third on, so it is traded on the
+    fourth."""
+    days = table("2025-03-03", "2025-03-04", "2025-03-05", "2025-03-06")
+    late = days.assign(volume=days["volume"] * np.where(np.arange(len(days)) < 2 * 1380, 0.5, 2.0), symbol="NQM5")
+    path = tmp_path / "both.csv"
+    pd.concat([days.assign(symbol="NQH5"), late]).to_csv(path, index=False)
+    with pytest.raises(SystemExit):
+        cli.main(["check", str(path), "--market", "NQ"])
+    assert "--symbol NQH5 NQM5 --roll volume" in " ".join(capsys.readouterr().out.split())
+    cli.main(["check", str(path), "--market", "NQ", "--symbol", "NQH5", "NQM5", "--roll", "volume"])
+    page = capsys.readouterr().out
+    assert page.count("5,520 bars in 4 sessions, 2025-03-03 to 2025-03-06") == 2
+    lines = ["NQH5 is traded from 2025-03-03 to 2025-03-05", "NQM5 is traded from 2025-03-06 to 2025-03-06"]
+    assert page.splitlines()[-2:] == lines
+    (tmp_path / "own.py").write_text("def made(bars):\n    return bars\n")
     with pytest.raises(SystemExit) as ended:
-        cli.main([*options, "--symbol", "NQH5", "NQM5"])
+        cli.main(
+            [
+                "audit",
+                str(path),
+                "--market",
+                "NQ",
+                "--features",
+                f"{tmp_path / 'own.py'}:made",
+                "--symbol",
+                "NQH5",
+                "NQM5",
+            ]
+        )
     assert ended.value.code == 2
     assert "give one, this command looks at one table" in capsys.readouterr().err
 

@@ -10,6 +10,9 @@ TEXTS = {
     "columns={'close': 'Last price'}": "--columns close='Last price'",
     "symbol=('NQH5', 'NQM5') with roll": "--symbol NQH5 NQM5 with roll",
     "symbol=('ESM5', 'ESU5') with roll='volume', --symbol ESM5 ESU5 --roll volume": "--symbol ESM5 ESU5 --roll volume",
+    "pass timezone='America/New_York' or 'UTC-4', --timezone America/New_York or 'UTC-4', under": (
+        "pass --timezone America/New_York or 'UTC-4', under"
+    ),
     "; under timezone='New York', --timezone 'New York' the bars": "; under --timezone 'New York' the bars",
     "judge with --from 2025-01-02": "judge with --from 2025-01-02",
     "timestamp_format='%d %b %Y'": "--timestamp-format '%d %b %Y'",

@@ -49,6 +49,11 @@ def test_the_order_and_the_fill_that_the_rules_give():
     assert made.equity == 5_000_000 - CONTRACTS * (FEE + CENTS)
 
 
+def test_a_trader_is_a_line():
+    text = "Trader(SYNTH: equity $50,000.00 after the bar of 2025-01-08 09:29 New York)"
+    assert repr(trader()) == text
+
+
 def test_outside_hours_nothing_is_asked():
     rows, made = market(), trader()
     assert made.decision is None

@@ -451,6 +451,23 @@ def test_another_trade_by_its_address(made, browser):
     assert int(seen["trades"]) == day["trades"]
 
 
+PRINTED = """
+const place = document.getElementById("session-chart");
+while (!window.report?.unpacked.size) await new Promise((go) => setTimeout(go, 20));
+const before = place.querySelectorAll("path.box").length;
+dispatchEvent(new Event("beforeprint"));
+return [before, place.querySelectorAll("path.box").length];
+"""
+
+
+def test_a_page_is_printed_with_the_candles_that_nobody_saw(made, browser):
+    """A browser prints what is there when the event is over, and waits for nothing."""
+    browser.open(made.path, 900, 600)
+    before, printed = browser.run(PRINTED)
+    assert before == 0
+    assert printed >= 400
+
+
 PROBE = """
 const one = (what) => document.querySelector(what), all = (what) => [...document.querySelectorAll(what)];
 const until = async (test) => {

@@ -193,6 +193,7 @@ def test_the_equity_is_chained_by_seed_and_on_average():
     assert equity["seed 0"].tolist() == [1100, 1080, 1090, 1120]
     assert equity["seed 1"].tolist() == [1040, 1100, 1050, 1040]
     assert equity["mean"].tolist() == [1070, 1090, 1070, 1080]
+    assert repr(handmade()) == "WalkForward(2 folds x 2 seeds, net +$80 a seed)"
 
 
 def test_figures_of_seeds_folds_and_their_mean():

@@ -79,12 +79,16 @@ class Loader:
 
     def options_of_one(self) -> dict[str, Any]:
         """The options for one file, as `load_bars` takes them; ValueError for several instruments of it."""
-        values = self.options()
         if len(self.symbol) > 1:
             raise ValueError(
                 f"--symbol names {len(self.symbol)} instruments: give one, this command looks at one table"
             )
-        return values | ({"symbol": self.symbol[0]} if self.symbol else {})
+        return self.options_of_each()[0]
+
+    def options_of_each(self) -> list[dict[str, Any]]:
+        """The options for each instrument of one file, as `load_bars` takes them."""
+        values = self.options()
+        return [values | {"symbol": symbol} for symbol in self.symbol] or [values]
 
 
 # groups of options, by the titles that they have in the help
@@ -101,6 +105,8 @@ class Check:
     """A CSV, JSON (gzip too) or parquet file, or a zip or a folder of such files."""
     market: str
     """Symbol of the contract, NQ say."""
+    roll: tuple[str, ...] = ()
+    """When the next of several contracts (--symbol) is traded, as for `train`: it says which sessions are whose."""
     loader: FileOptions = dataclasses.field(default_factory=Loader)
 
 

@@ -7,6 +7,8 @@ cannot tell a city's clock from a fixed offset, and the vendor can.
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 
 from trading_gymnax.data import sessions
@@ -121,7 +123,8 @@ def _listed(names: list[str], spec: ContractSpec, advised: bool = False) -> str:
         return ""
     listed = " or ".join(repr(name) for name in names)
     which = "; which of them, your source says" if len(names) > 1 else ""
-    given = f"timezone={listed}, --timezone {names[0].replace(' ', '_')}"
+    typed = " or ".join([shlex.quote(names[0]), *map(repr, names[1:])])
+    given = f"timezone={listed}, --timezone {typed}"
     fit = f"the bars lie in the sessions of {spec.symbol}{which}"
     return f"; under {given} {fit}" if advised else f": pass {given}, under which {fit}"
 

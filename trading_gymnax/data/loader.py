@@ -77,6 +77,11 @@ class Bars:
     def __len__(self) -> int:
         return len(self.close)
 
+    def __repr__(self) -> str:
+        days = f", {self.session_date[0]} to {self.session_date[-1]}" if len(self.session_date) else ""
+        bars, sessions = f"{len(self):,} {self.bar_minutes}-minute bars", count_text(len(self.session_date), "session")
+        return f"Bars({self.spec.symbol}: {bars} in {sessions}{days})"
+
 
 def load_bars(
     source: Any,

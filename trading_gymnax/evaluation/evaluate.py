@@ -22,6 +22,7 @@ from trading_gymnax.params import EnvParams
 from trading_gymnax.params_life import of_one_session
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.starts import session_plan
+from trading_gymnax.text import count_text, usd
 
 OPEN = "OPEN"  # exit reason of a position that the end of the data left open
 _NO_LIMIT = 2**30  # steps; longer than any session
@@ -50,6 +51,10 @@ class Evaluation:
     actions: pd.DataFrame
     """One row an action, by name: chosen, legal_steps, chosen_legal; share (of all steps), share_when_legal."""
     initial_balance_usd: float
+
+    def __repr__(self) -> str:
+        walked = f"{count_text(len(self.trades), 'trade')} in {count_text(len(self.sessions), 'session')}"
+        return f"Evaluation({walked}, net {usd(self.sessions['net_usd'].sum())})"
 
     @property
     def equity(self) -> pd.Series:

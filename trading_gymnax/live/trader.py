@@ -33,6 +33,7 @@ from trading_gymnax.live.wording import Last, Wording, ledger_line
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.runs import environment_on, read_settings
 from trading_gymnax.settings import GAP_MINUTES
+from trading_gymnax.text import usd
 
 POLICY_LOADER = "purejaxrl_ppo:load_policy"
 """What loads the policy of a run's folder where nothing else is given: a name, looked up when a run is loaded."""
@@ -427,6 +428,10 @@ class Trader:
             # Not for the ledger: it is that of an account that never stopped.
             text = f"{self.store.cut_off} was cut off or is damaged, and the state before it counts"
             self.log.append(Note("state_cut_off", text, False))
+
+    def __repr__(self) -> str:
+        equity = usd(self.equity / 100, sign=False, cents=True)
+        return f"Trader({self.spec.symbol}: equity {equity} after the bar of {self.last_time} New York)"
 
     @property
     def last_time(self) -> str:

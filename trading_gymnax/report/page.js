@@ -187,13 +187,19 @@
   const list = document.getElementById("session-list");
   const place = document.getElementById("session-chart");
   const [earlier, later] = [document.getElementById("earlier"), document.getElementById("later")];
+  const unpacked = new Map(); // number of a session -> all of it
   let wanted = 0; // a session that was asked for later wins
+
+  async function load(i) {
+    const session = page.sessions[i];
+    unpacked.set(i, { ...session, ...(await unpack(session.packed)) });
+  }
 
   async function draw(i, marked) {
     const turn = ++wanted;
-    const session = page.sessions[i];
-    const s = { ...session, ...(await unpack(session.packed)) };
+    if (!unpacked.has(i)) await load(i);
     if (turn !== wanted) return;
+    const s = unpacked.get(i);
     await plot(place, candles(s, marked));
     Object.assign(place.dataset, { shown: s.date, trades: s.trades.length, marked: s.trades[marked] ? marked + 1 : "" });
   }
@@ -203,8 +209,11 @@
     list.selectedIndex = i;
     earlier.disabled = i <= 0;
     later.disabled = i >= list.options.length - 1;
-    if (waiting.has(place)) waiting.set(place, () => draw(i, marked));
-    else draw(i, marked);
+    if (!waiting.has(place)) draw(i, marked);
+    else {
+      waiting.set(place, () => draw(i, marked));
+      load(i); // a page that is printed now waits for nothing
+    }
   }
 
   /** "#2025-02-17" is a session, "#2025-02-17/3" its third trade; other addresses are sections. */
@@ -227,5 +236,5 @@
     addEventListener("hashchange", fromAddress);
     fromAddress();
   }
-  window.report = { page, unpack, dollars };
+  window.report = { page, unpack, unpacked, dollars };
 })();

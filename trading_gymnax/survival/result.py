@@ -10,6 +10,7 @@ import pandas as pd
 
 from trading_gymnax.accounts import AccountPreset
 from trading_gymnax.survival.estimates import Curve, Days, Estimate
+from trading_gymnax.text import count_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +74,10 @@ class Survival:
     paths: int
     dates: str
     notes: tuple[str, ...]  # what a reader must know, a sentence each
+
+    def __repr__(self) -> str:
+        cases = ", ".join(case.name for case in self.cases)
+        return f"Survival({cases}: {self.paths:,} attempts from {count_text(self.num_sessions, 'session')})"
 
     def table(self) -> pd.DataFrame:
         """Two rows a case, the policy's and the coin's: each estimate with the ends of its interval."""

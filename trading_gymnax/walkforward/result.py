@@ -19,7 +19,7 @@ from trading_gymnax.evaluation.summary import (
     share,
     upper_tail_of_t,
 )
-from trading_gymnax.text import count_text, number, plain
+from trading_gymnax.text import count_text, number, plain, usd
 from trading_gymnax.walkforward.folds import Fold
 
 
@@ -85,6 +85,10 @@ class WalkForward:
     runs: tuple[FoldRun, ...]  # by fold, then by seed
     configurations_tried: int  # settings that were judged before these were chosen, these too
     initial_balance_usd: float
+
+    def __repr__(self) -> str:
+        sizes = f"{count_text(len(self.folds), 'fold')} x {count_text(len(self.seeds), 'seed')}"
+        return f"WalkForward({sizes}, net {usd(float(self.nets().mean(axis=1).sum()))} a seed)"
 
     @property
     def seeds(self) -> list[int]:
