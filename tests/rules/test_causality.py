@@ -13,7 +13,7 @@ import pytest
 
 from tests.rules.test_scenarios import padded
 from trading_gymnax import TradingPhase1, TradingPhase2
-from trading_gymnax.data.loader import load_bars
+from trading_gymnax.data.loader import Bars, load_bars
 from trading_gymnax.market import pack
 from trading_gymnax.synthetic import regime
 
@@ -56,27 +56,32 @@ def program(phase: int) -> tuple[Any, Any, Any]:
     return env, see, jax.jit(jax.vmap(episode, (None, 0, 0)))
 
 
-def check_cuts(frame: pd.DataFrame, load: Any, cuts: list[int], phase: int) -> None:
-    """Rebuild from the first `cut` rows of the frame, for each cut, and compare with the whole."""
+def loaded(frame: pd.DataFrame, load: Any, cuts: list[int]) -> tuple[Bars, dict[int, Bars]]:
+    """The bars of the frame, and those of its first `cut` rows for each cut."""
+    return load(frame), {cut: load(frame.iloc[:cut]) for cut in cuts}
+
+
+def check_cuts(tables: tuple[Bars, dict[int, Bars]], phase: int) -> None:
+    """What was rebuilt from the first `cut` rows, for each cut, against the whole."""
     env, see, play = program(phase)
-    whole = load(frame)
+    whole, parts = tables
     params = lambda bars: env.Params.create(padded(pack([bars]), NUM_BARS, NUM_SESSIONS), **SCALE)  # noqa: E731
     all_bars = jnp.arange(NUM_BARS, dtype=jnp.int32).clip(390, len(whole) - 1)
     whole_params = params(whole)
     whole_view = jax.tree.map(np.asarray, see(whole_params, all_bars))
     rng = np.random.default_rng(1)
-    for cut in cuts:
-        part = load(frame.iloc[:cut])
+    for cut, part in parts.items():
         t = len(part) - 1
         assert np.array_equal(whole.close_time[: t + 1], part.close_time)
         for name in COLUMNS:
             assert getattr(whole, name)[: t + 1].tobytes() == getattr(part, name).tobytes(), (cut, name)
-        seen = jax.tree.map(np.asarray, see(params(part), all_bars))
+        part_params = params(part)
+        seen = jax.tree.map(np.asarray, see(part_params, all_bars))
         for mine, theirs in zip(whole_view, seen, strict=True):
             assert mine[390 : t + 1].tobytes() == theirs[390 : t + 1].tobytes(), cut
         starts = jnp.asarray(rng.integers(max(390, t - 2 * NUM_STEPS), t, NUM_EPISODES), jnp.int32)
         keys = jax.random.split(jax.random.key(cut), NUM_EPISODES)
-        one, other = (jax.tree.map(np.asarray, play(p, starts, keys)) for p in (whole_params, params(part)))
+        one, other = (jax.tree.map(np.asarray, play(p, starts, keys)) for p in (whole_params, part_params))
         # The first end of an episode is its end; what the harness plays after it does not count.
         ended = np.cumsum(one["terminated"] | one["truncated"], axis=1)
         lives = np.concatenate([np.zeros((NUM_EPISODES, 1)), ended[:, :-1]], axis=1) == 0
@@ -86,18 +91,18 @@ def check_cuts(frame: pd.DataFrame, load: Any, cuts: list[int], phase: int) -> N
             assert values[arrived].tobytes() == other[name][arrived].tobytes(), (cut, name)
 
 
-@pytest.mark.parametrize("phase", [1, 2])
-def test_synthetic_bars_with_holes(phase):
+@pytest.fixture(scope="module")
+def holed() -> tuple[Bars, dict[int, Bars]]:
     """Cuts inside and at the edges of sessions, holes and the day that stops early."""
     frame = holed_frame()
     load = functools.partial(load_bars, market=regime(1).spec)
     edges = np.flatnonzero(np.diff(frame["timestamp"]) > pd.Timedelta("10min"))
     cuts = [*(int(edge) + shift for edge in edges[1:] for shift in (0, 1, 2)), 2_000, 3_111, 4_444, 5_900]
-    check_cuts(frame, load, [cut for cut in cuts if 1_500 < cut < len(frame)], phase)
+    return loaded(frame, load, [cut for cut in cuts if 1_500 < cut < len(frame)])
 
 
-@pytest.mark.parametrize("phase", [1, 2])
-def test_real_bars_with_half_days(shared_data, phase):
+@pytest.fixture(scope="module")
+def half_days(shared_data) -> tuple[Bars, dict[int, Bars]]:
     """NQ from 8 to 21 January 2025: the 9th, a day of mourning, stopped at 09:30, the holiday of the 20th at 13:00."""
     frame = pd.read_parquet(shared_data / "NQ_H25_1min_ninjatrader.parquet")
     frame = frame[(frame["timestamp"] > "2025-01-07 23:00Z") & (frame["timestamp"] < "2025-01-21 20:00Z")]
@@ -105,4 +110,14 @@ def test_real_bars_with_half_days(shared_data, phase):
     moments = ("2025-01-09 14:30Z", "2025-01-10 15:00Z", "2025-01-20 17:00Z", "2025-01-20 18:00Z")
     ninth, tenth, noon, one = (int(np.searchsorted(frame["timestamp"], pd.Timestamp(x))) for x in moments)
     cuts = [1_900, ninth - 1, ninth, ninth + 1, ninth + 2, tenth, 6_001, noon, one, one + 1, one + 2, len(frame) - 99]
-    check_cuts(frame, load, cuts, phase)
+    return loaded(frame, load, cuts)
+
+
+@pytest.mark.parametrize("phase", [1, 2])
+def test_synthetic_bars_with_holes(holed, phase):
+    check_cuts(holed, phase)
+
+
+@pytest.mark.parametrize("phase", [1, 2])
+def test_real_bars_with_half_days(half_days, phase):
+    check_cuts(half_days, phase)

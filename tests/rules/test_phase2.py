@@ -23,7 +23,8 @@ from trading_gymnax.market import MarketData, pack, pair_of_bars
 from trading_gymnax.params import EnvParamsPhase2, numbers_of
 
 NUM_ENVS, NUM_STEPS = 64, 80
-BY_SEED = settings(max_examples=12, phases=(Phase.reuse, Phase.generate))  # a smaller seed is no simpler
+BY_SEED = settings(max_examples=4, phases=(Phase.reuse, Phase.generate))  # a smaller seed is no simpler
+BY_MANY_SEEDS = settings(BY_SEED, max_examples=50)
 ACTIONS = np.array([*range(6), -1, 6, 2**31 - 1], np.int32)  # the six, and integers that are no action
 MANAGEMENT = slice(3, 6)
 
@@ -259,3 +260,13 @@ def test_invariants_at_the_ends_of_the_parameters(seed):
     """Anything that the factory accepts, however large or small."""
     rng = np.random.default_rng(seed)
     check_invariants(explore([extreme_params(rng) for _ in range(NUM_ENVS)], seed % 2**31))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("draw", [random_params, extreme_params])
+@BY_MANY_SEEDS
+@given(seed=st.integers(0, 2**32 - 1))
+def test_invariants_under_many_parameters(draw, seed):
+    rng = np.random.default_rng(seed)
+    forced = {"forced_entry_fraction": 0.3, "random_start_fraction": 1.0} if draw is random_params else {}
+    check_invariants(explore([draw(rng) | forced for _ in range(NUM_ENVS)], seed % 2**31))
