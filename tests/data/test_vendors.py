@@ -221,14 +221,23 @@ def test_two_contracts_of_lean_are_two_instruments(days: pd.DataFrame, tmp_path:
         load_bars(zipped(tmp_path / "futures.zip", names), PLAIN)
 
 
-@pytest.mark.parametrize("shape", ["records", "lines", "nested lines", "a field of two kinds", "below a key"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        *("records", "lines", "nested records", "nested lines", "a field of two kinds", "below a key"),
+        *("records that look like more of them", "records with lists"),
+    ],
+)
 def test_json(shape: str, days: pd.DataFrame, tmp_path: pathlib.Path) -> None:
     records = days.assign(timestamp=days["timestamp"].astype(str)).to_dict("records")
     nested = [{"hd": {"ts_event": row.pop("timestamp"), "rtype": 33}, **row} for row in map(dict, records)]
     texts = {
         "records": json.dumps(records),
         "lines": "\n".join(map(json.dumps, records)),
+        "nested records": json.dumps(nested, indent=1),
         "nested lines": "\n".join(map(json.dumps, nested)),
+        "records that look like more of them": json.dumps([row | {"note": "{1},{2}, } , {"} for row in records]),
+        "records with lists": json.dumps([row | {"ticks": [{"price": 1}, {"price": 2}]} for row in records]),
         "a field of two kinds": "\n".join(json.dumps(row | {"close": str(row["close"])}) for row in records[:9])
         + "\n"
         + "\n".join(map(json.dumps, records[9:])),

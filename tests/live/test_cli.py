@@ -15,6 +15,7 @@ from trading_gymnax.cli import live as cli_live
 from trading_gymnax.cli.live_commands import Live
 from trading_gymnax.cli.main import main
 from trading_gymnax.live import Trader, read_ledger
+from trading_gymnax.runs import TradingSettings, write_settings
 from trading_gymnax.synthetic import regime
 
 TINY = ["--num-envs", "16", "--num-steps", "16", "--total-timesteps", "512", "--hidden-sizes", "8", "8"]
@@ -75,6 +76,18 @@ def test_mistakes_are_told_in_a_sentence(tmp_path, capsys):
             main(arguments)
         assert ended.value.code == 2
         assert "nowhere" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_named_before_the_work(tmp_path, capsys):
+    """A file in its place: permissions do not stop the user who runs these tests in a container."""
+    write_settings(tmp_path / "run", TradingSettings())
+    (tmp_path / "file").touch()
+    to = str(tmp_path / "file" / "below")
+    for arguments in (["live", "--folder", to], ["paper", "--folder", to], ["export", "--to", "numpy", "--out", to]):
+        with pytest.raises(SystemExit) as ended:
+            main([arguments[0], str(tmp_path / "run"), *arguments[1:]])
+        assert ended.value.code == 2
+        assert f"{arguments[-2]} {to}: {tmp_path / 'file'} is no folder, choose another" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("minutes", [math.inf, 1e9])

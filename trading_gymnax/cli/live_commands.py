@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from trading_gymnax.settings import GAP_MINUTES
+from trading_gymnax.cli.commands import check_folder
+from trading_gymnax.settings import GAP_MINUTES, read_settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Account:
     """Dollars below the highest equity from which on nothing is entered; by default the rules' trailing limit."""
     max_errors: int = 10
     """Errors of a session from which on nothing is entered in it."""
+
+    def check(self) -> None:
+        """Refuse what can be told without reading bars. Raises ValueError, FileNotFoundError."""
+        read_settings(self.run_dir)
+        check_folder(self.folder or self.run_dir, "--folder" if self.folder else "the run's folder")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,3 +100,7 @@ class Export:
     """Which of the run's policies."""
     out: pathlib.Path | None = None
     """Folder to write to; by default `export` in the run's folder."""
+
+    def check(self) -> None:
+        """Refuse what can be told without reading weights. Raises ValueError."""
+        check_folder(self.out or self.run_dir, "--out" if self.out else "the run's folder")

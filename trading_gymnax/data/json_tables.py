@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import Any
 
 import pandas as pd
@@ -26,7 +27,7 @@ def read_json(content: bytes) -> pd.DataFrame:
 
     Raises UnreadableError for what is no JSON, and for JSON without a list of bars.
     """
-    by_arrow = _read_lines(content)
+    by_arrow = _read_lines(_as_lines(content))
     if by_arrow is not None:
         return _short_names(by_arrow)
     text = content.decode("utf-8", errors="replace").removeprefix("\ufeff")
@@ -44,6 +45,14 @@ def _short_names(flat: pd.DataFrame) -> pd.DataFrame:
     last = [str(name).rpartition(".")[2] for name in flat.columns]
     names = [short if last.count(short) == 1 else str(name) for short, name in zip(last, flat.columns, strict=True)]
     return flat.set_axis(names, axis=1)
+
+
+def _as_lines(content: bytes) -> bytes:
+    """An array of records as one record a line; where "},{" stood inside a record, no line of it is JSON any more."""
+    text = content.removeprefix(b"\xef\xbb\xbf").strip()
+    if text[:1] != b"[" or text[-1:] != b"]":
+        return content
+    return re.sub(rb"\}\s*,\s*\{", b"}\n{", text[1:-1].strip())
 
 
 def _read_lines(content: bytes) -> pd.DataFrame | None:
