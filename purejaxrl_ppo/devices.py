@@ -29,7 +29,7 @@ class Plan:
     joined_towers: bool
     """Compute both towers together, as products over all rows (`joined.py`)."""
     fused_towers: bool
-    """Compute both towers and their gradient in a kernel each (`fused.py`), instead."""
+    """Compute both towers and their gradient in a kernel each (`kernels.py`), instead."""
     bfloat16: bool
     """Compute hidden layers in bfloat16."""
     whole_inputs: bool

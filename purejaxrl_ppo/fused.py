@@ -1,9 +1,4 @@
-"""Both separate towers of an `ActorCritic` as one GPU kernel, and their gradient as another, in Pallas.
-
-What hidden layers hold never leaves the chip: a pass over the rows reads their inputs once and writes the heads, and
-the gradient's pass computes the hidden layers anew instead of reading them. Time steps of a minibatch are read where
-they lie in the rollout. The kernels themselves are in `kernels.py`.
-"""
+"""Which towers the kernels of `kernels.py` can compute, and how their parameters lie for them."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -22,7 +17,7 @@ CHUNK = 64  # inputs that are multiplied at once
 
 
 class FusedTowers(NamedTuple):
-    """Parameters of both towers, laid out for `apply_fused`."""
+    """Parameters of both towers, laid out for `kernels.apply_fused`."""
 
     weights: jax.Array  # float32 [2, rows, H], of each tower what `kernels.Place` says
     log_std: jax.Array | None
@@ -64,22 +59,3 @@ def fuse(network: ActorCritic, params: Any, inputs: int) -> FusedTowers:
         return jnp.concatenate(blocks)
 
     return FusedTowers(jnp.stack([tower("actor", 0, 0), tower("critic", 1, outputs)]), layers.get("log_std"))
-
-
-def apply_fused(
-    network: ActorCritic, towers: FusedTowers, inputs: jax.Array, picked: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Policy head [M, B, K] (Gaussian: [M, B, 2 K]) and values [M, B] of the picked time steps.
-
-    Args:
-        towers: as `fuse` lays them out for this network.
-        inputs: [T, B, D], network inputs; B at least `LEAST_ROWS`. No gradient flows to them.
-        picked: int32 [M], time steps.
-    """
-    from purejaxrl_ppo.kernels import both_towers  # half a second that only a GPU's path needs
-
-    out = both_towers(towers.weights, inputs, picked, network.activation, len(network.hidden_sizes) - 1)
-    head = out[..., : network.spec_outputs]
-    if towers.log_std is not None:
-        head = jnp.concatenate([head, jnp.broadcast_to(towers.log_std, head.shape)], axis=-1)
-    return head, out[..., network.spec_outputs]

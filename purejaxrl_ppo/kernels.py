@@ -1,4 +1,9 @@
-"""The kernels of `fused.py`, in Pallas (Triton); interpreted elsewhere than on a GPU."""
+"""Both separate towers of an `ActorCritic` as one GPU kernel, and their gradient as another, in Pallas (Triton).
+
+What hidden layers hold never leaves the chip: a pass over the rows reads their inputs once and writes the heads, and
+the gradient's pass computes the hidden layers anew instead of reading them. Time steps of a minibatch are read where
+they lie in the rollout. Elsewhere than on a GPU the kernels are interpreted. To import this takes half a second.
+"""
 
 import functools
 from typing import Any, NamedTuple
@@ -8,7 +13,8 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
-from purejaxrl_ppo.fused import CHUNK, LEAST_ROWS, OUTPUTS
+from purejaxrl_ppo.fused import CHUNK, LEAST_ROWS, OUTPUTS, FusedTowers
+from purejaxrl_ppo.networks import ActorCritic
 
 
 class _Launch(NamedTuple):
@@ -49,12 +55,29 @@ class Place(NamedTuple):
         return self.head + OUTPUTS + 1
 
 
+def apply_fused(
+    network: ActorCritic, towers: FusedTowers, inputs: jax.Array, picked: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Policy head [M, B, K] (Gaussian: [M, B, 2 K]) and values [M, B] of the picked time steps.
+
+    Args:
+        towers: as `fuse` lays them out for this network.
+        inputs: [T, B, D], network inputs; B at least `LEAST_ROWS`. No gradient flows to them.
+        picked: int32 [M], time steps.
+    """
+    out = both_towers(towers.weights, inputs, picked, network.activation, len(network.hidden_sizes) - 1)
+    head = out[..., : network.spec_outputs]
+    if towers.log_std is not None:
+        head = jnp.concatenate([head, jnp.broadcast_to(towers.log_std, head.shape)], axis=-1)
+    return head, out[..., network.spec_outputs]
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def both_towers(weights: jax.Array, inputs: jax.Array, picked: jax.Array, activation: str, further: int) -> jax.Array:
     """Outputs of both heads side by side, float32 [M, B, OUTPUTS].
 
     Args:
-        weights, inputs, picked: as of `fused.apply_fused`; `weights` are laid out as `Place` says.
+        weights, inputs, picked: as of `apply_fused`; `weights` are laid out as `Place` says.
         activation: of the layers.
         further: layers behind the first.
     """

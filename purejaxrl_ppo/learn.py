@@ -11,7 +11,6 @@ from jax.flatten_util import ravel_pytree
 
 from purejaxrl_ppo.blocks import over_wanted
 from purejaxrl_ppo.config import PPOConfig
-from purejaxrl_ppo.fused import apply_fused
 from purejaxrl_ppo.losses import (
     LossTerms,
     Standard,
@@ -229,6 +228,8 @@ def _outputs(
     """Policy heads and values of the picked rows; parameters as `Layout.unravel` gives them."""
     task, config, source = learner.task, learner.config, learner.batch.obs_source
     if task.plan.fused_towers and task.plan.whole_inputs and config.minibatch_mode == "time":
+        from purejaxrl_ppo.kernels import apply_fused
+
         return flat_rows(config, apply_fused(task.network, params, source, pick))
     source = select(config, source, pick)
     inputs = jax.vmap(learner.input_of)(source) if config.recurrent else learner.input_of(flat_rows(config, source))

@@ -10,7 +10,7 @@ from flax import struct
 from purejaxrl_ppo.blocks import over_wanted
 from purejaxrl_ppo.config import PPOConfig
 from purejaxrl_ppo.devices import Plan, padded
-from purejaxrl_ppo.fused import apply_fused, fuse
+from purejaxrl_ppo.fused import fuse
 from purejaxrl_ppo.joined import Chain, apply_joined, join
 from purejaxrl_ppo.networks import (
     ActorCritic,
@@ -313,6 +313,7 @@ def policy_and_value(task: Task, arranged: Any) -> Callable[..., tuple[Any, jax.
     """(memory, inputs, reset) -> (memory, policy head, value) over all rows, as the plan computes it."""
     network = task.network
     if task.plan.fused_towers:
+        from purejaxrl_ppo.kernels import apply_fused
 
         def both(memory: Any, inputs: jax.Array, reset: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
             head, value = apply_fused(network, arranged, inputs[None], jnp.zeros(1, jnp.int32))

@@ -9,7 +9,8 @@ import pytest
 
 from purejaxrl_ppo import PPOConfig, make_train, train
 from purejaxrl_ppo.devices import plan_for
-from purejaxrl_ppo.fused import OUTPUTS, apply_fused, fits, fuse
+from purejaxrl_ppo.fused import OUTPUTS, fits, fuse
+from purejaxrl_ppo.kernels import apply_fused
 from purejaxrl_ppo.networks import ActionSpec, make_network
 from tests.ppo.probes import BoxTarget, Table, table
 
