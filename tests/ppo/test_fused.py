@@ -77,7 +77,7 @@ def test_outputs_and_gradient_are_those_of_the_network(net, batch, picked):
         {"minibatch_by": "rows", "microbatch_rows": 32},
         {"env": BoxTarget()},
     ],
-    ids=str,
+    ids=["time", "rows", "box"],
 )
 def test_a_training_learns_the_same(settings, monkeypatch):
     settings = dict(settings)
