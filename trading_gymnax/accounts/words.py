@@ -14,7 +14,7 @@ _MODE_WORDS = {"STATIC": "fixed", "INTRABAR": "open profit", "END_OF_DAY": "clos
 
 def table_lines(plans: Iterable[Plan]) -> list[str]:
     """A row for each plan, firm by firm; dollars."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             *("", "target", "drawdown", "follows", "daily limit", "days", "best day", "fee"),
             *("funded: follows", "days to a payout", "best day", "kept"),
