@@ -3,6 +3,7 @@
 A list of them needs neither JAX nor the environments, so that nothing here imports these at once.
 """
 
+from trading_gymnax.accounts.lives import life_fields
 from trading_gymnax.accounts.plans import PlanError, plan, plans, read_plans
 from trading_gymnax.accounts.presets import (
     BARS_PER_SESSION,
@@ -20,6 +21,7 @@ __all__ = [
     "Plan",
     "PlanError",
     "evaluation_account",
+    "life_fields",
     "original",
     "plan",
     "plans",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from trading_gymnax.accounts.lives import mode_code
 from trading_gymnax.accounts.plans import plan
 from trading_gymnax.accounts.schema import Plan
 from trading_gymnax.text import did_you_mean
@@ -80,7 +81,7 @@ def evaluation_account(
         "initial_balance": float(size),
         "profit_target": float(sold.evaluation.profit_target),
         "trailing_dd_limit": float(sold.evaluation.drawdown),
-        "high_water_mode": _mode_code(high_water_mode),
+        "high_water_mode": mode_code(high_water_mode),
         "floor_lock": _OFF if lock is None else float(lock),
         "daily_loss_limit": _OFF if limit is None else float(limit),
         "daily_loss_fails": sold.evaluation.daily_limit_ends == "account",
@@ -102,13 +103,6 @@ def _known_fee(sold: Plan) -> float | None:
     """What a month of the evaluation costs, or the evaluation where it is paid once; None where no page gave it."""
     name = "fees.monthly" if sold.fees.monthly else "fees.evaluation"
     return None if name in sold.assumptions else sold.fees.monthly or sold.fees.evaluation
-
-
-def _mode_code(mode: str) -> int:
-    """The environment's number of a mode."""
-    from trading_gymnax.rules import HIGH_WATER_MODES  # brings JAX, which a list of plans need not wait for
-
-    return HIGH_WATER_MODES.index(mode)
 
 
 def _check_asked(size: int, high_water_mode: str, terms: str, sessions: int) -> None:
