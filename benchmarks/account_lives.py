@@ -56,9 +56,8 @@ def main() -> None:
         ended, passed, payouts, days = map(np.asarray, lives)
         shares = np.bincount(ended, minlength=len(DONE_REASONS)) / len(ended)
         ends = ", ".join(f"{name} {share:.3f}" for name, share in zip(DONE_REASONS, shares, strict=True) if share)
-        print(
-            f"{plan.name}: passed {(passed > 0).mean():.3f}, {payouts.mean():.2f} payouts, {days.mean():.1f} days, {ends}"
-        )
+        means = f"passed {(passed > 0).mean():.3f}, {payouts.mean():.2f} payouts, {days.mean():.1f} days"
+        print(f"{plan.name}: {means}, {ends}")
 
 
 if __name__ == "__main__":
