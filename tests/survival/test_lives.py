@@ -8,13 +8,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests import quick
 from tests.survival.material import HORIZON, fair_walks, recorded, step_tape
+from trading_gymnax import TradingPhase2
 from trading_gymnax.accounts import life_fields, plan
+from trading_gymnax.evaluation.evaluate import _session_starts
+from trading_gymnax.market import SESSION_AND_BREAK
 from trading_gymnax.params_life import EnvParamsLife
 from trading_gymnax.rules import BAR_CLOSE, END_OF_DAY, INTRABAR, DoneReason
 from trading_gymnax.survival.lives import LifeRules, live, tables_of
+from trading_gymnax.survival.paths import consecutive_orders
 
 OFF = math.inf
+MARKET_FIELDS = (
+    *("stop_first", "target_through_ticks", "slippage_ticks", "stop_slippage_atr_mult", "tp_sl_ratio", "sl_atr_mult"),
+    *("risk_per_trade", "position_size"),
+)
 BASE = life_fields(plan("topstep-50k"))
 
 
@@ -104,6 +113,69 @@ def test_days_added_as_a_whole_are_those_played_bar_by_bar(by_risk):
         DoneReason.LAST_PAYOUT,
     }
     assert set(np.unique(whole.payouts)) >= {0, 1, 2, 3}
+
+
+def lived_in_the_environment(env, params, script, accounts):
+    """The environment's own lives from each session on to their ends, or to the last day of their market; [A, S].
+
+    Returns done reason, sessions, session of the pass and of the first payout, payouts, cents paid out and of fees.
+    """
+    env = TradingPhase2(params.market, account_life=True)
+    market_id, first = _session_starts(env, env.default_params)
+    sessions = np.asarray(params.market.bars)[..., SESSION_AND_BREAK] >> 1
+    last = jnp.asarray([sessions[m, first[market_id == m].max()] for m in np.unique(market_id)])
+    of_market = {name: getattr(params, name) for name in MARKET_FIELDS}
+    stacked = [env.default_params.replace(**of_market, **rule, max_steps_in_episode=10**6) for rule in accounts]
+
+    def one(params, m, bar):
+        def step(carry, _):
+            state, over = carry
+            now = jnp.where(over, 0, state.step_idx)
+            after, _, fill = env.play(state, script.actions[m, now].astype(jnp.int32), params)
+            over |= params.market.bars[m, now + 1, SESSION_AND_BREAK] >> 1 == last[m]
+            after = jax.tree.map(lambda new, old: jnp.where(over, old, new), after, state)
+            reason = jnp.where(over, 0, fill.done_reason)
+            told = (reason, state.session_number, after.funded, after.payouts, after.paid_out, after.fees)
+            return (after, over | (reason != 0)), (*told, over)
+
+        start = (env.reset_at(params, m, bar)[1].unpack(), jnp.bool_(False))
+        return jax.lax.scan(step, start, None, length=HORIZON * int(np.bincount(sessions[0]).max()))[1]
+
+    lives = jax.jit(jax.vmap(one, (None, 0, 0)), compiler_options=quick.OPTIONS)
+    found = [jax.device_get(lives(each, jnp.asarray(market_id), jnp.asarray(first))) for each in stacked]
+    return [np.stack(x) for x in zip(*(in_numbers(*one) for one in found), strict=True)]
+
+
+def in_numbers(reason, number, funded, payouts, paid_out, fees, over):
+    """What became of lives, from what they were after each step, [S, T]."""
+    rows = np.arange(len(reason))
+    end = np.maximum(np.where(over.any(1), over.argmax(1), over.shape[1]) - 1, 0)
+
+    def first_day(happened):
+        return np.where(happened.any(1), number[rows, happened.argmax(1)], 0)
+
+    ended = np.where(over[:, 0], 0, reason[rows, end])
+    at_end = [np.where(over[:, 0], 0, x[rows, end]) for x in (payouts, paid_out)]
+    days = np.where(over[:, 0], 0, number[rows, end])
+    return ended, days, first_day(funded & ~over), first_day((payouts > 0) & ~over), *at_end, fees[rows, end]
+
+
+def test_lives_of_consecutive_sessions_are_those_of_the_environment_to_the_cent():
+    env, params, script, found = recorded()
+    follows = np.asarray(found.tape.follows)
+    ends = np.flatnonzero(follows < 0)
+    orders = np.asarray(consecutive_orders(found.tape.follows, HORIZON))
+    orders = np.where(np.isin(orders, ends), -1, orders)  # a market's last day ends differently
+    names = [name for name in ACCOUNTS if name != "scaling"]
+    out = run(found.tape, [ACCOUNTS[name] for name in names], orders)
+    without = ("contracts", "max_contracts")
+    rules = [{name: x for name, x in ACCOUNTS[one].items() if name not in without} for one in names]
+    real = lived_in_the_environment(env, params, script, rules)
+    fields = ("ended", "days", "pass_day", "payout_day", "payouts", "paid_out", "fees")
+    for name, mine, theirs in zip(fields, (getattr(out, name) for name in fields), real, strict=True):
+        np.testing.assert_array_equal(mine, theirs, err_msg=name)
+    assert (out.pass_day > 0).sum() > 20
+    assert (out.payouts > 1).any()
 
 
 # -- a slow simulation in plain numbers --

@@ -15,7 +15,7 @@ from trading_gymnax.evaluation.evaluate import evaluate_policy
 from trading_gymnax.report.accounts_picture import accounts_picture
 from trading_gymnax.report.write import trainer_settings
 from trading_gymnax.runs import build, check_files, read_settings
-from trading_gymnax.survival import Bankroll, account_value
+from trading_gymnax.survival import Bankroll, lifetime_value
 from trading_gymnax.text import plain
 
 with warnings.catch_warnings():  # distrax and its own dependencies warn while they are imported
@@ -41,7 +41,7 @@ def accounts(command: Accounts) -> None:
     by_risk = float(params.risk_per_trade) > 0
     sizes = command.contracts or (None if by_risk else tuple(dict.fromkeys((int(params.position_size), *_SIZES))))
     key, walk_key = jax.random.split(jax.random.key(_SEED))
-    found = account_value(
+    found = lifetime_value(
         *(policy, params.market, asked),
         key=key,
         env=split.env,

@@ -46,7 +46,7 @@ _FIELDS = EnvParamsLife.__dataclass_fields__
 _PORTFOLIOS = 200  # bankrolls of each resampled set of sessions
 
 
-def account_value(
+def lifetime_value(
     policy: Any,
     market: MarketData,
     plans: Plan | Sequence[Plan],

@@ -1,4 +1,4 @@
-"""What `account_value` finds: odds and dollars by account, as a frame and as text."""
+"""What `lifetime_value` finds: odds and dollars by account, as a frame and as text."""
 
 from __future__ import annotations
 
