@@ -52,12 +52,15 @@ def main() -> None:
         took = time.perf_counter() - start
         lived = int(np.asarray(found.days).sum())
         print(f"{attempt}: {took:.2f} s, {len(chosen)} plans, {lived:,} days lived, {1e9 * took / lived:.0f} ns a day")
-    for plan, *lives in zip(chosen, found.ended, found.pass_day, found.payouts, found.days, strict=True):
-        ended, passed, payouts, days = map(np.asarray, lives)
-        shares = np.bincount(ended, minlength=len(DONE_REASONS)) / len(ended)
+    found = jax.device_get(found)
+    for at, plan in enumerate(chosen):
+        shares = np.bincount(found.ended[at], minlength=len(DONE_REASONS)) / options.lives
         ends = ", ".join(f"{name} {share:.3f}" for name, share in zip(DONE_REASONS, shares, strict=True) if share)
-        means = f"passed {(passed > 0).mean():.3f}, {payouts.mean():.2f} payouts, {days.mean():.1f} days"
-        print(f"{plan.name}: {means}, {ends}")
+        print(
+            f"{plan.name}: passed {(found.pass_day[at] > 0).mean():.3f}, {found.payouts[at].mean():.2f} payouts, paid "
+            f"{found.paid_out[at].mean() / 100:,.0f} for fees of {found.fees[at].mean() / 100:,.0f} dollars, "
+            f"{found.days[at].mean():.1f} days; {ends}"
+        )
 
 
 if __name__ == "__main__":
