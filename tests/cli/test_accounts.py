@@ -59,6 +59,8 @@ def test_the_same_from_within(capsys, tmp_path):
     assert "mine.json: the file lacks 'firm', 'sources', 'plans'" in refusal(
         capsys, "accounts", str(tmp_path / "mine.json")
     )
+    said = refusal(capsys, "accounts", "tpt-50k", "--contracts", "2", "--lives", "9")
+    assert "--contracts and --lives: name the folder of a run first" in said
     assert "accounts has no option --contract" in refusal(capsys, "accounts", "--contract", "2")
 
 
