@@ -12,7 +12,7 @@ from tests import quick
 from tests.survival.material import HORIZON, fair_walks, recorded, step_tape
 from trading_gymnax import TradingPhase2
 from trading_gymnax.accounts import life_fields, plan
-from trading_gymnax.evaluation.evaluate import _session_starts
+from trading_gymnax.evaluation.evaluate import session_starts
 from trading_gymnax.market import SESSION_AND_BREAK
 from trading_gymnax.params_life import EnvParamsLife
 from trading_gymnax.rules import BAR_CLOSE, END_OF_DAY, INTRABAR, DoneReason
@@ -121,7 +121,7 @@ def lived_in_the_environment(env, params, script, accounts):
     Returns done reason, sessions, session of the pass and of the first payout, payouts, cents paid out and of fees.
     """
     env = TradingPhase2(params.market, account_life=True)
-    market_id, first = _session_starts(env, env.default_params)
+    market_id, first = session_starts(env, env.default_params)
     sessions = np.asarray(params.market.bars)[..., SESSION_AND_BREAK] >> 1
     last = jnp.asarray([sessions[m, first[market_id == m].max()] for m in np.unique(market_id)])
     of_market = {name: getattr(params, name) for name in MARKET_FIELDS}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trading_gymnax.accounts.schema import MOST_CAPS, MOST_STEPS, Phase, Plan
+from trading_gymnax.limits import HIGH_WATER_MODES
 
 _OFF = float("inf")
 _LEAST = 0.01  # dollars; what a winning day or a payout is at least
@@ -52,7 +53,7 @@ def _limits(phase: Phase, micro: bool, prefix: str) -> dict[str, Any]:
     static = phase.drawdown_mode == "STATIC"
     fields = {
         "trailing_dd_limit": float(phase.drawdown),
-        "high_water_mode": mode_code(_HIGH_WATER[phase.drawdown_mode]),
+        "high_water_mode": HIGH_WATER_MODES.index(_HIGH_WATER[phase.drawdown_mode]),
         "floor_lock": -float(phase.drawdown) if static else _or_off(phase.drawdown_lock),
         "daily_loss_limit": _or_off(phase.daily_limit),
         "daily_loss_fails": phase.daily_limit_ends == "account",
@@ -77,10 +78,3 @@ def _goals(phase: Phase, prefix: str) -> dict[str, Any]:
 
 def _or_off(dollars: float | None) -> float:
     return _OFF if dollars is None else float(dollars)
-
-
-def mode_code(mode: str) -> int:
-    """The environment's number of a mode."""
-    from trading_gymnax.rules import HIGH_WATER_MODES  # brings JAX, which a list of plans need not wait for
-
-    return HIGH_WATER_MODES.index(mode)

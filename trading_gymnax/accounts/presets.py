@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from trading_gymnax.accounts.lives import mode_code
 from trading_gymnax.accounts.plans import plan
 from trading_gymnax.accounts.schema import Plan
+from trading_gymnax.limits import HIGH_WATER_MODES
 from trading_gymnax.text import did_you_mean
 
 SESSIONS = 30  # an evaluation's episode is long enough for so many
@@ -81,7 +81,7 @@ def evaluation_account(
         "initial_balance": float(size),
         "profit_target": float(sold.evaluation.profit_target),
         "trailing_dd_limit": float(sold.evaluation.drawdown),
-        "high_water_mode": mode_code(high_water_mode),
+        "high_water_mode": HIGH_WATER_MODES.index(high_water_mode),
         "floor_lock": _OFF if lock is None else float(lock),
         "daily_loss_limit": _OFF if limit is None else float(limit),
         "daily_loss_fails": sold.evaluation.daily_limit_ends == "account",

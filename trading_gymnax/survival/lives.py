@@ -34,7 +34,7 @@ _CHUNK = 2048  # lives side by side
 _OPEN_DAYS = 64  # days that are played bar by bar side by side
 
 
-@struct.dataclass
+@struct.dataclass(frozen=True)
 class LifeRules(AccountLife):
     """What an account asks over its life, by the names of `EnvParamsLife`, and the size; [A] or [A, n] for several."""
 
