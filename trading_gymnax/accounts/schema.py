@@ -140,7 +140,7 @@ class Origin:
 
     page: str = ""
     dated: str = ""  # what the page says of its own age, "undated" where it says nothing
-    read: str = ""  # ISO date
+    read: str = ""  # ISO date; else by which way the figure came, "second-hand" say
     assumed: str = ""
 
     def __str__(self) -> str:

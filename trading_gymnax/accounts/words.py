@@ -69,7 +69,7 @@ def plan_lines(plan: Plan) -> list[str]:
     lines += ["", "Read from"]
     for page, names in pages.items():
         if page:
-            lines += [f"  {page}:", *_wrapped(", ".join(names), 4)]
+            lines += [*_wrapped(f"{page}:", 2), *_wrapped(", ".join(names), 4)]
     if plan.assumptions:
         lines += ["", "Assumed, since no page that was read gives it"]
         for name, reason in plan.assumptions.items():
