@@ -79,7 +79,7 @@ class _State(life.LifeFields, PositionState):
 class _Lane(NamedTuple):
     """A life between two days."""
 
-    state: _State
+    state: Any  # _State
     ended: Any
     pass_day: Any
     payout_day: Any
@@ -225,7 +225,7 @@ def _step_of(state: _State, rule: LifeRules, limits: jax.Array) -> jax.Array:
     return jnp.argmax(limits[state.funded.astype(jnp.int32)] == allowed)
 
 
-def _in_force(state: _State, rule: LifeRules) -> LifeRules:
+def _in_force(state: _State, rule: Any) -> Any:
     """The rules of the account's phase, its size cut to the contracts of today."""
     allowed = life.contract_limit(state.funded, state.session_start_equity - state.initial_balance, rule)
     return rule.replace(
@@ -261,7 +261,7 @@ def _whole_day(rule: LifeRules, lane: _Lane, session: SessionSummary) -> tuple[_
     return _next_day(lane, after, reason), sure
 
 
-def _pass_today(state: _State, session: SessionSummary, rule: LifeRules) -> tuple[jax.Array, jax.Array]:
+def _pass_today(state: Any, session: SessionSummary, rule: Any) -> tuple[jax.Array, jax.Array]:
     """Whether the evaluation may be passed today at some exit, and whether it surely is, if no floor is reached.
 
     It surely is where all holds at the day's highest balance. With a consistency that does not hold there a lower one
@@ -282,7 +282,7 @@ def _pass_today(state: _State, session: SessionSummary, rule: LifeRules) -> tupl
     return reaches & (passes | life.goals_met(cycle, state.funded, rule.replace(consistency=share))), passes
 
 
-def _next_day(lane: _Lane, state: _State, reason: jax.Array) -> _Lane:
+def _next_day(lane: _Lane, state: Any, reason: jax.Array) -> _Lane:
     """The life after a day whose end is booked."""
     today, before = lane.state.session_number, lane.state
     passed = (state.funded & ~before.funded) | (reason == DoneReason.PROFIT_TARGET)
@@ -322,7 +322,7 @@ def _one_day(tape: Tape, rule: LifeRules, lane: _Lane, session: jax.Array) -> _L
     return _merge(session >= 0, _next_day(lane, state, reason), lane)
 
 
-def _holding(state: _State, row: jax.Array, commission: jax.Array, rule: LifeRules) -> _State:
+def _holding(state: Any, row: jax.Array, commission: jax.Array, rule: LifeRules) -> Any:
     """The account with the position of a recorded bar, a long one bought at 0, its entry paid."""
     sized = jnp.where(rule.contracts > 0, rule.contracts, jnp.minimum(row[CONTRACTS], rule.max_contracts))
     return state.replace(

@@ -217,7 +217,7 @@ def _as_state(account: Account, row: jax.Array, commission: jax.Array, rule: Acc
 
 
 def as_market(
-    row: jax.Array, tick_cents: jax.Array, commission: jax.Array, rule: AccountRules, tape: Tape, keep_open: jax.Array
+    row: jax.Array, tick_cents: jax.Array, commission: jax.Array, rule: Any, tape: Tape, keep_open: jax.Array
 ) -> tuple[_Params, rules.Terms, Bar]:
     """A recorded bar in the terms of `rules`: parameters, terms, and a bar that serves as its decision bar, too."""
     params = _Params(

@@ -93,7 +93,12 @@ def lifetime_value(
     keys = jax.random.split(key, 6)
     rules = stacked(asked, params)
     most = int(rules.max_contracts.max())
-    recording = {"sampled": sampled, "block": block_sessions, "coin_seeds": coin_seeds, "max_contracts": most}
+    recording: dict[str, Any] = {
+        "sampled": sampled,
+        "block": block_sessions,
+        "coin_seeds": coin_seeds,
+        "max_contracts": most,
+    }
     recorded, coins = record_both(policy, env, params, keys[:2], **recording)
     orders = draw_orders(recorded.tape.follows, keys[2:5], sessions, block_sessions, paths)
     own, tossed = _live_both(recorded, coins, rules, orders, keys[5])
