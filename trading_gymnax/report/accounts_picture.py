@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from trading_gymnax.render import ENTRY, INK, TARGET, calm, new_picture
@@ -10,6 +11,7 @@ from trading_gymnax.survival.value_result import AccountValues
 from trading_gymnax.text import usd
 
 _WIDTH, _ROW, _MARGIN = 9.0, 0.5, 1.6  # inches
+_CHARACTERS = 100  # of a line of the title
 _COIN = "#7d848e"
 
 
@@ -36,7 +38,8 @@ def accounts_picture(found: AccountValues) -> Any:
     axes.set_ylim(len(first) - 0.5, -0.5)
     axes.xaxis.set_major_formatter(lambda value, _: usd(value, sign=False))
     axes.set_xlabel(f"dollars an account after fees, within {found.horizon} sessions")
-    axes.set_title(found.verdict, loc="left", fontsize=9, pad=24, parse_math=False, wrap=True)
+    title = "\n".join(textwrap.wrap(found.verdict, _CHARACTERS))  # matplotlib's own wrapping leaves low axes no height
+    axes.set_title(title, loc="left", fontsize=9, pad=24, parse_math=False)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(lines), frameon=False, fontsize=8)
     calm(axes)
     return picture
