@@ -80,7 +80,7 @@ ACCOUNTS = {
     "payouts": account(
         **{**SMALL, "payout_winning_days": 1, "payout_winning_day_profit": 100.0, "payout_consistency": 0.8},
         **{"payout_buffer": 200.0, "payout_share": 0.5, "payout_cap": (300.0, 400.0, *[OFF] * 4), "payout_floor": 0.0},
-        **{"payouts_at_most": 3, "payout_split": 0.9, "activation_fee": 130.0},
+        **{"payouts_at_most": 2, "payout_split": 0.9, "activation_fee": 130.0},
     ),
     "scaling": account(
         **SMALL,
