@@ -166,16 +166,25 @@ def test_lives_of_consecutive_sessions_are_those_of_the_environment_to_the_cent(
     ends = np.flatnonzero(follows < 0)
     orders = np.asarray(consecutive_orders(found.tape.follows, HORIZON))
     orders = np.where(np.isin(orders, ends), -1, orders)  # a market's last day ends differently
-    names = [name for name in ACCOUNTS if name != "scaling"]
-    out = run(found.tape, [ACCOUNTS[name] for name in names], orders)
+    # The noise has no drift, and these sessions come one after another: little is asked, so that much is paid.
+    easy = {"profit_target": 50.0, "payout_cap": (25.0, 40.0, *[15.0] * 4)}
+    bought = [{**rule, **easy} for name, rule in ACCOUNTS.items() if name != "scaling"]
+    funded = {"start_funded": True, "funded_trailing_dd_limit": 1_500.0, "payout_winning_days": 0}
+    funded |= {"payout_buffer": 0.0, "payout_consistency": OFF}
+    accounts = bought + [{**bought[at], **funded} for at in (0, 1, -1)]
+    out = run(found.tape, accounts, orders)
     without = ("contracts", "max_contracts")
-    rules = [{name: x for name, x in ACCOUNTS[one].items() if name not in without} for one in names]
+    rules = [{name: x for name, x in rule.items() if name not in without} for rule in accounts]
     real = lived_in_the_environment(env, params, script, rules)
+    real[2][len(bought) :] = 0  # an account that starts funded has no pass
     fields = ("ended", "days", "pass_day", "payout_day", "payouts", "paid_out", "fees")
     for name, mine, theirs in zip(fields, (getattr(out, name) for name in fields), real, strict=True):
         np.testing.assert_array_equal(mine, theirs, err_msg=name)
-    assert (out.pass_day > 0).sum() > 20
-    assert (out.payouts > 1).any()
+    assert (out.pass_day > 0).sum() > 60
+    assert (out.payouts > 0).sum() > 25
+    assert (out.payouts > 1).sum() > 5
+    ended = (DoneReason.NONE, DoneReason.DRAWDOWN, DoneReason.DAILY_LOSS, DoneReason.EXPIRED, DoneReason.LAST_PAYOUT)
+    assert set(np.unique(out.ended)) == set(ended)
 
 
 # -- a slow simulation in plain numbers --
@@ -232,7 +241,10 @@ def test_consistency_and_minimum_days_are_those_of_a_slow_simulation(days, share
 
 
 def test_fair_walks_pass_as_often_as_the_closed_forms_say():
-    """Trailing distance with and without lock, both modes: within one standard error of 10,000 lives, by 100,000."""
+    """Trailing distance with and without lock, both modes: within one standard error of 10,000 lives, by 40,000.
+
+    The sessions are all that eight fair steps can be, each once: what is drawn of them is a fair walk without a rest.
+    """
     limit, target, far_target, lock, step = 64, 96, 160, 32, 16  # dollars
     common = {"trailing_dd_limit": float(limit), "profit_target": float(target), "funded_phase": False}
     far = {"profit_target": float(far_target), "floor_lock": float(lock)}
@@ -240,8 +252,8 @@ def test_fair_walks_pass_as_often_as_the_closed_forms_say():
     rules = [
         account(**common | {"floor_lock": OFF, "high_water_mode": mode} | more) for mode in modes for more in forms
     ]
-    signs = fair_walks(2_000, 128)
-    orders = np.random.default_rng(1).integers(0, len(signs), (100_000, 8))
+    signs = 1 - 2 * (np.arange(256)[:, None] >> np.arange(8) & 1)
+    orders = np.random.default_rng(1).integers(0, len(signs), (40_000, 40))
     found = run(step_tape(step * signs), rules, orders)
     passed = (found.ended == DoneReason.PROFIT_TARGET).mean(axis=1)
     n, m, k, locked = (x // step for x in (limit, target, far_target, lock))
@@ -299,4 +311,4 @@ def test_sizes_follow_the_scaling_plan():
         **{"scaling_contracts": (2, 4, 1, 1), "funded_phase": False},
     )
     found = run(tape, [rule, {**rule, "profit_target": 1_100.0}], np.zeros((1, 6), int))
-    assert found.pass_day[:, 0].tolist() == [6, 5]  # 100, 300, 700, 1,100
+    assert found.pass_day[:, 0].tolist() == [5, 4]  # 100, 300, 700, 1,100, 1,500
