@@ -30,7 +30,7 @@ from trading_gymnax.survival.replay import (
 )
 from trading_gymnax.survival.tape import CONTRACTS, ENTERED, HOLDING, STOP_LEVEL, TARGET_LEVEL, Tape
 
-_CHUNK = 2048  # lives side by side
+_CHUNK = 16384  # lives side by side
 _OPEN_DAYS = 64  # days that are played bar by bar side by side
 
 
