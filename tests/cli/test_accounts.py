@@ -9,19 +9,26 @@ import sys
 import pytest
 
 from tests.cli.test_cli import TINY, refusal
+from trading_gymnax import rewards
+from trading_gymnax.accounts import life_fields, plan
 from trading_gymnax.cli import main as cli
+from trading_gymnax.cli.commands import Train
 from trading_gymnax.data.contracts import CONTRACTS
+from trading_gymnax.parameters_life import life_table
+from trading_gymnax.runs import build
+from trading_gymnax.settings import TradingSettings, read_settings
 from trading_gymnax.synthetic import regime
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> pathlib.Path:
-    """The folder of a finished run on 16 sessions, of which the last eight are held out."""
+    """The folder of a run for the value of an account, on 16 sessions of which the last eight are held out."""
     spec = dataclasses.replace(CONTRACTS["NQ"], calendar=None)
     folder = tmp_path_factory.mktemp("runs")
     regime(16, spec=spec, first_session="2025-03-03").frame.to_parquet(folder / "nq.parquet")
     where = ["--data", str(folder / "nq.parquet"), "--market", "NQ", "--train-until", "2025-03-13"]
-    cli.main(["train", *where, "--run-dir", str(folder / "nq"), *TINY])
+    life = ["--phase", "2", "--account", "topstep-50k", "--reward", "account-value", "--gamma", "0.9995"]
+    cli.main(["train", *where, *life, "--set", "payout_cap=1k", "--run-dir", str(folder / "nq"), *TINY])
     return folder / "nq"
 
 
@@ -62,6 +69,56 @@ def test_the_same_from_within(capsys, tmp_path):
     said = refusal(capsys, "accounts", "tpt-50k", "--contracts", "2", "--lives", "9")
     assert "--contracts and --lives: name the folder of a run first" in said
     assert "accounts has no option --contract" in refusal(capsys, "accounts", "--contract", "2")
+
+
+def test_a_run_remembers_its_account(trained):
+    settings = read_settings(trained)
+    assert (settings.account, settings.value_discount) == ("topstep-50k", 0.9995)
+    rules = {**life_fields(plan("topstep-50k")), "payout_cap": 1_000}
+    assert settings.changes == TradingSettings(changes=rules).to_dict()["changes"]
+    env = build(settings).env
+    assert env.account_life
+    assert env.reward_fn == rewards.account_value(0.9995)
+    assert env.default_params.payout_cap.tolist() == [1_000] * 6
+    sessions = json.loads((trained / "evaluation.json").read_text())["out_of_sample"]
+    assert sessions
+
+
+def test_a_run_of_a_life_does_not_trade_live(trained, tmp_path, capsys):
+    assert "a live account books no payouts" in refusal(capsys, "paper", str(trained), "--folder", str(tmp_path / "a"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "complaint"),
+    [
+        (["--set", "payout_cap=2"], "that is a parameter of an account's whole life: give --account"),
+        (["--reward", "account-value"], "--reward account-value pays for payouts: give --account"),
+        (["--account", "topstp-50k"], "there is no plan 'topstp-50k': did you mean 'topstep-50k'?"),
+        (["--account", "mine.json"], "mine.json"),
+        (["--account", "tpt-50k", "--set", "payout_split=2"], "payout_split is a share between 0 and 1"),
+        (["--account", "tpt-50k", "--set", "payout_cpa=2"], "did you mean 'payout_cap'?"),
+        (["--account", "tpt-50k", "--market", "NQ", "MNQ", "--data", "a", "b"], "--account: a plan limits micro"),
+    ],
+)
+def test_accounts_to_train_for_that_cannot_be(typed, complaint, capsys):
+    assert complaint in refusal(capsys, "train", *typed)
+
+
+def test_limits_are_in_micros_where_these_are_traded():
+    def limit(symbol):
+        return (
+            Train(account="topstep-50k", market=(symbol,), data=(pathlib.Path("x"),))
+            .settings()
+            .changes["contract_limit"]
+        )
+
+    assert limit("MNQ") == 10 * limit("NQ")
+
+
+def test_the_parameters_of_a_life_are_listed(capsys):
+    cli.main(["params", "--phase", "2", "--account-life"])
+    listed = capsys.readouterr().out
+    assert all(f"\n{row.name} " in f"\n{listed}" for row in life_table(2))
 
 
 def test_a_run_is_told_which_account_suits_it(trained, tmp_path, capsys):

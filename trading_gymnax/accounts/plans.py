@@ -60,6 +60,16 @@ def plan(name: str) -> Plan:
     return plans()[name]
 
 
+def one_plan(name: str) -> Plan:
+    """The plan of a name, or the only one of a file. Raises PlanError, and OSError for a missing file."""
+    if not name.endswith(".json"):
+        return plan(name)
+    found = list(read_plans(name).values())
+    if len(found) > 1:
+        raise PlanError(f"{name} has {len(found)} plans and sizes; leave one in it: {', '.join(x.name for x in found)}")
+    return found[0]
+
+
 def read_plans(path: str | pathlib.Path) -> dict[str, Plan]:
     """The plans of a file, by name and size. Raises PlanError, and OSError where the file cannot be read."""
     path = pathlib.Path(path)
