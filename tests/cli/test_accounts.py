@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.cli.test_cli import TINY, refusal
+from tests.survival.few import few_attempts
 from trading_gymnax import rewards
 from trading_gymnax.accounts import life_fields, plan
 from trading_gymnax.cli import main as cli
@@ -28,7 +29,8 @@ def trained(tmp_path_factory) -> pathlib.Path:
     regime(16, spec=spec, first_session="2025-03-03").frame.to_parquet(folder / "nq.parquet")
     where = ["--data", str(folder / "nq.parquet"), "--market", "NQ", "--train-until", "2025-03-13"]
     life = ["--phase", "2", "--account", "topstep-50k", "--reward", "account-value", "--gamma", "0.9995"]
-    cli.main(["train", *where, *life, "--set", "payout_cap=1k", "--run-dir", str(folder / "nq"), *TINY])
+    with few_attempts():
+        cli.main(["train", *where, *life, "--set", "payout_cap=1k", "--run-dir", str(folder / "nq"), *TINY])
     return folder / "nq"
 
 
@@ -123,7 +125,8 @@ def test_the_parameters_of_a_life_are_listed(capsys):
 
 def test_a_run_is_told_which_account_suits_it(trained, tmp_path, capsys):
     sizes = ["--contracts", "1", "2", "--sessions", "12", "--lives", "200", "--bankroll", "500"]
-    cli.main(["accounts", str(trained), "topstep-50k", "apex-eod-50k", *sizes, "--out", str(tmp_path)])
+    with few_attempts():
+        cli.main(["accounts", str(trained), "topstep-50k", "apex-eod-50k", *sizes, "--out", str(tmp_path)])
     said = capsys.readouterr().out
     assert "topstep-50k" in said
     assert "policy" in said

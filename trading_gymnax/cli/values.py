@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import textwrap
@@ -54,6 +55,12 @@ def table_of(phase: int, account_life: bool = False) -> list[ParamRow]:
     return life_table(phase) if account_life else params_table(phase)
 
 
+def fields_of(phase: int, account_life: bool = False) -> list[dataclasses.Field[Any]]:
+    """The same, as fields."""
+    plain, living = (Parameters, ParametersLife) if phase == 1 else (ParametersPhase2, ParametersPhase2Life)
+    return numbers_of(living if account_life else plain)
+
+
 def parse_changes(pairs: Sequence[str], phase: int = 2, account_life: bool = False) -> dict[str, float | bool]:
     """`name=value` arguments as values of the parameters of phase 1 or 2; a name alone switches nothing on.
 
@@ -81,8 +88,7 @@ def parse_changes(pairs: Sequence[str], phase: int = 2, account_life: bool = Fal
 
 def check_limits(changes: Mapping[str, Any], phase: int, account_life: bool = False) -> None:
     """Refuse values that a parameter may not have, whatever the market is. Raises ValueError."""
-    plain, living = (Parameters, ParametersLife) if phase == 1 else (ParametersPhase2, ParametersPhase2Life)
-    fields = {field.name: field for field in numbers_of(living if account_life else plain)}
+    fields = {field.name: field for field in fields_of(phase, account_life)}
     for name, value in changes.items():
         check_value(fields[name], np.asarray(value, np.float64))
 
