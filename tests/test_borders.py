@@ -35,7 +35,7 @@ LAYERS = (
     ("market",),
     (
         *("rules", "limits", "parameters", "settings", "params", "starts", "restarts", "arguments", "observation"),
-        *("packed", "params_life", "life", "life_value"),
+        *("packed", "parameters_life", "params_life", "life", "life_value"),
     ),
     ("rewards", "render", "phase1", "phase2", "state", "synthetic"),
     ("accounts", "curriculum", "interop", "registration", "runs"),

@@ -128,7 +128,7 @@ def built(tmp_path_factory) -> pathlib.Path:
 
 def modules() -> set[str]:
     packages = ("trading_gymnax", "purejaxrl_ppo")
-    kinds = (".py", ".css", ".js", ".typed")
+    kinds = (".py", ".css", ".js", ".json", ".typed")
     found = {path for package in packages for path in (ROOT / package).rglob("*") if path.suffix in kinds}
     return (
         {path.relative_to(ROOT).as_posix() for path in found}
@@ -144,6 +144,7 @@ def test_the_wheel_holds_the_packages_and_nothing_else(built):
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert names == modules()
     assert {f"trading_gymnax/report/{name}" for name in ("page.css", "page.js", "trades.js")} <= names
+    assert "trading_gymnax/accounts/topstep.json" in names
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from trading_gymnax import rewards
 from trading_gymnax.curriculum import Schedule, original_plan
 from trading_gymnax.data.contracts import contract
 from trading_gymnax.data.features import FeatureFn
@@ -158,6 +159,11 @@ def check_warm_start(settings: TradingSettings, other: TradingSettings) -> None:
         there, here = getattr(other, name), getattr(settings, name)
         if there != here and not (name == "account_features" and here):
             raise ValueError(f"{start} was trained with {name}={there}: use it here, too, not {here}")
+    if other.account_features and (other.account is None) != (settings.account is None):
+        raise ValueError(
+            f"{start} sees {'one session' if other.account is None else 'the whole life'} of its account: start from "
+            "one without account_features, which may be switched on here"
+        )
     if other.account_features and other.phase != settings.phase:
         raise ValueError(
             f"{start} sees the account behind the position, where phase {settings.phase} sees the stop's management: "
@@ -169,8 +175,16 @@ def check_warm_start(settings: TradingSettings, other: TradingSettings) -> None:
 
 
 def _environment(settings: TradingSettings, market: MarketData) -> TradingPhase1:
+    paid: dict[str, Any] = {}
+    if settings.value_discount is not None:
+        paid["reward_fn"] = rewards.account_value(settings.value_discount)
     return ENVIRONMENTS[settings.phase](
-        market, window=settings.window, account_features=settings.account_features, **settings.changes
+        market,
+        window=settings.window,
+        account_features=settings.account_features,
+        account_life=settings.account is not None,
+        **paid,
+        **settings.changes,
     )
 
 

@@ -29,6 +29,8 @@ class TradingSettings:
     changes: dict[str, Any] = dataclasses.field(default_factory=dict)  # environment parameters
     window: int = 20
     account_features: bool = False
+    account: str | None = None  # a plan whose whole life an episode is; its rules stand in `changes`
+    value_discount: float | None = None  # paid for the account's value, at this discount; None: for profit
     curriculum: str | None = None  # a name of `CURRICULA`
     warm_start: str | None = None  # folder of the run whose policy it starts from
     digests: tuple[str, ...] = ()  # SHA-256 of each file, filled in by `with_digests`

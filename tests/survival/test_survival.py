@@ -8,15 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import struct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.rules.handmade import LEVEL, make_bars
 from tests.survival.few import few_attempts
-from trading_gymnax import TradingPhase1, TradingPhase2
+from tests.survival.material import HORIZON, KEY, fair_walks, noisy, recorded, step_tape
+from trading_gymnax import TradingPhase1
 from trading_gymnax.accounts import AccountPreset, evaluation_account, original
-from trading_gymnax.data.loader import load_bars
 from trading_gymnax.evaluation.evaluate import session_starts
 from trading_gymnax.evaluation.walk import walk
 from trading_gymnax.market import SESSION_AND_BREAK, pack
@@ -26,17 +25,15 @@ from trading_gymnax.report.survival_section import survival_section
 from trading_gymnax.rules import BAR_CLOSE, BUY, END_OF_DAY, HIGH_WATER_MODES, HOLD, INTRABAR, DoneReason
 from trading_gymnax.survival import tape as tapes
 from trading_gymnax.survival.cases import _ACCOUNT_FIELDS, _OTHER_FIELDS, all_cases
+from trading_gymnax.survival.draws import SETS, draw_orders
 from trading_gymnax.survival.estimates import Attempts, curve, days_to_pass, interval, probability
-from trading_gymnax.survival.odds import _SETS, MONTH, _orders, survival
+from trading_gymnax.survival.odds import MONTH, survival
 from trading_gymnax.survival.paths import bootstrap_orders, consecutive_orders, replay
 from trading_gymnax.survival.refused import SurvivalRefused
 from trading_gymnax.survival.replay import BREACHED, PASSED, RUNNING, AccountRules
-from trading_gymnax.survival.tape import DATA_END, FAR, MUST_FLAT, NUM_COLUMNS, Tape, join_tapes, record
-from trading_gymnax.synthetic import martingale
+from trading_gymnax.survival.tape import DATA_END, FAR, MUST_FLAT, NUM_COLUMNS, join_tapes, record
 
-KEY = jax.random.key(0)
 OFF = math.inf
-HORIZON = 12
 FIELDS = AccountRules._fields
 DTYPES = (*[jnp.float32] * 5, jnp.int32, jnp.bool_, *[jnp.int32] * 3)
 
@@ -58,17 +55,6 @@ def run(tape, accounts, orders, *, keep_open=False, bar_by_bar=False):
     return jax.device_get(replay(tape, stack(accounts), orders, flags, bar_by_bar=bar_by_bar))
 
 
-@struct.dataclass
-class Script:
-    """Takes the action that a table [M, T] holds for the decision bar."""
-
-    actions: jax.Array
-    reads_state = True
-
-    def __call__(self, key, obs, mask, state):
-        return self.actions[state.market_id, state.step_idx].astype(jnp.int32)
-
-
 # -- against the environment --
 
 # Small against the noise of the tape, so that every rule acts on many of the starts; 2 contracts and risk, too.
@@ -83,39 +69,6 @@ ACCOUNTS = {
     "two contracts": account(1_500, 2_500, mode=INTRABAR, lock=100.0, daily=700.0, contracts=2),
     "far": account(20_000, 20_000, contracts=3),
 }
-
-
-@functools.cache
-def noisy():
-    """Twelve sessions of two markets of other ticks and costs, and wild actions of phase 2."""
-    tape = martingale(HORIZON, seed=3, noise_ticks=20)
-    other = martingale(
-        HORIZON - 2,
-        seed=4,
-        noise_ticks=20,
-        spec=dataclasses.replace(tape.spec, symbol="OTHER", multiplier=28, commission_per_side=0.75),
-    )
-    market = pack([load_bars(x.frame, x.spec) for x in (tape, other)])
-    draws = np.random.default_rng(0)
-    chances = [0.904, 0.003, 0.003, 0.03, 0.04, 0.02]
-    return market, Script(jnp.asarray(draws.choice(6, size=market.bars.shape[:2], p=chances).astype(np.int8)))
-
-
-@functools.cache
-def recorded(stop_first=True, by_risk=False):
-    """Environment, parameters and recording of the wild actions."""
-    market, script = noisy()
-    env = TradingPhase2(market)
-    params = env.default_params.replace(
-        stop_first=stop_first,
-        target_through_ticks=0,
-        slippage_ticks=1,
-        stop_slippage_atr_mult=0.2,
-        tp_sl_ratio=1.0,
-        sl_atr_mult=1.0,
-        risk_per_trade=400.0 if by_risk else 0.0,
-    )
-    return env, params, script, record(script, env, params, key=KEY, max_contracts=10)
 
 
 def played_for_real(env, params, policy, rule):
@@ -193,33 +146,6 @@ def test_sessions_added_as_a_whole_are_those_played_bar_by_bar(data):
 
 
 # -- closed forms --
-
-
-def step_tape(moves) -> Tape:
-    """Sessions [S, E] of trades that each win or lose `moves` ticks of a dollar within their bar, without costs."""
-    rows = np.zeros((*moves.shape, NUM_COLUMNS), np.int32)
-    rows[..., [tapes.HOLDING, tapes.ENTERED, tapes.CONTRACTS]] = 1
-    rows[..., tapes.BEST], rows[..., tapes.WORST] = np.maximum(moves, 0), np.minimum(moves, 0)
-    rows[..., tapes.CLOSED] = moves
-    rows[..., tapes.STOP_LEVEL] = np.where(moves < 0, moves, -FAR)
-    rows[..., tapes.TARGET_LEVEL] = np.where(moves > 0, moves, FAR)
-    rows[:, -1, MUST_FLAT] = 1
-    size = len(moves)
-    return Tape(
-        bars=jnp.asarray(rows),
-        num_bars=jnp.full(size, moves.shape[1], jnp.int32),
-        tick_cents=jnp.full(size, 100, jnp.int32),
-        commission=jnp.zeros(size, jnp.int32),
-        follows=jnp.asarray(np.append(np.arange(1, size), -1), jnp.int32),
-        stop_first=jnp.bool_(True),
-        target_through_ticks=jnp.int32(0),
-    )
-
-
-def fair_walks(sessions: int, steps: int, seed: int = 0):
-    """Signs [S, E], each session with its mirror image, so that no drift is left."""
-    half = np.random.default_rng(seed).choice([-1, 1], (sessions // 2, steps))
-    return np.concatenate([half, -half])
 
 
 def test_fair_walks_pass_as_often_as_the_closed_forms_say():
@@ -587,10 +513,10 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
     for at in range(repeats):
         tape = sessions(40)
         keys = jax.random.split(jax.random.key(at), 3)
-        orders, sets, _ = _orders(tape.follows, keys, 30, 5, 2_048)
+        orders, sets = draw_orders(tape.follows, keys, 30, 5, 2_048)
         out = run(tape, rule, jnp.concatenate([orders, sets]))
         found, days = out.outcome[0], out.days[0]
-        in_sets = (x[2_048:].reshape(_SETS, -1) for x in (found, days))
+        in_sets = (x[2_048:].reshape(SETS, -1) for x in (found, days))
         attempts = Attempts(found[:2_048], days[:2_048], *in_sets, 40, 5)
         odds = {outcome: attempts.share(outcome) for outcome in truth}
         held += sum(odds[outcome].low <= value <= odds[outcome].high for outcome, value in truth.items())

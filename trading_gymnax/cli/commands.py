@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from purejaxrl_ppo import FitOptions, PPOConfig
+from trading_gymnax.accounts import life_fields
+from trading_gymnax.accounts.plans import one_plan
 from trading_gymnax.cli.trader import TRADER
 from trading_gymnax.cli.values import Hour, check_limits, help_of_set, parse_changes
 from trading_gymnax.data.contracts import contract
@@ -121,6 +123,8 @@ class Params:
 
     phase: Literal[1, 2] = 1
     """1: choose entries; 2: manage the stop as well."""
+    account_life: bool = False
+    """Those of an account's whole life, too, which --account of `train` sets."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,7 +235,7 @@ class Trading:
         check_tried(self.configurations_tried)
         if not self.show_config:
             settings = self.settings()
-            check_limits(settings.changes, self.phase)
+            check_limits(settings.changes, self.phase, settings.account is not None)
             check_sources(settings)
             check_there(settings)
             check_folder(self.folder)
@@ -244,12 +248,16 @@ class Trading:
             market=tuple(contract(symbol).symbol for symbol in self.market),
             roll=self.roll,
             loader=self.loader.options(),
-            changes=parse_changes(self.changes, self.phase),
+            changes=self.typed_changes(),
             window=self.window,
             account_features=self.account_features,
             curriculum=self.curriculum,
             **more,
         )
+
+    def typed_changes(self) -> dict[str, float | bool]:
+        """What --set says. Raises ValueError."""
+        return parse_changes(self.changes, self.phase)
 
     @property
     def folder(self) -> pathlib.Path:
@@ -318,6 +326,12 @@ class Train(Trading):
     warm_start: pathlib.Path | None = None
     """Folder of a run whose last policy a new run starts from, of phase 1 for phase 2 say; what is new in observations
     has no weight at first. A new action is a nineteenth as likely as HOLD where HOLD alone was legal."""
+    account: str | None = None
+    """A plan, topstep-50k say, or a file with one: an episode is then the whole life of such an account, evaluation,
+    funded account and payouts; --set changes its rules. `trading-gymnax accounts` lists them."""
+    reward: Literal["profit", "account-value"] = "profit"
+    """What a step pays: its profit, or the change of what the account of --account is still worth to its trader. The
+    latter needs a --gamma near 1, 0.9995 say, as payouts are days away."""
     run_dir: pathlib.Path | None = None
     """Folder of the run; runs/<market>-phase<phase> by default."""
 
@@ -325,6 +339,28 @@ class Train(Trading):
     def folder(self) -> pathlib.Path:
         """The run's folder."""
         return self.run_dir or pathlib.Path("runs") / f"{self.name()}-phase{self.phase}"
+
+    def typed_changes(self) -> dict[str, float | bool]:
+        """What --set says, of the account's life as well where there is one. Raises ValueError."""
+        return parse_changes(self.changes, self.phase, self.account is not None)
+
+    def settings(self, **more: Any) -> TradingSettings:
+        """As they are remembered: under what --set says lie the rules of the plan. Raises ValueError, OSError."""
+        settings = super().settings(**more)
+        if self.account is None:
+            if self.reward == "account-value":
+                raise ValueError("--reward account-value pays for payouts: give --account with a plan as well")
+            return settings
+        micros = {symbol.startswith("M") for symbol in settings.market} or {False}
+        if len(micros) > 1:
+            raise ValueError("--account: a plan limits micro contracts or full ones, and --market names both")
+        plan = one_plan(self.account)
+        return dataclasses.replace(
+            settings,
+            account=plan.name,
+            value_discount=self.config.gamma if self.reward == "account-value" else None,
+            changes={**life_fields(plan, micro=micros == {True}), **settings.changes},
+        )
 
     def check(self) -> None:
         """As `Trading.check`, the date too."""

@@ -14,8 +14,6 @@ import tomllib
 from collections.abc import Callable, Sequence
 from typing import Any, get_type_hints
 
-from trading_gymnax.cli.values import parse_changes
-
 _OWN = ("config_file", "show_config")  # fields that say where the others come from
 
 
@@ -84,7 +82,7 @@ def config_text(command: Any) -> str:
     """A file that gives the command as it is, all its options written out; those that are None are left out."""
     lines = [f"{name.replace('_', '-')} = {_toml(value)}" for name, value in _options(command) if value is not None]
     lines += ["", "[set]"]
-    lines += [f"{name} = {_toml(value)}" for name, value in parse_changes(command.changes, command.phase).items()]
+    lines += [f"{name} = {_toml(value)}" for name, value in command.typed_changes().items()]
     return "\n".join(lines)
 
 

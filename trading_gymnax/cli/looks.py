@@ -9,13 +9,14 @@ from typing import Any
 
 import pandas as pd
 
+from trading_gymnax.cli.values import fields_of
 from trading_gymnax.market import MarketData
-from trading_gymnax.parameters import Parameters, ParametersPhase2, numbers_of
 from trading_gymnax.runs import TradingSettings
 from trading_gymnax.skill.ledger import Tries, digest_of, ledger_of, look_at, read_ledger, tries, write_look
 from trading_gymnax.walkforward.folds import session_days
 
 _NOT_COMPARED = ("version", "commit", "digests")  # of the program, and of what the files' names say already
+_LATER = ("account", "value_discount")  # settings that ledgers do not know which were begun before there were any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,14 +62,13 @@ def looking(
     """
     dates = sorted({str(day) for view in views for day in session_days(view)})
     asked = {name: value for name, value in settings.to_dict().items() if name not in _NOT_COMPARED}
+    asked = {name: value for name, value in asked.items() if name not in _LATER or value is not None}
     asked["changes"] = _changes(settings, variant or {})
     return Looking(command, run_dir, tuple(dict.fromkeys(views[0].roots)), tuple(dates), digest_of(asked, more), typed)
 
 
 def _changes(settings: TradingSettings, variant: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters that are not as they are by default, 2 and 2.0 being one value."""
-    default = {
-        field.name: field.default for field in numbers_of(Parameters if settings.phase == 1 else ParametersPhase2)
-    }
+    default = {field.name: field.default for field in fields_of(settings.phase, settings.account is not None)}
     changed = {name: x for name, x in {**settings.changes, **variant}.items() if x != default[name]}
     return {name: float(x) if isinstance(x, int | float) else x for name, x in changed.items()}

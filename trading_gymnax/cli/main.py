@@ -24,6 +24,7 @@ from purejaxrl_ppo import (
     parse_command_line,
     wants_trace,
 )
+from trading_gymnax.cli.accounts import Accounts
 from trading_gymnax.cli.commands import (
     Audit,
     Certify,
@@ -132,6 +133,7 @@ def _commands(trader: PPOConfig = TRADER, base: Any = None) -> Any:
         Annotated[Check, subcommand("check")]
         | Annotated[Contracts, subcommand("contracts")]
         | Annotated[Params, subcommand("params")]
+        | Annotated[Accounts, subcommand("accounts")]
         | Annotated[Audit, subcommand("audit")]
         | Annotated[Train, subcommand("train", default=train)]
         | Annotated[WalkForward, subcommand("walk-forward", default=walk_forward)]
@@ -169,6 +171,13 @@ def _report(command: Report) -> None:
         _work("judging", "report")(command)
 
 
+def _accounts(command: Accounts) -> None:
+    if command.run_dir is None:
+        _work("accounts", "show", compiles=False)(command)
+    else:
+        _work("accounts_of_run", "accounts")(command)
+
+
 _LOWER = dict.fromkeys(
     (Train, WalkForward, Permute, Cpcv, TradingSweep, BarPath),
     "num_envs, num_steps, hidden_sizes, window or the number of bars",
@@ -177,6 +186,7 @@ _RUN: dict[type, Callable[[Any], None]] = {
     Check: _work("bars", "check", compiles=False),
     Contracts: _work("tables", "contracts", compiles=False),
     Params: _work("tables", "params", compiles=False),
+    Accounts: _accounts,
     Audit: _work("bars", "audit", compiles=False),
     Train: _work("training", "train"),
     WalkForward: _work("training", "walk_forward"),

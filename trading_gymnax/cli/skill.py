@@ -21,6 +21,7 @@ from trading_gymnax.cli.skill_commands import BarPath, Cpcv, Permute, TradingSwe
 from trading_gymnax.cli.values import parse_changes
 from trading_gymnax.evaluation.evaluate import evaluate_policy
 from trading_gymnax.market import ORDINARY_STOP_ATR, MarketData
+from trading_gymnax.parameters import params_table
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.report.path_section import PATH_FILE
 from trading_gymnax.report.skill_files import write_test
@@ -224,7 +225,8 @@ def path(command: BarPath) -> None:
     market, params = split.test_params.market, split.test_params
     spec = dataclasses.replace(market.specs[0], calendar=None)
     noise = float(market.median_risk_usd[0]) / ORDINARY_STOP_ATR / (int(market.tick_cents[0]) / 100) / _ATR_A_NOISE
-    changes = {name: x for name, x in settings.changes.items() if name not in ("sl_atr_mult", "trailing_dd_limit")}
+    of_market = {row.name for row in params_table(1)} - {"sl_atr_mult", "trailing_dd_limit"}
+    changes = {name: x for name, x in settings.changes.items() if name in of_market}
     (found,) = biases((float(params.sl_atr_mult),), spec=spec, noise_ticks=noise, **size, **changes)
     sentences = [f"Under these settings {found}, over {found.trades:,} trades on a martingale."]
     if command.fine is not None:

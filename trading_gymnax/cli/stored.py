@@ -21,6 +21,7 @@ JUDGE_SEED = 1
 PAGE_FILE, PAGE = "made.json", "report.html"
 _CHECKPOINTS = ("checkpoints", "best")
 _PACKAGES = ("trading_gymnax", "purejaxrl_ppo")
+_SOURCES = (".py", ".css", ".js", ".json")  # accounts are data
 _LEDGER = "ledger.jsonl"
 
 
@@ -69,7 +70,7 @@ def program_digest() -> str:
     found = hashlib.sha256(importlib.metadata.version("jax").encode())
     here = pathlib.Path(__file__).resolve().parents[2]
     for package in _PACKAGES:
-        for path in sorted(path for path in (here / package).rglob("*") if path.suffix in (".py", ".css", ".js")):
+        for path in sorted(path for path in (here / package).rglob("*") if path.suffix in _SOURCES):
             found.update(str(path.relative_to(here)).encode() + path.read_bytes())
     return found.hexdigest()
 

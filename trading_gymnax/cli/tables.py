@@ -14,4 +14,4 @@ def contracts(command: Contracts) -> None:
 
 def params(command: Params) -> None:
     """Print the table of parameters."""
-    print(params_text(command.phase))
+    print(params_text(command.phase, account_life=command.account_life))

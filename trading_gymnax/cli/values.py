@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from tyro.constructors import PrimitiveConstructorSpec
@@ -14,6 +15,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 from purejaxrl_ppo import read_float, read_number
 from trading_gymnax.limits import HIGH_WATER_MODES, HOUR, MODE, SWITCH, ParamRow, check_value
 from trading_gymnax.parameters import Parameters, ParametersPhase2, numbers_of, params_table
+from trading_gymnax.parameters_life import ParametersLife, ParametersPhase2Life, life_table
 from trading_gymnax.text import nearest
 
 _LIKE = 0.65  # how alike a name must be to be proposed; below it a proposal misleads more often than it helps
@@ -48,20 +50,33 @@ def hour_text(hour: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}" if abs(hour * 60 - minutes) < 0.01 else f"{hour:g}"
 
 
-def parse_changes(pairs: Sequence[str], phase: int = 2) -> dict[str, float | bool]:
+def table_of(phase: int, account_life: bool = False) -> list[ParamRow]:
+    """The parameters of phase 1 or 2, with those of an account's life or without."""
+    return life_table(phase) if account_life else params_table(phase)
+
+
+def fields_of(phase: int, account_life: bool = False) -> list[dataclasses.Field[Any]]:
+    """The same, as fields."""
+    plain, living = (Parameters, ParametersLife) if phase == 1 else (ParametersPhase2, ParametersPhase2Life)
+    return numbers_of(living if account_life else plain)
+
+
+def parse_changes(pairs: Sequence[str], phase: int = 2, account_life: bool = False) -> dict[str, float | bool]:
     """`name=value` arguments as values of the parameters of phase 1 or 2; a name alone switches nothing on.
+
+    Where a parameter has several values the one that is given serves for all.
 
     Raises ValueError for a pair without "=", an unknown name, a value that the parameter cannot read, and a name given
     twice.
     """
-    units = {row.name: row.unit for row in params_table(phase)}
+    units = {row.name: row.unit for row in table_of(phase, account_life)}
     values: dict[str, float | bool] = {}
     for pair in pairs:
         name, equals, text = (part.strip() for part in pair.partition("="))
         if not equals or not name:
             raise ValueError(f"--set {pair} is not of the form name=value, sl_atr_mult=2.0 say")
         if name not in units:
-            raise ValueError(unknown_parameter(name, phase))
+            raise ValueError(unknown_parameter(name, phase, account_life))
         if name in values:
             raise ValueError(f"--set names {name} twice")
         try:
@@ -71,9 +86,9 @@ def parse_changes(pairs: Sequence[str], phase: int = 2) -> dict[str, float | boo
     return values
 
 
-def check_limits(changes: Mapping[str, float | bool], phase: int) -> None:
+def check_limits(changes: Mapping[str, Any], phase: int, account_life: bool = False) -> None:
     """Refuse values that a parameter may not have, whatever the market is. Raises ValueError."""
-    fields = {field.name: field for field in numbers_of(Parameters if phase == 1 else ParametersPhase2)}
+    fields = {field.name: field for field in fields_of(phase, account_life)}
     for name, value in changes.items():
         check_value(fields[name], np.asarray(value, np.float64))
 
@@ -90,9 +105,11 @@ def _read(text: str, unit: str) -> float | bool:
     return read_number(text)
 
 
-def unknown_parameter(name: str, phase: int) -> str:
+def unknown_parameter(name: str, phase: int, account_life: bool = False) -> str:
     """What is said of a name that no parameter of this phase has."""
-    known = [row.name for row in params_table(phase)]
+    known = [row.name for row in table_of(phase, account_life)]
+    if not account_life and name in {row.name for row in life_table(phase)} - {row.name for row in params_table(2)}:
+        return f"--set {name}: that is a parameter of an account's whole life: give --account with a plan as well"
     if phase == 1 and name in {row.name for row in params_table(2)}:
         return f"--set {name}: that is a parameter of phase 2: give --phase 2 as well"
     near = nearest(name.replace("-", "_"), known, _LIKE)
@@ -125,9 +142,9 @@ def _shown_default(row: ParamRow) -> str:
     return hour_text(float(row.default)) if row.unit == HOUR else row.default
 
 
-def params_text(phase: int, width: int | None = None) -> str:
+def params_text(phase: int, width: int | None = None, account_life: bool = False) -> str:
     """The parameters of a phase as a table of name, default and unit, each with its sentence and limits."""
-    rows = params_table(phase)
+    rows = table_of(phase, account_life)
     width = max(100, width or shutil.get_terminal_size((120, 24)).columns)
     defaults = [_shown_default(row) for row in rows]
     columns = [

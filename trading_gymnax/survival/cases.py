@@ -105,13 +105,13 @@ def _check_size(preset: AccountPreset, size: int | None, params: Any) -> None:
     if preset.contract_limit is None:
         return
     for spec in params.market.specs:
-        most = preset.contract_limit * (10 if _is_micro(spec) else 1)
+        most = preset.contract_limit * (10 if is_micro(spec) else 1)
         if size > most:
             raise SurvivalRefused(
                 f"{size} contracts of {spec.symbol} are more than the {most} that account {preset.name!r} allows"
             )
 
 
-def _is_micro(spec: ContractSpec) -> bool:
+def is_micro(spec: ContractSpec) -> bool:
     """Ten of them count as one in a contract limit; the table's micros are those whose symbol starts with M."""
     return spec.symbol in CONTRACTS and spec.symbol.startswith("M")

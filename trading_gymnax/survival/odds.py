@@ -29,22 +29,30 @@ import jax.numpy as jnp
 import numpy as np
 
 from trading_gymnax.accounts import AccountPreset
-from trading_gymnax.evaluation.baselines import RandomEntries
 from trading_gymnax.market import MarketData
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.phase2 import TradingPhase2
 from trading_gymnax.survival.cases import all_cases, presets_of
+from trading_gymnax.survival.draws import (
+    BLOCK,
+    COIN_SEEDS,
+    PATHS,
+    SET_PATHS,
+    SETS,
+    check_numbers,
+    draw_orders,
+    environment_of,
+    record_both,
+)
 from trading_gymnax.survival.estimates import Attempts, Estimate, curve, days_to_pass, mean
-from trading_gymnax.survival.paths import Outcome, bootstrap_orders, consecutive_orders, replay
+from trading_gymnax.survival.paths import Outcome, consecutive_orders, replay
 from trading_gymnax.survival.refused import SurvivalRefused
 from trading_gymnax.survival.replay import BREACHED, PASSED, RUNNING, AccountRules
 from trading_gymnax.survival.result import Case, Consecutive, Odds, Survival
-from trading_gymnax.survival.tape import Recording, join_tapes, record
+from trading_gymnax.survival.tape import Recording, join_tapes
 
 MONTH = 21  # sessions that a monthly fee pays for
-SESSIONS, BLOCK, PATHS, COIN_SEEDS = 30, 5, 10_000, 8
-_SETS, _SET_PATHS = 200, 100  # resampled sets of sessions, and attempts in each
-_PHASES = {1: TradingPhase1, 2: TradingPhase2}
+SESSIONS = 30
 
 
 def survival(
@@ -93,11 +101,16 @@ def survival(
             cannot be.
         ValueError: as `evaluate_policy`.
     """
-    _check_numbers(sessions, block_sessions, paths, coin_seeds, pass_value_usd)
-    env, params = _environment(env, params, phase, market)
+    check_numbers(block_sessions, sessions=(sessions, 1), paths=(paths, 2), coin_seeds=(coin_seeds, 1))
+    if pass_value_usd is not None and not math.isfinite(pass_value_usd):
+        raise SurvivalRefused(f"pass_value_usd is a number of dollars; got {pass_value_usd!r}")
+    env, params = environment_of(env, params, phase, market)
     plan = all_cases(presets_of(account), params, contracts, high_water_modes)
     keys = jax.random.split(key, 6)
-    recorded, coins = _walks(policy, env, params, plan, keys[:2], sampled, block_sessions, coin_seeds)
+    walking = params.replace(initial_balance=plan[0][3]["initial_balance"])
+    most = max(fields["max_contracts"] for *_, fields in plan)
+    asked_for = {"sampled": sampled, "block": block_sessions, "coin_seeds": coin_seeds, "max_contracts": most}
+    recorded, coins = record_both(policy, env, walking, keys[:2], **asked_for)
     asked = AccountRules(*(jnp.asarray([fields[name] for *_, fields in plan]) for name in AccountRules._fields))
     found = _play_all(recorded, coins, asked, keys[2:], (sessions, block_sessions, paths))
     data = (len(recorded.date), float(block_sessions))
@@ -106,58 +119,6 @@ def survival(
     dates = f"{recorded.date.min()} to {recorded.date.max()}"
     notes = _notes(env, recorded, cases, pass_value_usd)
     return Survival(tuple(cases), data[0], sessions, data[1], paths, dates, notes)
-
-
-# -- what is asked --
-
-
-def _check_numbers(sessions: int, block: float, paths: int, seeds: int, pass_value: float | None) -> None:
-    for name, value, least in (("sessions", sessions, 1), ("paths", paths, 2), ("coin_seeds", seeds, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise SurvivalRefused(f"{name} is a whole number, {least} or more; got {value!r}")
-    if not 1 <= block < math.inf:
-        raise SurvivalRefused(f"block_sessions is a mean length of 1 session or more; got {block!r}")
-    if pass_value is not None and not math.isfinite(pass_value):
-        raise SurvivalRefused(f"pass_value_usd is a number of dollars; got {pass_value!r}")
-
-
-def _check_block(count: int, block: float) -> None:
-    if count < block:
-        raise SurvivalRefused(
-            f"the view has {count} usable sessions, fewer than a block of {block:g}; give more sessions or a smaller "
-            "block_sessions"
-        )
-
-
-def _environment(env: TradingPhase1 | None, params: Any, phase: int, market: MarketData) -> tuple[TradingPhase1, Any]:
-    if not isinstance(market, MarketData):
-        raise SurvivalRefused(f"market must be a MarketData, made by load_market_data; got {type(market).__name__}")
-    if env is None:
-        if phase not in _PHASES:
-            raise SurvivalRefused(f"phase is 1 or 2; got {phase!r}")
-        env = _PHASES[phase](market)
-    params = env.default_params if params is None else params
-    return env, params.replace(market=market)
-
-
-def _walks(
-    policy: Any,
-    env: TradingPhase1,
-    params: Any,
-    plan: Sequence[tuple[Any, ...]],
-    keys: jax.Array,
-    sampled: bool,
-    block: float,
-    coin_seeds: int,
-) -> tuple[Recording, list[Recording]]:
-    """The policy's sessions, and those of the coin at its rate, one recording a seed."""
-    walking = params.replace(initial_balance=plan[0][3]["initial_balance"])
-    most = max(fields["max_contracts"] for *_, fields in plan)
-    recorded = record(policy, env, walking, key=keys[0], sampled=sampled, max_contracts=most)
-    _check_block(len(recorded.date), block)
-    coin = RandomEntries(jnp.float32(recorded.entry_rate))
-    seeds = jax.random.split(keys[1], coin_seeds)
-    return recorded, [record(coin, env, walking, key=seed, max_contracts=most) for seed in seeds]
 
 
 # -- attempts --
@@ -172,25 +133,13 @@ class _Found:
     alone: Outcome
 
 
-def _orders(
-    follows: jax.Array, keys: jax.Array, sessions: int, block: float, paths: int
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Bootstrapped orders [P, D], those from resampled sets of sessions [B * Q, D], and the consecutive ones [N, D]."""
-    size, mean_block = len(follows), jnp.float32(block)
-    orders = bootstrap_orders(keys[0], follows, mean_block, paths=paths, horizon=sessions)
-    drawn = bootstrap_orders(keys[1], follows, mean_block, paths=_SETS, horizon=size)
-    ring = jnp.where(jnp.arange(size) + 1 < size, jnp.arange(size) + 1, -1)
-    places = bootstrap_orders(keys[2], ring, mean_block, paths=_SETS * _SET_PATHS, horizon=sessions)
-    of_set = jnp.repeat(jnp.arange(_SETS), _SET_PATHS)[:, None]
-    return orders, drawn[of_set, places], consecutive_orders(follows, sessions)
-
-
 def _play_all(
     recorded: Recording, coins: list[Recording], asked: AccountRules, keys: jax.Array, asked_for: tuple[int, float, int]
 ) -> tuple[_Found, _Found]:
     """What became of the policy's attempts, and of the coin's: in each session the coin takes one of its walks."""
     tape, count, seeds = join_tapes([x.tape for x in (recorded, *coins)]), len(recorded.date), len(coins)
-    orders, sets, alone = _orders(recorded.tape.follows, keys[:3], *asked_for)
+    orders, sets = draw_orders(recorded.tape.follows, keys[:3], *asked_for)
+    alone = consecutive_orders(recorded.tape.follows, asked_for[0])
     drawn = jnp.concatenate([orders, sets])
     walk = 1 + jax.random.randint(keys[3], drawn.shape, 0, seeds, jnp.int32)
     of_coins = [jnp.where(alone >= 0, alone + count * seed, -1) for seed in range(1, seeds + 1)]
@@ -200,7 +149,7 @@ def _play_all(
     found = jax.device_get(replay(tape, asked, jnp.concatenate(parts), in_turn))
     pieces = list(zip(*(np.split(x, ends, axis=1) for x in found), strict=True))
     own, tossed = (
-        _Found(Outcome(*first), Outcome(*(x.reshape(len(x), _SETS, _SET_PATHS) for x in second)), Outcome(*third))
+        _Found(Outcome(*first), Outcome(*(x.reshape(len(x), SETS, SET_PATHS) for x in second)), Outcome(*third))
         for first, second, third in (pieces[:3], pieces[3:])
     )
     return own, tossed

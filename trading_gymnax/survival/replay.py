@@ -59,11 +59,13 @@ class SessionSummary(NamedTuple):
 
     net: Any
     lowest: Any  # equity, extremes of the bars included
+    sure_lowest: Any  # equity that is surely reached, whatever the floor; between the two the bars must tell
     drawdown: Any  # largest fall below what the high-water mark has seen in the session
     seen: Any  # highest equity that counts for the high-water mark
     best_flat: Any  # highest balance after an exit
     traded: Any  # bool
-    must_play: Any  # the session can end the account by itself, or the data ends in it, bool
+    lost: Any  # the session ends the account by itself, bool
+    must_play: Any  # it does, or the data ends in it, bool
 
 
 class _Params(NamedTuple):
@@ -84,7 +86,7 @@ class _Params(NamedTuple):
 
 
 @struct.dataclass
-class _State:
+class PositionState:
     """The fields of `EnvState` that the functions of `rules` read; a long position bought at 0."""
 
     position: Any
@@ -130,15 +132,10 @@ def play_bar(
     Also returns what the bar adds to a `SessionSummary`, with absolute equity. `keep_open`: a position at the end of
     the data stays open, as in the environment; else it is closed there like one at the end of a day.
     """
-    params, terms, now, bar = _as_market(row, tick_cents, commission, rule, tape, keep_open)
+    params, terms, bar = as_market(row, tick_cents, commission, rule, tape, keep_open)
     state = _as_state(account, row, commission, rule)
     before = state.balance
-    fill = rules.play_bar(state, now, bar, terms, params, jnp.int32(rules.ExitReason.STOP))
-    state, fill = rules.settle(state, fill, terms)
-    state = rules.mark_to_market(state, bar, terms)
-    state = rules.raise_floor(state, fill, before, terms, params)
-    state, fill, breached = rules.close_breach(state, fill, now, bar, terms, params)
-    reached = rules.daily_limit_reached(state, fill, params)
+    state, fill, breached, reached = play_position(state, bar, terms, params)
     reason = rules.termination(state, breached, reached, fill.must_flat, params)
     traded = account.traded | (state.num_trades > 0)
     passed = codes.among(reason, codes.done(codes.PASSED)) & (account.days_traded + traded >= rule.minimum_days)
@@ -155,8 +152,21 @@ def play_bar(
     return after, _seen(state, fill, before, row, tick_cents, traded, lost)
 
 
+def play_position(
+    state: Any, bar: Bar, terms: rules.Terms, params: _Params
+) -> tuple[Any, rules.Fill, jax.Array, jax.Array]:
+    """One bar on an account that holds its position: state, fill, breached by drawdown, daily limit reached."""
+    before = state.balance
+    fill = rules.play_bar(state, bar, bar, terms, params, jnp.int32(rules.ExitReason.STOP))
+    state, fill = rules.settle(state, fill, terms)
+    state = rules.mark_to_market(state, bar, terms)
+    state = rules.raise_floor(state, fill, before, terms, params)
+    state, fill, breached = rules.close_breach(state, fill, bar, bar, terms, params)
+    return state, fill, breached, rules.daily_limit_reached(state, fill, params)
+
+
 def _seen(
-    state: _State,
+    state: PositionState,
     fill: rules.Fill,
     before: jax.Array,
     row: jax.Array,
@@ -168,22 +178,26 @@ def _seen(
     # A stop that is reached is the nearest level, or the bar is decided by the floor, which shows in the equity.
     low = before + jnp.maximum(row[tapes.WORST], row[tapes.STOP_LEVEL]) * tick_cents * fill.contracts
     lowest = jnp.where(fill.side > 0, jnp.minimum(low, state.equity), state.equity)
+    # An exit at a target or the daily limit may have come before the bar's worst price.
+    left = (fill.exit_reason == rules.ExitReason.TARGET) | (fill.exit_reason == rules.ExitReason.DAILY_LOSS)
     return SessionSummary(
         net=state.balance,
         lowest=lowest,
+        sure_lowest=jnp.where(left, state.equity, lowest),
         drawdown=state.high_water_mark - lowest,
         seen=state.high_water_mark,
         best_flat=jnp.where(state.num_trades > 0, state.balance, _UNSEEN),
         traded=traded,
+        lost=lost,
         must_play=lost | (row[tapes.DATA_END] > 0),
     )
 
 
-def _as_state(account: Account, row: jax.Array, commission: jax.Array, rule: AccountRules) -> _State:
+def _as_state(account: Account, row: jax.Array, commission: jax.Array, rule: AccountRules) -> PositionState:
     """The account with the position of a recorded bar, in the terms of `rules`."""
     holding, zero = row[tapes.HOLDING], jnp.int32(0)
     sized = jnp.where(rule.contracts > 0, rule.contracts, jnp.minimum(row[tapes.CONTRACTS], rule.max_contracts))
-    return _State(
+    return PositionState(
         position=holding,
         contracts=sized * holding,
         entry_price=zero,
@@ -202,10 +216,10 @@ def _as_state(account: Account, row: jax.Array, commission: jax.Array, rule: Acc
     )
 
 
-def _as_market(
-    row: jax.Array, tick_cents: jax.Array, commission: jax.Array, rule: AccountRules, tape: Tape, keep_open: jax.Array
-) -> tuple[_Params, rules.Terms, Bar, Bar]:
-    """A recorded bar in the terms of `rules`: parameters, terms, decision bar and outcome bar."""
+def as_market(
+    row: jax.Array, tick_cents: jax.Array, commission: jax.Array, rule: Any, tape: Tape, keep_open: jax.Array
+) -> tuple[_Params, rules.Terms, Bar]:
+    """A recorded bar in the terms of `rules`: parameters, terms, and a bar that serves as its decision bar, too."""
     params = _Params(
         floor_lock=rule.floor_lock,
         daily_loss_limit=rule.daily_loss_limit,
@@ -231,7 +245,7 @@ def _as_market(
         breaks=flat,
         atr=jnp.float32(0),
     )
-    return params, terms, bar, bar
+    return params, terms, bar
 
 
 def summarise(
@@ -242,7 +256,7 @@ def summarise(
     off = jnp.float32(math.inf)
     rule = rule._replace(initial_balance=jnp.float32(0), trailing_dd_limit=off, profit_target=off)
     account = Account(zero, zero, zero + _UNSEEN, zero + rules.FLOOR_OFF, zero, zero, no, no, zero)
-    nothing = SessionSummary(zero, zero, zero, zero + _UNSEEN, zero + _UNSEEN, no, no)
+    nothing = SessionSummary(zero, zero, zero, zero, zero + _UNSEEN, zero + _UNSEEN, no, no, no)
 
     def bar(carry: tuple[Account, SessionSummary], row: jax.Array) -> tuple[tuple[Account, SessionSummary], None]:
         account, known = carry
@@ -250,10 +264,12 @@ def summarise(
         both = SessionSummary(
             net=seen.net,
             lowest=jnp.minimum(known.lowest, seen.lowest),
+            sure_lowest=jnp.minimum(known.sure_lowest, seen.sure_lowest),
             drawdown=jnp.maximum(known.drawdown, seen.drawdown),
             seen=seen.seen,
             best_flat=jnp.maximum(known.best_flat, seen.best_flat),
             traded=seen.traded,
+            lost=known.lost | seen.lost,
             must_play=known.must_play | seen.must_play,
         )
         over = account.day_over | (account.outcome != RUNNING)
@@ -262,18 +278,22 @@ def summarise(
     return jax.lax.scan(bar, (account, nothing), rows)[0][1]
 
 
-def is_quiet(account: Account, session: SessionSummary, rule: AccountRules) -> jax.Array:
-    """No rule of the account can act in the session.
+def stays_above(account: Any, session: SessionSummary, limit: jax.Array, initial: jax.Array, rule: Any) -> jax.Array:
+    """No floor of the session is reached; limit and initial balance in cents.
 
     The floor of any bar is the present one, or what `rules.floor_of` makes of a mark of the session: that is no higher
     than the mark less the limit, nor than the floor of the highest mark that can be. So equity stays above the floor
     where it stays above the present one and, if it ever falls by more than the limit, above the last.
-    `tests/survival` plays every rule of an account both ways.
     """
     lowest = account.balance + session.lowest
-    initial, limit = rules.cents(rule.initial_balance), rules.cents(rule.trailing_dd_limit)
     highest_floor = rules.floor_of(jnp.int32(rules.OFF), limit, initial, rule)
-    above = (lowest >= account.floor) & ((session.drawdown <= limit) | (lowest >= highest_floor))
+    return (lowest >= account.floor) & ((session.drawdown <= limit) | (lowest >= highest_floor))
+
+
+def is_quiet(account: Account, session: SessionSummary, rule: AccountRules) -> jax.Array:
+    """No rule of the account can act in the session. `tests/survival` plays every rule of an account both ways."""
+    initial, limit = rules.cents(rule.initial_balance), rules.cents(rule.trailing_dd_limit)
+    above = stays_above(account, session, limit, initial, rule)
     target = rules.cents(rule.profit_target)
     days_done = account.days_traded + session.traded >= rule.minimum_days
     met = account.balance - initial + session.best_flat >= target

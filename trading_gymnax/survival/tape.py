@@ -29,6 +29,7 @@ from trading_gymnax.survival.refused import SurvivalRefused
 FAR = 2**29  # ticks; a stop or target that the bar did not reach
 _BARS = 64  # tapes are padded to a multiple of it, so that few programs are compiled
 _NO_LIMIT = 2**30  # steps; longer than any session
+_NO_LIFE = {"contract_limit": 0, "scaling_profit": float("inf"), "session_limit": 0, "start_funded": False}
 
 # Columns of `Tape.bars`. Prices are ticks from the fill, positive in the position's favour.
 (HOLDING, ENTERED, CONTRACTS, OPENED, BEST, WORST, CLOSED, STOP_LEVEL, TARGET_LEVEL, SLIP, STOP_SLIP) = range(11)
@@ -85,6 +86,7 @@ def record(
         # Puts the floor out of reach; without a limit phase 2 would no longer show the drawdown.
         floor_lock=-float(MAX_USD),
         max_contracts=max_contracts,
+        **(_NO_LIFE if env.account_life else {}),
     )
     market_id, first = session_starts(env, params)
     steps, session = walk(env, switched(policy, sampled), params, market_id, first, key)

@@ -1,0 +1,153 @@
+"""The command `accounts` as a trader types it."""
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.test_cli import TINY, refusal
+from tests.survival.few import few_attempts
+from trading_gymnax import rewards
+from trading_gymnax.accounts import life_fields, plan
+from trading_gymnax.cli import main as cli
+from trading_gymnax.cli.commands import Train
+from trading_gymnax.data.contracts import CONTRACTS
+from trading_gymnax.parameters_life import life_table
+from trading_gymnax.runs import build
+from trading_gymnax.settings import TradingSettings, read_settings
+from trading_gymnax.synthetic import regime
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> pathlib.Path:
+    """The folder of a run for the value of an account, on 16 sessions of which the last eight are held out."""
+    spec = dataclasses.replace(CONTRACTS["NQ"], calendar=None)
+    folder = tmp_path_factory.mktemp("runs")
+    regime(16, spec=spec, first_session="2025-03-03").frame.to_parquet(folder / "nq.parquet")
+    where = ["--data", str(folder / "nq.parquet"), "--market", "NQ", "--train-until", "2025-03-13"]
+    life = ["--phase", "2", "--account", "topstep-50k", "--reward", "account-value", "--gamma", "0.9995"]
+    with few_attempts():
+        cli.main(["train", *where, *life, "--set", "payout_cap=1k", "--run-dir", str(folder / "nq"), *TINY])
+    return folder / "nq"
+
+
+def typed(*args: str) -> subprocess.CompletedProcess[str]:
+    """The installed program's start, and whether JAX was imported, as its last line."""
+    program = (
+        f"import sys; sys.argv = ['trading-gymnax', *{list(args)!r}]\n"
+        "import _console_start\n"
+        "try:\n    _console_start.trading_gymnax()\nfinally:\n    print('jax' in sys.modules)"
+    )
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+
+def test_plans_are_listed_and_shown_without_jax():
+    listed = typed("accounts")
+    assert listed.returncode == 0, listed.stderr
+    assert listed.stdout.endswith("False\n")
+    assert "Topstep\ntopstep-50k " in listed.stdout
+    shown = typed("accounts", "apex-eod", "topstep-50k")
+    assert shown.stdout.endswith("False\n")
+    heads = [
+        line.split(":")[0] for line in shown.stdout.splitlines() if ", Trading Combine" in line or ", End-of" in line
+    ]
+    assert heads == [*(f"apex-eod-{size}" for size in ("25k", "50k", "100k", "150k")), "topstep-50k"]
+    wrong = typed("accounts", "topstp-50k")
+    assert (wrong.returncode, wrong.stdout) == (2, "False\n")
+    assert wrong.stderr == "trading-gymnax: there is no plan and no folder 'topstp-50k': did you mean 'topstep-50k'?\n"
+
+
+def test_the_same_from_within(capsys, tmp_path):
+    cli.main(["accounts", "tpt-50k"])
+    assert "tpt-50k: TakeProfitTrader, Test and PRO, 50,000 dollars" in capsys.readouterr().out
+    assert "there is no file mine.json" in refusal(capsys, "accounts", "mine.json")
+    (tmp_path / "mine.json").write_text("{}")
+    assert "mine.json: the file lacks 'firm', 'sources', 'plans'" in refusal(
+        capsys, "accounts", str(tmp_path / "mine.json")
+    )
+    said = refusal(capsys, "accounts", "tpt-50k", "--contracts", "2", "--lives", "9")
+    assert "--contracts and --lives: name the folder of a run first" in said
+    assert "accounts has no option --contract" in refusal(capsys, "accounts", "--contract", "2")
+
+
+def test_a_run_remembers_its_account(trained):
+    settings = read_settings(trained)
+    assert (settings.account, settings.value_discount) == ("topstep-50k", 0.9995)
+    rules = {**life_fields(plan("topstep-50k")), "payout_cap": 1_000}
+    assert settings.changes == TradingSettings(changes=rules).to_dict()["changes"]
+    env = build(settings).env
+    assert env.account_life
+    assert env.reward_fn == rewards.account_value(0.9995)
+    assert env.default_params.payout_cap.tolist() == [1_000] * 6
+    sessions = json.loads((trained / "evaluation.json").read_text())["out_of_sample"]
+    assert sessions
+
+
+def test_a_run_of_a_life_does_not_trade_live(trained, tmp_path, capsys):
+    assert "a live account books no payouts" in refusal(capsys, "paper", str(trained), "--folder", str(tmp_path / "a"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "complaint"),
+    [
+        (["--set", "payout_cap=2"], "that is a parameter of an account's whole life: give --account"),
+        (["--reward", "account-value"], "--reward account-value pays for payouts: give --account"),
+        (["--account", "topstp-50k"], "there is no plan 'topstp-50k': did you mean 'topstep-50k'?"),
+        (["--account", "mine.json"], "mine.json"),
+        (["--account", "tpt-50k", "--set", "payout_split=2"], "payout_split is a share between 0 and 1"),
+        (["--account", "tpt-50k", "--set", "payout_cpa=2"], "did you mean 'payout_cap'?"),
+        (["--account", "tpt-50k", "--market", "NQ", "MNQ", "--data", "a", "b"], "--account: a plan limits micro"),
+    ],
+)
+def test_accounts_to_train_for_that_cannot_be(typed, complaint, capsys):
+    assert complaint in refusal(capsys, "train", *typed)
+
+
+def test_limits_are_in_micros_where_these_are_traded():
+    def limit(symbol):
+        return (
+            Train(account="topstep-50k", market=(symbol,), data=(pathlib.Path("x"),))
+            .settings()
+            .changes["contract_limit"]
+        )
+
+    assert limit("MNQ") == 10 * limit("NQ")
+
+
+def test_the_parameters_of_a_life_are_listed(capsys):
+    cli.main(["params", "--phase", "2", "--account-life"])
+    listed = capsys.readouterr().out
+    assert all(f"\n{row.name} " in f"\n{listed}" for row in life_table(2))
+
+
+def test_a_run_is_told_which_account_suits_it(trained, tmp_path, capsys):
+    sizes = ["--contracts", "1", "2", "--sessions", "12", "--lives", "200", "--bankroll", "500"]
+    with few_attempts():
+        cli.main(["accounts", str(trained), "topstep-50k", "apex-eod-50k", *sizes, "--out", str(tmp_path)])
+    said = capsys.readouterr().out
+    assert "topstep-50k" in said
+    assert "policy" in said
+    assert "coin" in said
+    assert "NO ACCOUNT" in said or "The account that suits it best" in said
+    found = json.loads((tmp_path / "accounts.json").read_text())
+    assert [(row["plan"], row["contracts"], row["who"]) for row in found["rows"]] == [
+        (plan, size, who) for plan in ("topstep-50k", "apex-eod-50k") for size in (1, 2) for who in ("policy", "coin")
+    ]
+    assert all(0 <= row["ruin_low"] <= row["ruin"] <= row["ruin_high"] <= 1 for row in found["rows"])
+    assert (tmp_path / "accounts.png").stat().st_size > 5_000
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        (["nothing-50k"], "there is no plan and no folder 'nothing-50k'"),
+        (["--contracts", "0"], "contracts are whole numbers from 1 on"),
+        (["--bankroll", "-1"], "a bankroll is dollars, 0 or more"),
+        (["--lives", "1"], "paths is a whole number, 2 or more"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(more, complaint, trained, capsys):
+    assert complaint in refusal(capsys, "accounts", str(trained), *more)

@@ -1,0 +1,79 @@
+"""What estimates over orders of sessions begin with: numbers checked, policy and coin walked, orders drawn."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from trading_gymnax.evaluation.baselines import RandomEntries
+from trading_gymnax.market import MarketData
+from trading_gymnax.phase1 import TradingPhase1
+from trading_gymnax.phase2 import TradingPhase2
+from trading_gymnax.survival.paths import bootstrap_orders
+from trading_gymnax.survival.refused import SurvivalRefused
+from trading_gymnax.survival.tape import Recording, record
+
+BLOCK, PATHS, COIN_SEEDS = 5, 10_000, 8
+SETS, SET_PATHS = 200, 100  # resampled sets of sessions, and attempts in each
+_PHASES = {1: TradingPhase1, 2: TradingPhase2}
+
+
+def check_numbers(block: float, **counts: tuple[Any, int]) -> None:
+    """Refuse a mean block that cannot be, and counts, each (value, least), that are no whole numbers from there on."""
+    for name, (value, least) in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise SurvivalRefused(f"{name} is a whole number, {least} or more; got {value!r}")
+    if not 1 <= block < math.inf:
+        raise SurvivalRefused(f"block_sessions is a mean length of 1 session or more; got {block!r}")
+
+
+def environment_of(env: TradingPhase1 | None, params: Any, phase: int, market: MarketData) -> tuple[TradingPhase1, Any]:
+    """The environment, by default that of the phase, and its parameters on the market."""
+    if not isinstance(market, MarketData):
+        raise SurvivalRefused(f"market must be a MarketData, made by load_market_data; got {type(market).__name__}")
+    if env is None:
+        if phase not in _PHASES:
+            raise SurvivalRefused(f"phase is 1 or 2; got {phase!r}")
+        env = _PHASES[phase](market)
+    params = env.default_params if params is None else params
+    return env, params.replace(market=market)
+
+
+def record_both(
+    policy: Any,
+    env: TradingPhase1,
+    params: Any,
+    keys: jax.Array,
+    *,
+    sampled: bool,
+    block: float,
+    coin_seeds: int,
+    max_contracts: int,
+) -> tuple[Recording, list[Recording]]:
+    """The policy's sessions, and those of the coin at its rate, one recording a seed."""
+    recorded = record(policy, env, params, key=keys[0], sampled=sampled, max_contracts=max_contracts)
+    count = len(recorded.date)
+    if count < block:
+        raise SurvivalRefused(
+            f"the view has {count} usable sessions, fewer than a block of {block:g}; give more sessions or a smaller "
+            "block_sessions"
+        )
+    coin = RandomEntries(jnp.float32(recorded.entry_rate))
+    seeds = jax.random.split(keys[1], coin_seeds)
+    return recorded, [record(coin, env, params, key=seed, max_contracts=max_contracts) for seed in seeds]
+
+
+def draw_orders(
+    follows: jax.Array, keys: jax.Array, sessions: int, block: float, paths: int
+) -> tuple[jax.Array, jax.Array]:
+    """Bootstrapped orders, int32 [paths, sessions]; those of resampled sets of sessions, [SETS * SET_PATHS, ...]."""
+    size, mean_block = len(follows), jnp.float32(block)
+    orders = bootstrap_orders(keys[0], follows, mean_block, paths=paths, horizon=sessions)
+    drawn = bootstrap_orders(keys[1], follows, mean_block, paths=SETS, horizon=size)
+    ring = jnp.where(jnp.arange(size) + 1 < size, jnp.arange(size) + 1, -1)
+    places = bootstrap_orders(keys[2], ring, mean_block, paths=SETS * SET_PATHS, horizon=sessions)
+    of_set = jnp.repeat(jnp.arange(SETS), SET_PATHS)[:, None]
+    return orders, drawn[of_set, places]
