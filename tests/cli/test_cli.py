@@ -393,6 +393,7 @@ def test_audit_passes_causal_features_and_names_the_others(bars, tmp_path, capsy
     )
 
 
+@pytest.mark.slow
 def test_certify_says_refused_with_status_1_and_writes_its_file(tmp_path, capsys):
     out = tmp_path / "certificate.json"
     small = ["--seeds", "1", "--first-seed", "7", "--sessions", "3", "--total-timesteps", "32768"]
@@ -443,6 +444,7 @@ def rolled_arguments(contracts: list[str], run_dir: pathlib.Path, *more: str) ->
     return [*where, "--train-until", "2025-03-11", "--curriculum", "original-plan", *TINY, *more]
 
 
+@pytest.mark.slow
 def test_contracts_of_one_market_roll_by_volume(rolled):
     """By volume the later one is traded from 03-10 on: after 03-07, its first session with more."""
     settings = runs.read_settings(rolled)
@@ -455,6 +457,7 @@ def test_contracts_of_one_market_roll_by_volume(rolled):
     assert by_date.env.default_params.market.view.tolist() == [[0, 4], [0, 4]]
 
 
+@pytest.mark.slow
 def test_a_curriculum_is_driven_and_judged_under_its_last_values(rolled):
     rows = pd.read_csv(rolled / "metrics.csv")
     assert rows["schedule/trailing_dd_limit"].tolist() == [15_000, 5_000]  # progress 0 and 0.5 of two iterations
@@ -471,6 +474,7 @@ def test_a_curriculum_is_driven_and_judged_under_its_last_values(rolled):
     assert trades["commission_usd"].tolist() == pytest.approx([2 * full] * len(trades))
 
 
+@pytest.mark.slow
 def test_a_run_with_a_curriculum_goes_on_with_it_only(rolled, contracts, capsys):
     cli.main(["train", *rolled_arguments(contracts, rolled)])
     assert "OUT OF SAMPLE" in capsys.readouterr().out

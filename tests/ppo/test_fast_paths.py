@@ -57,15 +57,15 @@ def leaves(tree: Any) -> dict[str, np.ndarray]:
     "fast",
     [
         {"skip_forced_rows": True, "rollout_storage": "states", "minibatch_by": "time"},
-        {"skip_forced_rows": True, "minibatch_by": "envs", "layer_norm": True},
-        {"skip_forced_rows": True, "microbatch_rows": 8},
-        {"rollout_storage": "states", "recurrent": True, "gru_size": 8},
-        {"rollout_storage": "auto", "shared_torso": True},
+        pytest.param({"skip_forced_rows": True, "minibatch_by": "envs", "layer_norm": True}, marks=pytest.mark.slow),
+        pytest.param({"skip_forced_rows": True, "microbatch_rows": 8}, marks=pytest.mark.slow),
+        pytest.param({"rollout_storage": "states", "recurrent": True, "gru_size": 8}, marks=pytest.mark.slow),
+        pytest.param({"rollout_storage": "auto", "shared_torso": True}, marks=pytest.mark.slow),
         {"backend": "gpu", "minibatch_by": "time"},
         {"backend": "gpu", "rollout_storage": "states", "hidden_sizes": (16, 8, 8)},
         {"backend": "gpu", "rollout_storage": "states", "recurrent": True, "gru_size": 8},
         {"backend": "gpu", "shared_torso": True},
-        {"backend": "gpu", "layer_norm": True, "minibatch_by": "envs"},
+        pytest.param({"backend": "gpu", "layer_norm": True, "minibatch_by": "envs"}, marks=pytest.mark.slow),
         {"backend": "gpu", "hidden_sizes": (160, 160), "activation": "relu", "target_kl": 0.01},
     ],
     ids=str,
@@ -84,6 +84,7 @@ def test_a_fast_path_learns_the_same(fast):
     assert float(one.metrics["truncated"].min()) > 0.1
 
 
+@pytest.mark.slow
 def test_the_market_learns_the_same_by_all_paths():
     env, params = gymnax.make("TradingPhase2-v0")
     config = dataclasses.replace(CONFIG, num_envs=16, num_steps=64, total_timesteps=16 * 64 * 2, minibatch_by="time")

@@ -236,6 +236,7 @@ def january(shared_data):
     return [load_bars(shared_data / f"{name}_1min_tradingview_2022-01.parquet", name) for name in ("ES", "NQ", "YM")]
 
 
+@pytest.mark.slow
 def test_three_real_markets_train_in_one_run(january):
     env = TradingPhase1(pack(january), market_one_hot=True)
     config = PPOConfig(total_timesteps=4_096, num_envs=32, num_steps=64, num_minibatches=2, num_epochs=1)

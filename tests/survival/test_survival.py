@@ -148,6 +148,7 @@ def test_sessions_added_as_a_whole_are_those_played_bar_by_bar(data):
 # -- closed forms --
 
 
+@pytest.mark.slow
 def test_fair_walks_pass_as_often_as_the_closed_forms_say():
     limit, target, far_target, lock = 64, 96, 160, 32  # dollars
     rules = [account(limit, target, mode=mode) for mode in (BAR_CLOSE, INTRABAR)]
@@ -205,6 +206,7 @@ def preset(name="walk", *, fee=None, days=0, limit=None, **fields):
     return AccountPreset(name, tuple(fields.items()), (), days, fee, limit)
 
 
+@pytest.mark.slow
 def test_a_real_tape_of_ticks_passes_as_often_as_a_fair_walk():
     market, env, params = tick_market()
     # a tick is 5 dollars: a limit of 3 and of 6 ticks, a target of 4 and of 8
