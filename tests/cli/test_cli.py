@@ -484,6 +484,7 @@ def test_a_run_with_a_curriculum_goes_on_with_it_only(rolled, contracts, capsys)
     assert "roll: ['volume'] there, ['2025-03-10'] now" in refusal(capsys, "train", *by_date)
 
 
+@pytest.mark.slow
 def test_a_run_is_judged_on_contracts_that_roll(trained, contracts, capsys):
     where = ["evaluate", str(trained), "--data", *contracts, "--market", "NQ", "NQ"]
     cli.main([*where, "--roll", "volume", "--from", "2025-03-07"])

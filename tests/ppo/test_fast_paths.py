@@ -99,7 +99,7 @@ def test_the_market_learns_the_same_by_all_paths():
         assert float(result.metrics["first_ratio_error"].max()) < 1e-5
 
 
-@pytest.mark.parametrize("storage", ["observations", "states"])
+@pytest.mark.parametrize("storage", ["observations", pytest.param("states", marks=pytest.mark.slow)])
 def test_parameters_that_change_between_iterations_are_seen_from_the_first_step_on(storage):
     env, params = gymnax.make("TradingPhase1-v0", account_features=True, profit_target=9_000.0)
 

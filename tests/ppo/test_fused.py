@@ -99,6 +99,7 @@ def test_a_training_learns_the_same(settings, monkeypatch):
     assert float(other.metrics["first_ratio_error"].max()) < 1e-5
 
 
+@pytest.mark.slow
 def test_seeds_learn_side_by_side():
     config = PPOConfig(num_envs=16, num_steps=8, total_timesteps=16 * 8 * 2, num_epochs=1, hidden_sizes=(16, 16))
     params = table(reward=[[1.0, -3.0, 7.0]] * 4, start=(1, 1, 1, 1))

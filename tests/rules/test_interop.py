@@ -191,6 +191,7 @@ def test_the_vector_interface_resets_in_the_same_step(env):
 # -- a loop that knows five values and no masks --
 
 
+@pytest.mark.slow
 def test_a_plain_ppo_loop_of_the_five_value_kind_trains():
     """Ten updates of 8,192 steps on a strong drift: from the costs of random trading to a profit."""
     tape = regime(40, seed=4, drift=0.5)

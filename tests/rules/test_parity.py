@@ -71,13 +71,13 @@ def test_longer_bars_agree():
     assert Parity(tables, 1, 150).check(seed=30, num_episodes=40) > 1_000
 
 
-@pytest.mark.parametrize("phase", [1, 2])
+@pytest.mark.parametrize("phase", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_real_episodes_agree(real, phase):
     """Three real markets at once."""
     assert Parity(real, phase, 450).check(seed=20 + phase, num_episodes=45) > 2_400
 
 
-@pytest.mark.parametrize("phase", [1, 2])
+@pytest.mark.parametrize("phase", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_whole_lives_agree(synthetic, phase):
     """Evaluations, funded accounts and payouts in short sessions, with every rule of a life on in part of them."""
     parity = Parity(synthetic, phase, 450, life=True, account_features=True)

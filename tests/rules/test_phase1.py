@@ -107,7 +107,7 @@ def test_params_none_takes_the_defaults(env):
     assert_trees_equal(env.step(jax.random.key(1), state, 1), env.step(jax.random.key(1), state, 1, env.default_params))
 
 
-@pytest.mark.parametrize("make", [TradingPhase1, TradingPhase2])
+@pytest.mark.parametrize("make", [pytest.param(TradingPhase1, marks=pytest.mark.slow), TradingPhase2])
 def test_stock_step_gives_the_same(make):
     """gymnax's own `step` on the same environment, ends included: all six values equal, bit for bit."""
     env = make(three_days(), min_bars_left=10, trailing_dd_limit=300.0)

@@ -95,7 +95,7 @@ ACCOUNTS = {
 }
 
 
-@pytest.mark.parametrize("by_risk", [False, True])
+@pytest.mark.parametrize("by_risk", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_days_added_as_a_whole_are_those_played_bar_by_bar(by_risk):
     tape = recorded(by_risk, by_risk)[3].tape
     rules = [{**rule, "contracts": 0, "max_contracts": 3} if by_risk else rule for rule in ACCOUNTS.values()]
@@ -219,7 +219,10 @@ class Slow:
         return ""
 
 
-@pytest.mark.parametrize(("days", "share"), [(5, 1.0), (0, 0.5), (3, 0.35)])
+@pytest.mark.parametrize(
+    ("days", "share"),
+    [pytest.param(5, 1.0, marks=pytest.mark.slow), pytest.param(0, 0.5, marks=pytest.mark.slow), (3, 0.35)],
+)
 def test_consistency_and_minimum_days_are_those_of_a_slow_simulation(days, share):
     moves = 25 * fair_walks(200, 12)
     orders = np.random.default_rng(1).integers(0, len(moves), (600, 40))
@@ -240,6 +243,7 @@ def test_consistency_and_minimum_days_are_those_of_a_slow_simulation(days, share
 # -- closed forms --
 
 
+@pytest.mark.slow
 def test_fair_walks_pass_as_often_as_the_closed_forms_say():
     """Trailing distance with and without lock, both modes: within one standard error of 10,000 lives, by 40,000.
 

@@ -43,6 +43,7 @@ def found():
     return lifetime_value(always_buy, market, cheap, key=KEY, contracts=[1, 2], bankroll=Bankroll(3, 6), **options)
 
 
+@pytest.mark.slow
 def test_a_fair_walk_passes_as_often_as_the_closed_form_says():
     case = found().cases[0]
     exact = ((3 + 1) / (3 + 2)) ** 4  # a limit of 3 ticks, a target of 4
