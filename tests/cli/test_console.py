@@ -24,7 +24,8 @@ def program(folder: pathlib.Path, source: str, **more: str) -> subprocess.Popen[
     (folder / "stand_in.py").write_text(source)
     line = "import _console_start; _console_start.start('trading-gymnax', 'stand_in')"
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", **more}
-    command = [sys.executable, "-c", line]
+    # Python's own handler, also where these tests run in the background of a shell, which has SIGINT ignored
+    command = [sys.executable, "-c", f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {line}"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 

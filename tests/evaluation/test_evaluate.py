@@ -365,7 +365,7 @@ def test_the_switch_between_most_probable_and_drawn_actions(env):
 
 def test_what_is_no_policy_is_refused(env):
     params = env.default_params
-    with pytest.raises(ValueError, match=r"one action number per observation, int \[256\].*shape \(256, 3\)"):
+    with pytest.raises(ValueError, match=r"one action number per observation, int \[32\].*shape \(32, 3\)"):
         evaluate_policy(lambda key, obs, mask: mask.astype(jnp.int32), env, params, key=KEY)
     with pytest.raises(ValueError, match="dtype float32"):
         evaluate_policy(lambda key, obs, mask: jnp.zeros(mask.shape[0]), env, params, key=KEY)
