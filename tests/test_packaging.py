@@ -169,7 +169,7 @@ def test_the_wheel_installs_and_runs_in_an_empty_environment(version, built, tmp
     python = interpreter(version)
     if python is None:
         pytest.skip(f"there is no Python {version} here")
-    clean = {name: x for name, x in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL"))}
+    clean = {name: x for name, x in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL", "XLA"))}
     environment = clean | {"JAX_PLATFORMS": "cpu"}
     run(python, "-m", "venv", tmp_path / "v", env=environment)
     folder = tmp_path / "v" / "bin"
