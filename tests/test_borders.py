@@ -37,7 +37,7 @@ LAYERS = (
         *("rules", "limits", "parameters", "settings", "params", "starts", "restarts", "arguments", "observation"),
         *("packed", "parameters_life", "params_life", "life", "life_value"),
     ),
-    ("rewards", "render", "phase1", "phase2", "state", "synthetic"),
+    ("rewards", "render", "phase1", "phase2", "synthetic"),
     ("accounts", "curriculum", "interop", "registration", "runs"),
     ("evaluation",),
     ("live",),
