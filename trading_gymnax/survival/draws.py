@@ -42,6 +42,11 @@ def environment_of(env: TradingPhase1 | None, params: Any, phase: int, market: M
     return env, params.replace(market=market)
 
 
+def dates_of(recorded: Recording) -> str:
+    """First and last day of what was recorded, in words."""
+    return f"{recorded.date.min()} to {recorded.date.max()}"
+
+
 def record_both(
     policy: Any,
     env: TradingPhase1,

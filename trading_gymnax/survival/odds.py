@@ -40,6 +40,7 @@ from trading_gymnax.survival.draws import (
     SET_PATHS,
     SETS,
     check_numbers,
+    dates_of,
     draw_orders,
     environment_of,
     record_both,
@@ -101,24 +102,26 @@ def survival(
             cannot be.
         ValueError: as `evaluate_policy`.
     """
-    check_numbers(block_sessions, sessions=(sessions, 1), paths=(paths, 2), coin_seeds=(coin_seeds, 1))
-    if pass_value_usd is not None and not math.isfinite(pass_value_usd):
-        raise SurvivalRefused(f"pass_value_usd is a number of dollars; got {pass_value_usd!r}")
+    _check(pass_value_usd, block_sessions, sessions=(sessions, 1), paths=(paths, 2), coin_seeds=(coin_seeds, 1))
     env, params = environment_of(env, params, phase, market)
     plan = all_cases(presets_of(account), params, contracts, high_water_modes)
     keys = jax.random.split(key, 6)
     walking = params.replace(initial_balance=plan[0][3]["initial_balance"])
-    most = max(fields["max_contracts"] for *_, fields in plan)
-    asked_for = {"sampled": sampled, "block": block_sessions, "coin_seeds": coin_seeds, "max_contracts": most}
-    recorded, coins = record_both(policy, env, walking, keys[:2], **asked_for)
+    how: dict[str, Any] = {"sampled": sampled, "block": block_sessions, "coin_seeds": coin_seeds}
     asked = AccountRules(*(jnp.asarray([fields[name] for *_, fields in plan]) for name in AccountRules._fields))
+    recorded, coins = record_both(policy, env, walking, keys[:2], **how, max_contracts=int(max(asked.max_contracts)))
     found = _play_all(recorded, coins, asked, keys[2:], (sessions, block_sessions, paths))
     data = (len(recorded.date), float(block_sessions))
     values = [fields["profit_target"] if pass_value_usd is None else pass_value_usd for *_, fields in plan]
     cases = [_case(found, at, data, sessions, value, plan[at][:3]) for at, value in enumerate(values)]
-    dates = f"{recorded.date.min()} to {recorded.date.max()}"
     notes = _notes(env, recorded, cases, pass_value_usd)
-    return Survival(tuple(cases), data[0], sessions, data[1], paths, dates, notes)
+    return Survival(tuple(cases), data[0], sessions, data[1], paths, dates_of(recorded), notes)
+
+
+def _check(pass_value_usd: float | None, block_sessions: float, **least: tuple[int, int]) -> None:
+    check_numbers(block_sessions, **least)
+    if pass_value_usd is not None and not math.isfinite(pass_value_usd):
+        raise SurvivalRefused(f"pass_value_usd is a number of dollars; got {pass_value_usd!r}")
 
 
 # -- attempts --

@@ -30,6 +30,7 @@ from trading_gymnax.survival.draws import (
     SET_PATHS,
     SETS,
     check_numbers,
+    dates_of,
     draw_orders,
     environment_of,
     record_both,
@@ -92,14 +93,9 @@ def lifetime_value(
     asked = _cases(_plans_of(plans), params, contracts)
     keys = jax.random.split(key, 6)
     rules = stacked(asked, params)
+    asked_for: dict[str, Any] = {"sampled": sampled, "block": block_sessions, "coin_seeds": coin_seeds}
     most = int(rules.max_contracts.max())
-    recording: dict[str, Any] = {
-        "sampled": sampled,
-        "block": block_sessions,
-        "coin_seeds": coin_seeds,
-        "max_contracts": most,
-    }
-    recorded, coins = record_both(policy, env, params, keys[:2], **recording)
+    recorded, coins = record_both(policy, env, params, keys[:2], **asked_for, max_contracts=most)
     orders = draw_orders(recorded.tape.follows, keys[2:5], sessions, block_sessions, paths)
     own, tossed = _live_both(recorded, coins, rules, orders, keys[5])
     data = (len(recorded.date), float(block_sessions))
@@ -107,8 +103,8 @@ def lifetime_value(
         AccountCase(plan, size, *(_value(found, at, data, plan, bankroll) for found in (own, tossed)))
         for at, (plan, size) in enumerate(asked)
     ]
-    dates = f"{recorded.date.min()} to {recorded.date.max()}"
-    return AccountValues(tuple(cases), data[0], sessions, data[1], paths, dates, bankroll, _notes(env, recorded, cases))
+    notes = _notes(env, recorded, cases)
+    return AccountValues(tuple(cases), data[0], sessions, data[1], paths, dates_of(recorded), bankroll, notes)
 
 
 # -- what is asked --
