@@ -124,7 +124,7 @@ class Params:
     phase: Literal[1, 2] = 1
     """1: choose entries; 2: manage the stop as well."""
     account_life: bool = False
-    """Those of an account's whole life, too, which --account of `train` sets."""
+    """Those of an account's whole life, too, which `train` sets from the plan of an account."""
 
 
 @dataclasses.dataclass(frozen=True)
