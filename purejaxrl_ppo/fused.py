@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from purejaxrl_ppo.joined import first_kernel
 from purejaxrl_ppo.networks import ActorCritic
 
 WIDTHS = (16, 32, 64)  # of layers, whose gradients one program keeps in its registers
@@ -44,8 +45,7 @@ def fuse(network: ActorCritic, params: Any, inputs: int) -> FusedTowers:
     """
     layers = params["params"]
     width, outputs = network.hidden_sizes[0], network.spec_outputs
-    kernel, bias = layers["actor_critic_0"]["kernel"], layers["actor_critic_0"]["bias"]
-    first = jnp.pad(jnp.concatenate([kernel, bias[None]]), ((0, inputs - kernel.shape[0] - 1), (0, 0)))
+    first = first_kernel(params, inputs)
 
     def tower(name: str, half: int, before: int) -> jax.Array:
         blocks = [first[:, half * width : (half + 1) * width]]

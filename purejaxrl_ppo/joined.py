@@ -43,8 +43,7 @@ def join(network: ActorCritic, params: Any, inputs: int) -> JoinedTowers:
         inputs: length of the network's input: normalised observation, a 1, and zeros.
     """
     layers = params["params"]
-    kernel, bias = layers["actor_critic_0"]["kernel"], layers["actor_critic_0"]["bias"]
-    first = jnp.pad(jnp.concatenate([kernel, bias[None]]), ((0, inputs - kernel.shape[0] - 1), (0, 0)))
+    first = first_kernel(params, inputs)
     pairs = [[layers[f"{name}_{i}"] for name in ("actor", "critic")] for i in range(1, len(network.hidden_sizes))]
     heads, outputs = [layers["actor_head"], layers["critic_head"]], network.spec_outputs
     if max(network.hidden_sizes) <= _NARROW:
@@ -60,11 +59,21 @@ def join(network: ActorCritic, params: Any, inputs: int) -> JoinedTowers:
 def apply_joined(network: ActorCritic, towers: JoinedTowers, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Policy head [N, K] (Gaussian: [N, 2 K]) and values [N] of network inputs [N, D]."""
     outs = [_apply(network, chain, inputs) for chain in towers.chains]
-    out, outputs = functools.reduce(jnp.add, outs), network.spec_outputs
-    head = out[..., :outputs]
-    if towers.log_std is not None:
-        head = jnp.concatenate([head, jnp.broadcast_to(towers.log_std, head.shape)], axis=-1)
-    return head, out[..., outputs]
+    return head_and_value(network, functools.reduce(jnp.add, outs), towers.log_std)
+
+
+def first_kernel(params: Any, inputs: int) -> jax.Array:
+    """Kernel [inputs, 2 H] of both towers' first layers, with their bias as the row behind the observation's."""
+    kernel, bias = _layer(params["params"]["actor_critic_0"])
+    return jnp.pad(jnp.concatenate([kernel, bias[None]]), ((0, inputs - kernel.shape[0] - 1), (0, 0)))
+
+
+def head_and_value(network: ActorCritic, out: jax.Array, log_std: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    """Policy head [..., K] (Gaussian: [..., 2 K]) and values [...] of the outputs of both heads side by side."""
+    head = out[..., : network.spec_outputs]
+    if log_std is not None:
+        head = jnp.concatenate([head, jnp.broadcast_to(log_std, head.shape)], axis=-1)
+    return head, out[..., network.spec_outputs]
 
 
 def _apply(network: ActorCritic, chain: Chain, inputs: jax.Array) -> jax.Array:

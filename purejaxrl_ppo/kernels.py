@@ -14,6 +14,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
 from purejaxrl_ppo.fused import CHUNK, LEAST_ROWS, OUTPUTS, FusedTowers
+from purejaxrl_ppo.joined import head_and_value
 from purejaxrl_ppo.networks import ActorCritic
 
 
@@ -66,10 +67,7 @@ def apply_fused(
         picked: int32 [M], time steps.
     """
     out = both_towers(towers.weights, inputs, picked, network.activation, len(network.hidden_sizes) - 1)
-    head = out[..., : network.spec_outputs]
-    if towers.log_std is not None:
-        head = jnp.concatenate([head, jnp.broadcast_to(towers.log_std, head.shape)], axis=-1)
-    return head, out[..., network.spec_outputs]
+    return head_and_value(network, out, towers.log_std)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))

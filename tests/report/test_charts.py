@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.rules.handmade import LEVEL, WARMUP, flat, make_bars
+from tests.survival.material import Script
 from trading_gymnax import EnvParams, EnvParamsPhase2, TradingPhase1, TradingPhase2
 from trading_gymnax.evaluation.evaluate import evaluate_policy
 from trading_gymnax.market import pack
@@ -17,17 +17,6 @@ from trading_gymnax.report.svg import nice_step
 from trading_gymnax.rules import BUY, ENABLE_TRAIL, MOVE_SL_TO_BE, SELL
 
 KEY = jax.random.key(0)
-
-
-@struct.dataclass
-class Script:
-    """Takes the action that a table [M, T] holds for the decision bar."""
-
-    actions: jax.Array
-    reads_state = True
-
-    def __call__(self, key, obs, mask, state):
-        return self.actions[state.market_id, state.step_idx].astype(jnp.int32)
 
 
 def bar(open_: int, high: int, low: int, close: int) -> tuple[int, int, int, int]:
