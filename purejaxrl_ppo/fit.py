@@ -433,7 +433,7 @@ class _Loop:
 
 
 def evaluation_key(seed: int, iteration: int) -> jax.Array:
-    """The key of the evaluation after an iteration.
+    """The key of the evaluation after an iteration; 0 for one outside of training.
 
     The key of the seed itself is training's: `split(key, n)[i]` is `fold_in(key, i)`, so folding the iteration into it
     would give the keys that made network and environments again.

@@ -32,7 +32,7 @@ def test_there_is_something_to_read():
 LAYERS = (
     ("text", "extras", "version"),
     ("data",),
-    ("market",),
+    ("market", "keys"),
     (
         *("rules", "limits", "parameters", "settings", "params", "starts", "restarts", "arguments", "observation"),
         *("packed", "parameters_life", "params_life", "life", "life_value"),

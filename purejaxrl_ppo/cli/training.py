@@ -9,7 +9,7 @@ from purejaxrl_ppo.cli.commands import Evaluate, Resume, Train
 from purejaxrl_ppo.config import PPOConfig
 from purejaxrl_ppo.environments import make_environment, parse_pairs
 from purejaxrl_ppo.evaluate import evaluate as play
-from purejaxrl_ppo.fit import fit
+from purejaxrl_ppo.fit import evaluation_key, fit
 from purejaxrl_ppo.logs import RETURN_UNIT
 from purejaxrl_ppo.processes import start_parallel
 from purejaxrl_ppo.rundir import load_policy, read_run
@@ -56,7 +56,7 @@ def evaluate(command: Evaluate) -> None:
     env, params, _ = _environment_of(command.run_dir, "evaluate")
     for kind, sampled in (("sampled", True), ("argmax", False)):
         policy = load_policy(command.run_dir, sampled=sampled, checkpoint=command.checkpoint)
-        played = play(env, params, policy, jax.random.key(command.seed), command.episodes, command.max_steps)
+        played = play(env, params, policy, evaluation_key(command.seed, 0), command.episodes, command.max_steps)
         s = played.summary()
         print(
             f"{kind:8} return {s['return']:.4g} +- {s['return_std']:.3g} "

@@ -39,6 +39,8 @@ from purejaxrl_ppo.sweep.halving import NAMES, Range, check_ranges, draw, rung_i
 from purejaxrl_ppo.train import ParamsSchedule, TrainState, make_trainer, strong
 from purejaxrl_ppo.wrappers import hashable, prepare
 
+_SEARCH = 0x5EA7C  # sets the keys of draws and evaluations apart from those that training splits off the same seed
+
 
 @dataclasses.dataclass(frozen=True)
 class SweepResult:
@@ -140,7 +142,9 @@ def sweep(
     check_arguments(env, config, params_schedule=params_schedule)
     _check_counts(configurations, seeds, eta, runs_at_once, eval_episodes, eval_max_steps)
     checked, stops = check_ranges(ranges, config), rung_iterations(rungs, config)
-    key_draw, key_eval = jax.random.split(jax.random.key(config.seed) if key is None else key)
+    key_draw, key_eval = jax.random.split(
+        jax.random.fold_in(jax.random.key(config.seed) if key is None else key, _SEARCH)
+    )
     env, params = hashable(env), jax.tree.map(strong, env_params)
     judged = params if validation_params is None else jax.tree.map(strong, validation_params)
     _same_kind(env, params, judged)

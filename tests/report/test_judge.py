@@ -25,6 +25,7 @@ from trading_gymnax.evaluation.per_market import by_market
 from trading_gymnax.evaluation.robustness import SLIPPAGE_TICKS, robustness
 from trading_gymnax.evaluation.summary import UNDECIDABLE
 from trading_gymnax.evaluation.walk import _play
+from trading_gymnax.keys import stream
 from trading_gymnax.market import load_market_data, pack
 from trading_gymnax.report.judge import (
     ACCOUNTS,
@@ -81,7 +82,8 @@ def judgement(env):
 def test_the_odds_of_an_account_stand_in_the_judgement(env, judgement):
     case = judgement.survival.cases[0]
     assert case.account == ACCOUNTS[0]
-    alone = survival(Switch(), env.default_params.market, ACCOUNTS[0], key=jax.random.split(KEY, 5)[4], env=env)
+    key = jax.random.split(stream(KEY, "judge"), 5)[4]
+    alone = survival(Switch(), env.default_params.market, ACCOUNTS[0], key=key, env=env)
     assert alone.cases[0].policy.passed == case.policy.passed
     said = judgement.to_dict()["survival"]
     assert [row["who"] for row in said] == ["policy", "coin"]

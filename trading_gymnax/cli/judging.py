@@ -117,12 +117,12 @@ def _walked(
                 judge,
                 policy,
                 split.env,
-                key=jax.random.key(JUDGE_SEED),
                 configurations_tried=asked["tried"],
                 progress=tell,
             )
-            seen = judged(split.train_params, label="in sample", baselines=False)
-            return seen, judged(split.test_params, label=label, accounts=ACCOUNTS)
+            keys = jax.random.split(jax.random.key(JUDGE_SEED))
+            seen = judged(split.train_params, key=keys[0], label="in sample", baselines=False)
+            return seen, judged(split.test_params, key=keys[1], label=label, accounts=ACCOUNTS)
 
     found, kept = once(run_dir, what, walk, **asked)
     if kept:

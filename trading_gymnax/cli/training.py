@@ -24,6 +24,7 @@ from trading_gymnax.cli.learners import ppo_fold_learner, ppo_learner
 from trading_gymnax.cli.looks import looking
 from trading_gymnax.cli.progress import told
 from trading_gymnax.cli.resume import keep_run, kept_runs, open_folder
+from trading_gymnax.cli.stored import JUDGE_SEED
 from trading_gymnax.cli.trader import TRADER, device_note
 from trading_gymnax.evaluation.certify import certify as certificate_of
 from trading_gymnax.extras import missing_extra
@@ -203,9 +204,10 @@ def _report_of_folds(
     )
     print(note)
     with told("judging") as tell:
-        judged = functools.partial(judge, env=env, key=jax.random.key(0), configurations_tried=tried, progress=tell)
-        seen = judged(policies[-1], params=params[0], label="in sample, last fold", baselines=False)
-        held_out = judged(policy, params=params[1], label="out of sample, walk-forward", accounts=ACCOUNTS)
+        judged = functools.partial(judge, env=env, configurations_tried=tried, progress=tell)
+        keys = jax.random.split(jax.random.key(JUDGE_SEED))
+        seen = judged(policies[-1], params=params[0], key=keys[0], label="in sample, last fold", baselines=False)
+        held_out = judged(policy, params=params[1], key=keys[1], label="out of sample, walk-forward", accounts=ACCOUNTS)
     print(f"\n{held_out}")
     values = {"note": note, "in_sample": seen.to_dict(), "out_of_sample": held_out.to_dict()}
     (run_dir / "evaluation.json").write_text(json.dumps(values, indent=2, allow_nan=False) + "\n")

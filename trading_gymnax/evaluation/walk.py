@@ -18,6 +18,7 @@ import numpy as np
 
 from trading_gymnax import rules
 from trading_gymnax.evaluation import codes
+from trading_gymnax.keys import stream
 from trading_gymnax.market import pair_of_bars
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.rules import ExitReason
@@ -80,7 +81,7 @@ def walk(
     exit or done reason of the rules that nobody knows how to book.
     """
     structure, kind, arrays = split_policy(policy)
-    program, count = Rules(env), len(bar)
+    program, count, own_key = Rules(env), len(bar), stream(key, "walk")
     pad = (0, max(FEW - count, 0) if count <= FEW else -count % BATCH)
     starts = (jnp.asarray(np.pad(x, pad, mode="edge"), jnp.int32) for x in (market_id, bar))
     state, memory = _begin(program, kind, structure, arrays, params, *starts)
@@ -88,7 +89,7 @@ def walk(
     carry = (state, memory, _no_excursion(size), jnp.arange(size) >= count)
     chunks, sessions, chunk, running = [], [], 0, True
     while running:
-        carry, steps = _play(program, kind, structure, arrays, params, carry, jax.random.fold_in(key, chunk))
+        carry, steps = _play(program, kind, structure, arrays, params, carry, jax.random.fold_in(own_key, chunk))
         steps = jax.device_get(steps)
         _check_actions(steps, env)
         codes.check_known(steps.exit_reason[steps.active], rules.EXIT_REASONS, "the exit reason")

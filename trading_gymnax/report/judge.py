@@ -24,6 +24,7 @@ from trading_gymnax.evaluation.evaluate import Evaluation, evaluate_policy
 from trading_gymnax.evaluation.per_market import by_market, market_lines
 from trading_gymnax.evaluation.robustness import Robustness, robustness
 from trading_gymnax.evaluation.summary import Summary, mean_summary, percentile_among, summarise, verdict
+from trading_gymnax.keys import stream
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.report.key_statistics import GROUPS
 from trading_gymnax.survival.odds import survival
@@ -171,7 +172,7 @@ def judge(
 
     Raises ValueError for fewer than one configuration, and as `evaluate_policy`.
     """
-    keys = jax.random.split(key, 5)
+    keys = jax.random.split(stream(key, "judge"), 5)
     walks = _Walks(progress, 2 + baselines * (_OTHER_WALKS + luck_seeds), label)
     walks.next("the policy, most probable actions")
     argmax = evaluate_policy(policy, env, params, key=keys[0])

@@ -14,6 +14,7 @@ import pandas as pd
 from trading_gymnax.curriculum import Schedule
 from trading_gymnax.evaluation.evaluate import evaluate_policy
 from trading_gymnax.evaluation.summary import mean_and_error
+from trading_gymnax.keys import stream
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.text import number
 from trading_gymnax.walkforward.run import FoldLearner, Progress
@@ -89,9 +90,11 @@ def run_sweep(
         rows = []
         for seed in range(seeds):
             policy, key = next(learnt), jax.random.key(seed)
-            seen[at] += evaluate_policy(policy, env, judged, key=key).sessions["net_usd"].mean() / seeds
+            seen[at] += (
+                evaluate_policy(policy, env, judged, key=stream(key, "in sample")).sessions["net_usd"].mean() / seeds
+            )
             held_out = judged.replace(market=test, reward_scale=one.reward_scale)
-            sessions = evaluate_policy(policy, env, held_out, key=key).sessions
+            sessions = evaluate_policy(policy, env, held_out, key=stream(key, "held out")).sessions
             rows.append(sessions.groupby("date")["net_usd"].sum())
             if progress:
                 progress(at * seeds + seed + 1, len(jobs), f"{named(variants[at])}, seed {seed}")

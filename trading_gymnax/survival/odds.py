@@ -29,6 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from trading_gymnax.accounts import AccountPreset
+from trading_gymnax.keys import stream
 from trading_gymnax.market import MarketData
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.phase2 import TradingPhase2
@@ -105,7 +106,7 @@ def survival(
     _check(pass_value_usd, block_sessions, sessions=(sessions, 1), paths=(paths, 2), coin_seeds=(coin_seeds, 1))
     env, params = environment_of(env, params, phase, market)
     plan = all_cases(presets_of(account), params, contracts, high_water_modes)
-    keys = jax.random.split(key, 6)
+    keys = jax.random.split(stream(key, "survival"), 6)
     walking = params.replace(initial_balance=plan[0][3]["initial_balance"])
     how: dict[str, Any] = {"sampled": sampled, "block": block_sessions, "coin_seeds": coin_seeds}
     asked = AccountRules(*(jnp.asarray([fields[name] for *_, fields in plan]) for name in AccountRules._fields))

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from trading_gymnax.accounts import Plan, life_fields
+from trading_gymnax.keys import stream
 from trading_gymnax.market import MarketData
 from trading_gymnax.params_life import EnvParamsLife
 from trading_gymnax.phase1 import TradingPhase1
@@ -91,7 +92,7 @@ def lifetime_value(
     check_numbers(block_sessions, sessions=(sessions, 1), paths=(paths, 2), coin_seeds=(coin_seeds, 1))
     env, params = environment_of(env, params, phase, market)
     asked = _cases(_plans_of(plans), params, contracts)
-    keys = jax.random.split(key, 6)
+    keys = jax.random.split(stream(key, "lifetime value"), 6)
     rules = stacked(asked, params)
     asked_for: dict[str, Any] = {"sampled": sampled, "block": block_sessions, "coin_seeds": coin_seeds}
     most = int(rules.max_contracts.max())

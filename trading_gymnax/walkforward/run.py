@@ -12,6 +12,7 @@ import numpy as np
 
 from trading_gymnax.curriculum import Schedule
 from trading_gymnax.evaluation.evaluate import Evaluation, evaluate_policy
+from trading_gymnax.keys import stream
 from trading_gymnax.market import MarketData
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.walkforward.folds import Fold
@@ -109,7 +110,8 @@ def run_parts(
     numbers = [SEEDS_APART * seed + part.number for part, seed in jobs]
     learnt = learn(env, [params[part.number] for part, _ in jobs], numbers) if jobs else ()
     for (part, seed), policy in zip(jobs, learnt, strict=True):
-        play = functools.partial(_played, policy, env, seed, params[part.number], schedule)
+        key = jax.random.key(SEEDS_APART * seed + part.number)
+        play = functools.partial(_played, policy, env, params[part.number], schedule, key)
         run = runs[part.number, seed] = judge(part, seed, play)
         if keep:
             keep(run)
@@ -119,12 +121,12 @@ def run_parts(
 
 
 def _played(
-    policy: Any, env: TradingPhase1, seed: int, params: Any, schedule: Schedule | None, view: MarketData
+    policy: Any, env: TradingPhase1, params: Any, schedule: Schedule | None, key: jax.Array, view: MarketData
 ) -> Evaluation:
     judged = params if schedule is None else schedule(1.0, params)
     # the training view's reward scale stays: nothing of the test view is measured before it is played
     there = judged.replace(market=view, reward_scale=params.reward_scale)
-    return evaluate_policy(policy, env, there, key=jax.random.key(seed))
+    return evaluate_policy(policy, env, there, key=stream(key, view.date_text()))
 
 
 def shared_and_stacked(trees: Sequence[Any]) -> tuple[list[Any], list[int | None], Any]:
