@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -199,6 +200,33 @@ def test_half_a_surrogate_pair_is_a_missing_value(name):
     with pytest.raises(DataError, match=r"1 bar with a missing or unreadable price, volume or time stamp"):
         load(frame, repair="too_short")
     assert len(load(frame, repair=("too_short", "nan"))) == len(BARS) - 1
+
+
+@pytest.mark.parametrize("kind", ["json lines", "json", "parquet", "csv", "frame", "frame of arrow"])
+def test_a_stamp_that_is_no_utf8_is_a_missing_value(kind, tmp_path):
+    """Arrow reads such bytes without a word, and fails where the cell is looked at."""
+    stamps = [str(stamp).encode() for stamp in BARS["timestamp"]]
+    stamps[7] = stamps[7][:12] + b"\xf0\x98" + stamps[7][14:]
+    arrow = pyarrow.table(BARS.assign(timestamp=""))
+    arrow = arrow.set_column(0, "timestamp", pyarrow.array(stamps, pyarrow.binary()).view(pyarrow.string()))
+    path = tmp_path / "bars"
+    if kind == "parquet":
+        pyarrow.parquet.write_table(arrow, path)
+    elif kind in ("json", "json lines", "csv"):
+        text = BARS.assign(timestamp=BARS["timestamp"].astype(str))
+        text = text.to_csv(index=False) if kind == "csv" else text.to_json(orient="records", lines=kind != "json")
+        sound = str(BARS["timestamp"][7]).encode()
+        assert text.encode().count(sound) == 1
+        path.write_bytes(text.encode().replace(sound, stamps[7]))
+    types = {pyarrow.string(): pd.StringDtype("pyarrow", na_value=np.nan)}.get
+    frames = {
+        "frame": arrow.to_pandas(types_mapper=types),
+        "frame of arrow": arrow.to_pandas(types_mapper=pd.ArrowDtype),
+    }
+    source = frames.get(kind, path)
+    with pytest.raises(DataError, match=r"unreadable price, volume or time stamp \(row 8\)"):
+        load_bars(source, PLAIN, repair="too_short")
+    assert len(load_bars(source, PLAIN, repair=("too_short", "nan"))) == len(BARS) - 1
 
 
 def test_volumes_that_cannot_be_read_are_not_taken_for_none():

@@ -38,7 +38,7 @@ def open_table(source: Any) -> Source:
     Raises FileNotFoundError for a missing file and UnreadableError for all else that is no table.
     """
     if isinstance(source, pd.DataFrame):
-        return Source(_flat_columns(_flat_index(_named_columns(source))))
+        return Source(_flat_columns(_flat_index(_named_columns(_sound_text(source)))))
     if not isinstance(source, (str, os.PathLike)):
         text = f"a table is a path to a CSV or parquet file, or a DataFrame, not a {type(source).__name__}"
         raise UnreadableError(text)
@@ -59,9 +59,9 @@ def open_bytes(content: bytes) -> Source:
         except (OSError, EOFError, zlib.error) as error:
             raise UnreadableError(f"the gzip file is broken: {error}") from None
     if content[:4] == b"PAR1":
-        return Source(_flat_columns(_flat_index(_read_parquet(content))))
+        return Source(_flat_columns(_flat_index(_sound_text(_read_parquet(content)))))
     if is_json(content):
-        return Source(read_json(content))
+        return Source(_sound_text(read_json(content)))
     read = read_text(content)
     return Source(_flat_columns(read.frame), read.separator, read.headless, read.footer)
 
@@ -93,6 +93,22 @@ def _read_parquet(content: bytes) -> pd.DataFrame:
         ) from error
     except (pyarrow.ArrowException, ValueError, TypeError, KeyError, OSError) as error:
         raise UnreadableError(f"the parquet file cannot be read: {error}") from None
+
+
+def _sound_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """What is no UTF-8 becomes U+FFFD: Arrow hands on the bytes of JSON and parquet as they are, and fails later."""
+    sound = frame
+    for at, dtype in enumerate(frame.dtypes):
+        if not (isinstance(dtype, pd.ArrowDtype) or (isinstance(dtype, pd.StringDtype) and dtype.storage == "pyarrow")):
+            continue
+        array = pyarrow.array(frame.iloc[:, at])
+        try:
+            array.validate(full=True)
+        except pyarrow.ArrowInvalid:
+            cells = [cell and cell.decode("utf-8", errors="replace") for cell in array.cast("binary").to_pylist()]
+            sound = sound.copy(deep=False)
+            sound.isetitem(at, pd.array(cells, dtype="str"))
+    return sound
 
 
 def _named_columns(frame: pd.DataFrame) -> pd.DataFrame:
