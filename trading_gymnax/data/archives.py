@@ -95,8 +95,7 @@ def _lean(name: str, opened: Source) -> Source:
         midnight = np.datetime64("-".join(day.groups()), "ms")
     except ValueError:
         raise UnreadableError(f"{name} holds milliseconds since midnight, and {day[0]} is no date") from None
-    frame = frame.copy()
-    frame[frame.columns[0]] = midnight + since.astype("timedelta64[ms]")
+    frame = frame.assign(**{frame.columns[0]: midnight + since.astype("timedelta64[ms]")})
     described = _LEAN.search(name)
     if described is not None:
         frame["symbol"] = "_".join(part for part in (described["symbol"], described["month"]) if part)
@@ -106,7 +105,8 @@ def _lean(name: str, opened: Source) -> Source:
 
 def _unscaled(frame: pd.DataFrame) -> pd.DataFrame:
     """Stocks are written in ten-thousandths of a dollar, to the cent: all prices are multiples of a hundred."""
-    prices = frame[list(PRICES)].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
-    if np.isfinite(prices).all() and (prices >= _LEAN_SCALE / 100).all() and not (prices % 100).any():
-        return frame.assign(**{name: prices[:, at] / _LEAN_SCALE for at, name in enumerate(PRICES)})
-    return frame
+    for name in PRICES:  # those of a future end it at the first
+        prices = pd.to_numeric(frame[name], errors="coerce").to_numpy(np.float64)
+        if not (np.isfinite(prices).all() and (prices >= _LEAN_SCALE / 100).all() and not (prices % 100).any()):
+            return frame
+    return frame.assign(**{name: pd.to_numeric(frame[name]).to_numpy(np.float64) / _LEAN_SCALE for name in PRICES})

@@ -101,10 +101,12 @@ def _cut_footer(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     prices = [names.index(alias) for wanted in PRICES for alias in COLUMN_NAMES[wanted] if alias in names]
     footer: list[str] = []
     while len(footer) < _FOOTER_LINES and len(frame) > len(footer) + 1 and prices:
-        row = frame.iloc[len(frame) - 1 - len(footer)]
-        first = str(row.iloc[0]).strip()
-        numbers = pd.to_numeric(row.iloc[prices], errors="coerce")
-        if not re.match(r"[^\W\d]", first) or first.lower() in ("nan", "nat", "none") or numbers.notna().any():
+        last = len(frame) - 1 - len(footer)
+        first = str(frame.iat[last, 0]).strip()
+        if not re.match(r"[^\W\d]", first) or first.lower() in ("nan", "nat", "none"):
+            break
+        row = frame.iloc[last]
+        if pd.to_numeric(row.iloc[prices], errors="coerce").notna().any():
             break
         footer.append(" ".join(str(cell) for cell in row if not pd.isna(cell)))
     return frame.iloc[: len(frame) - len(footer)], tuple(footer[::-1])
