@@ -29,7 +29,7 @@ from trading_gymnax.render import MissingExtra
 from trading_gymnax.report.live_pages import PAPER_PAGE, RECONCILE_PAGE, paper_text, write_paper, write_reconciliation
 from trading_gymnax.runs import BUILT_IN_SESSIONS, TradingSettings, environment_on, read_settings
 from trading_gymnax.synthetic import regime
-from trading_gymnax.text import usd
+from trading_gymnax.text import count_text, usd
 
 with warnings.catch_warnings():  # distrax and its own dependencies warn while they are imported
     warnings.simplefilter("ignore")
@@ -175,7 +175,8 @@ def _last_sessions(bars: Bars, count: int) -> int:
     unusable = {date for date, _ in bars.report.unusable}
     usable = [s for s, date in enumerate(bars.session_date) if str(date) not in unusable]
     if len(usable) <= count:
-        raise ValueError(f"the bars have {len(usable)} usable sessions: --sessions must leave one or more as history")
+        found = count_text(len(usable), "usable session")
+        raise ValueError(f"the bars have {found}: --sessions must leave one or more as history")
     return int(bars.session_start[usable[-count]])
 
 

@@ -272,7 +272,7 @@ def _robustness_lines(found: Robustness) -> list[str]:
 
 def _title(judgement: Judgement) -> str:
     count = judgement.rows[POLICY].sessions
-    what = f"{judgement.label.upper()}: {judgement.dates}, {count} sessions"
+    what = f"{judgement.label.upper()}: {judgement.dates}, {count_text(count, 'session')}"
     return f"{what}, each walked once from its first entry-allowed bar, on a fresh account"
 
 

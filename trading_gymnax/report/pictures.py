@@ -21,7 +21,7 @@ from trading_gymnax.render import (
 from trading_gymnax.report.charts import tick_sessions
 from trading_gymnax.report.series import EquityPath
 from trading_gymnax.report.session_charts import SessionChart, level_runs
-from trading_gymnax.text import usd
+from trading_gymnax.text import count_text, usd
 
 _WIDTH = 10.0  # inches
 
@@ -68,7 +68,7 @@ def session_picture(shown: SessionChart) -> Any:
     label_times(axes, shown.time, 9)
     axes.set_ylabel("price, points")
     axes.set_xlabel("New York time of the bar's close")
-    title = f"{shown.symbol} {shown.date}: {len(shown.trades)} trades, net {usd(shown.net_usd)}"
+    title = f"{shown.symbol} {shown.date}: {count_text(len(shown.trades), 'trade')}, net {usd(shown.net_usd)}"
     axes.set_title(title, loc="left", fontsize=11, pad=26, parse_math=False)
     _legend(axes, columns=6)
     return picture

@@ -28,7 +28,7 @@ from trading_gymnax.report.session_charts import SessionChart
 from trading_gymnax.report.survival_section import survival_section
 from trading_gymnax.report.trade_sections import list_section, trades_section
 from trading_gymnax.rules import HIGH_WATER_MODES
-from trading_gymnax.text import usd
+from trading_gymnax.text import count_text, usd
 from trading_gymnax.version import program_version
 
 
@@ -94,7 +94,7 @@ def sessions_section(material: Material) -> Section:
     names = [f"{session.date} {session.symbol}" if several else session.date for session in shown]
     options = []
     for at, (name, session) in enumerate(zip(names, shown, strict=True)):
-        text = f"{name}: net {usd(session.net_usd, cents=True)}, {len(session.trades)} trades"
+        text = f"{name}: net {usd(session.net_usd, cents=True)}, {count_text(len(session.trades), 'trade')}"
         options.append(f"<option{' selected' if at == first else ''}>{escape(text)}</option>")
     remark = (
         "Stops and targets are those in force during each bar. The first one shown is the session of median result."

@@ -15,6 +15,7 @@ from trading_gymnax.phase2 import TradingPhase2
 from trading_gymnax.survival.paths import bootstrap_orders
 from trading_gymnax.survival.refused import SurvivalRefused
 from trading_gymnax.survival.tape import Recording, record
+from trading_gymnax.text import count_text
 
 BLOCK, PATHS, COIN_SEEDS = 5, 10_000, 8
 SETS, SET_PATHS = 200, 100  # resampled sets of sessions, and attempts in each
@@ -63,8 +64,8 @@ def record_both(
     count = len(recorded.date)
     if count < block:
         raise SurvivalRefused(
-            f"the view has {count} usable sessions, fewer than a block of {block:g}; give more sessions or a smaller "
-            "block_sessions"
+            f"the view has {count_text(count, 'usable session')}, fewer than a block of {block:g}; give more sessions "
+            "or a smaller block_sessions"
         )
     coin = RandomEntries(jnp.float32(recorded.entry_rate))
     seeds = jax.random.split(keys[1], coin_seeds)
