@@ -112,7 +112,7 @@ class Tries:
             lines.append("probability of backtest overfitting: needs two settings and eight common days or more")
         else:
             lines.append(
-                f"of {self.compared} with {self.days} common days: probability of backtest overfitting "
+                f"of the {self.compared} settings with {self.days} common days: probability of backtest overfitting "
                 f"{percent(self.pbo, 0)}, of such a best one by luck {probability(self.spa)} (SPA) to "
                 f"{probability(self.reality_check)} (reality check)"
             )
