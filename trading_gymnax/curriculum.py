@@ -229,8 +229,8 @@ def _draws(key: jax.Array, name: str, given: Any, params: Any, count: int) -> ja
         params.replace(**{name: end * field if is_factor else end})
     shape = (count,) + (1,) * jnp.ndim(field)
     if dtype in (jnp.int32, jnp.bool_) and not is_factor:
-        values = jax.random.randint(key, shape, int(low), int(high) + 1)
+        values = jax.random.randint(key, shape, int(low), int(high) + 1, jnp.int32)
     else:
-        values = jax.random.uniform(key, shape, minval=low, maxval=high)
+        values = jax.random.uniform(key, shape, jnp.float32, minval=low, maxval=high)
     values = values * field[None] if is_factor else values
     return jnp.broadcast_to(jnp.rint(values) if dtype == jnp.int32 else values, (count, *jnp.shape(field)))

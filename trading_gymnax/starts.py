@@ -82,8 +82,9 @@ def reset_key(key: jax.Array) -> jax.Array:
 
     On a GPU the compiler makes single words where they are used, and a row of them in a kernel of its own before.
     """
-    words = jax.random.key_data(jax.random.split(key))
-    return jax.random.wrap_key_data(jnp.stack([words[1, 0], words[1, 1]]), impl=jax.random.key_impl(key))
+    words = jax.random.key_data(jax.random.split(key))[1]
+    own = jnp.stack([words[at] for at in range(len(words))])  # two of them, or the four of JAX's other generators
+    return jax.random.wrap_key_data(own, impl=jax.random.key_impl(key))
 
 
 def _six_words(key: jax.Array) -> list[jax.Array]:

@@ -1,7 +1,8 @@
 """Small programs whose numbers a flag of JAX must not change: `python -m tests.rules.flags_run PART ...` prints JSON.
 
-PART is `environments` or `training`. The numbers of `environments` are whole, so that they have to be the same to the
-bit; those of `training` are the metrics of each iteration. `types` names what each array of a step is made of.
+PART is `environments`, `training` or `accounts`. The numbers of `environments` are whole, so that they have to be the
+same to the bit; those of `training` are the metrics of each iteration, those of `accounts` shares and dollars. `types`
+names what each array of a step is made of.
 """
 
 from __future__ import annotations
@@ -20,9 +21,14 @@ import numpy as np
 
 from purejaxrl_ppo import PPOConfig, make_train
 from tests.rules.handmade import make_bars
-from trading_gymnax import TradingPhase1, TradingPhase2
+from trading_gymnax import TradingPhase1, TradingPhase2, load_market_data
+from trading_gymnax.accounts import evaluation_account, plans
 from trading_gymnax.curriculum import linear
+from trading_gymnax.evaluation.baselines import RandomEntries
 from trading_gymnax.market import pack
+from trading_gymnax.survival.odds import survival
+from trading_gymnax.survival.value import lifetime_value
+from trading_gymnax.synthetic import regime
 
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS, ENVS = 12, 3
@@ -92,10 +98,24 @@ def training() -> dict[str, Any]:
     return {**{name: np.asarray(x).tolist() for name, x in result.metrics.items()}, "types": types}
 
 
+def accounts() -> dict[str, Any]:
+    """What comes of attempts and of whole lives with random entries: shares and dollars."""
+    tape = regime(7, seed=3)
+    env = TradingPhase1(load_market_data(tape.frame, tape.spec))
+    policy, market, how = RandomEntries(jnp.float32(0.05)), env.default_params.market, {"sessions": 5, "paths": 32}
+    odds = survival(policy, market, evaluation_account(50_000), key=_key(4), env=env, coin_seeds=1, **how)
+    value = lifetime_value(policy, market, plans()["topstep-50k"], key=_key(5), env=env, coin_seeds=1, **how)
+    usd = value.table().select_dtypes("number")
+    return {
+        "odds": [getattr(odds.cases[0].policy, name).value for name in ("passed", "breached")],
+        "value": np.nan_to_num(usd.to_numpy(float)).tolist(),
+    }
+
+
 def _key(seed: int) -> jax.Array:
     return jax.random.key(seed)
 
 
 if __name__ == "__main__":
-    parts = {"environments": environments, "training": training}
+    parts = {"environments": environments, "training": training, "accounts": accounts}
     print(json.dumps({name: parts[name]() for name in sys.argv[1:]}))

@@ -46,14 +46,14 @@ def test_a_training_can_be_traced_and_no_type_is_wide(env, flag, recurrent):
 
 @pytest.fixture(scope="module")
 def usual():
-    return flags_run.start("environments", "training", flags={})
+    return flags_run.start("environments", "training", "accounts", flags={})
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FLAGS)
 def test_the_numbers_are_those_without_the_flag(usual, name):
     """Whole numbers and types to the bit, float32 to rounding: constants may be folded in another order."""
-    found = flags_run.start("environments", "training", flags=FLAGS[name])
+    found = flags_run.start("environments", "training", "accounts", flags=FLAGS[name])
     for part, values in usual.items():
         for key, value in values.items():
             if key.startswith(("steps", "types")):

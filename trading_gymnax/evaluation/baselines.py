@@ -27,7 +27,9 @@ class RandomLegal:
 
     def __call__(self, key: jax.Array, obs: jax.Array, mask: jax.Array) -> jax.Array:
         """A legal action in every row, int32 [B]."""
-        return jax.random.categorical(key, jnp.where(mask, 0.0, jnp.finfo(jnp.float32).min)).astype(jnp.int32)
+        return jax.random.categorical(key, jnp.where(mask, jnp.float32(0), jnp.finfo(jnp.float32).min)).astype(
+            jnp.int32
+        )
 
 
 @struct.dataclass
@@ -42,8 +44,8 @@ class RandomEntries:
     def __call__(self, key: jax.Array, obs: jax.Array, mask: jax.Array) -> jax.Array:
         """HOLD, BUY or SELL in every row, int32 [B]."""
         key_enter, key_side = jax.random.split(key)
-        enters = jax.random.uniform(key_enter, mask.shape[:1]) < self.rate
-        side = jax.random.categorical(key_side, jnp.where(mask[:, BUY : SELL + 1], 0.0, -jnp.inf)) + BUY
+        enters = jax.random.uniform(key_enter, mask.shape[:1], jnp.float32) < self.rate
+        side = jax.random.categorical(key_side, jnp.where(mask[:, BUY : SELL + 1], jnp.float32(0), -jnp.inf)) + BUY
         return jnp.where(enters & (mask[:, BUY] | mask[:, SELL]), side, HOLD).astype(jnp.int32)
 
 

@@ -79,7 +79,8 @@ def draw_orders(
     size, mean_block = len(follows), jnp.float32(block)
     orders = bootstrap_orders(keys[0], follows, mean_block, paths=paths, horizon=sessions)
     drawn = bootstrap_orders(keys[1], follows, mean_block, paths=SETS, horizon=size)
-    ring = jnp.where(jnp.arange(size) + 1 < size, jnp.arange(size) + 1, -1)
+    following = 1 + jnp.arange(size, dtype=jnp.int32)
+    ring = jnp.where(following < size, following, -1)
     places = bootstrap_orders(keys[2], ring, mean_block, paths=SETS * SET_PATHS, horizon=sessions)
     of_set = jnp.repeat(jnp.arange(SETS), SET_PATHS)[:, None]
     return orders, drawn[of_set, places]

@@ -180,7 +180,7 @@ def _live_chunk(
 
     lanes = jax.lax.fori_loop(0, horizon, day, jax.tree.map(lambda x: jnp.broadcast_to(x, size), _open(rule)))
     state = lanes.state
-    lived = state.session_number - (lanes.ended == DoneReason.NONE)
+    lived = state.session_number - (lanes.ended == DoneReason.NONE).astype(jnp.int32)
     return LifeOutcome(
         ended=lanes.ended,
         days=lived,
@@ -254,7 +254,7 @@ def _whole_day(rule: LifeRules, lane: _Lane, session: SessionSummary) -> tuple[_
         equity=balance,
         high_water_mark=mark,
         floor=floor,
-        num_trades=state.num_trades + session.traded,
+        num_trades=state.num_trades + session.traded.astype(jnp.int32),
     )
     no, yes = jnp.bool_(False), jnp.bool_(True)
     after, reason, _ = life.end_of_step(after, breached, no, yes, no, rule)
@@ -268,7 +268,9 @@ def _pass_today(state: Any, session: SessionSummary, rule: Any) -> tuple[jax.Arr
     may do: best where today's profit is as high as the best day before, since up to there the profit grows and the best
     day does not, and beyond both grow alike, of which a share grows less.
     """
-    at_best = state.replace(balance=state.balance + session.best_flat, num_trades=state.num_trades + session.traded)
+    at_best = state.replace(
+        balance=state.balance + session.best_flat, num_trades=state.num_trades + session.traded.astype(jnp.int32)
+    )
     passes = life.passes(at_best, life.with_today(at_best, rule), rule) & session.traded
     least = state.cycle_start + rules.cents(rule.profit_target)
     reaches = session.traded & ~state.funded & (at_best.balance >= least)
@@ -290,7 +292,7 @@ def _next_day(lane: _Lane, state: Any, reason: jax.Array) -> _Lane:
     return _Lane(
         state=state.replace(
             session_start_equity=state.equity,
-            session_number=today + (reason == DoneReason.NONE),
+            session_number=today + (reason == DoneReason.NONE).astype(jnp.int32),
         ),
         ended=reason.astype(jnp.int32),
         pass_day=jnp.where(passed, today, lane.pass_day),

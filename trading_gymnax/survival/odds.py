@@ -49,7 +49,7 @@ from trading_gymnax.survival.draws import (
 from trading_gymnax.survival.estimates import Attempts, Estimate, curve, days_to_pass, mean
 from trading_gymnax.survival.paths import Outcome, consecutive_orders, replay
 from trading_gymnax.survival.refused import SurvivalRefused
-from trading_gymnax.survival.replay import BREACHED, PASSED, RUNNING, AccountRules
+from trading_gymnax.survival.replay import BREACHED, PASSED, RUNNING, AccountRules, stacked_rules
 from trading_gymnax.survival.result import Case, Consecutive, Odds, Survival
 from trading_gymnax.survival.tape import Recording, join_tapes
 
@@ -109,7 +109,7 @@ def survival(
     keys = jax.random.split(stream(key, "survival"), 6)
     walking = params.replace(initial_balance=plan[0][3]["initial_balance"])
     how: dict[str, Any] = {"sampled": sampled, "block": block_sessions, "coin_seeds": coin_seeds}
-    asked = AccountRules(*(jnp.asarray([fields[name] for *_, fields in plan]) for name in AccountRules._fields))
+    asked = stacked_rules([fields for *_, fields in plan])
     recorded, coins = record_both(policy, env, walking, keys[:2], **how, max_contracts=int(max(asked.max_contracts)))
     found = _play_all(recorded, coins, asked, keys[2:], (sessions, block_sessions, paths))
     data = (len(recorded.date), float(block_sessions))

@@ -101,14 +101,14 @@ def _play_orders(
         account = lanes.account
         session = jax.tree.map(lambda x: x[jnp.maximum(orders[:, day], 0)], sessions)
         quiet = (lanes.day == day) & (next_session(lanes) >= 0) & is_quiet(account, session, rule)
-        return _Lanes(_merge(quiet, add_quiet(account, session, rule), account), lanes.day + quiet)
+        return _Lanes(_merge(quiet, add_quiet(account, session, rule), account), lanes.day + quiet.astype(jnp.int32))
 
     def one_round(lanes: _Lanes) -> _Lanes:
         if sessions is not None:
             lanes = jax.lax.fori_loop(0, horizon, quiet_day, lanes)
         session = next_session(lanes)
         account = _play_session(tape, rule, session, lanes.account, keep_open)
-        return _Lanes(account, lanes.day + (session >= 0))
+        return _Lanes(account, lanes.day + (session >= 0).astype(jnp.int32))
 
     fresh = jax.tree.map(lambda x: jnp.broadcast_to(x, size), open_account(rule))
     start = _Lanes(fresh, jnp.zeros(size, jnp.int32))
@@ -134,7 +134,7 @@ def _play_session(
         return _merge(goes, after, account)
 
     account = jax.lax.fori_loop(0, num_bars.max(), bar, account)
-    return account._replace(days_traded=account.days_traded + account.traded)
+    return account._replace(days_traded=account.days_traded + account.traded.astype(jnp.int32))
 
 
 def consecutive_orders(follows: jax.Array, horizon: int) -> jax.Array:
@@ -169,12 +169,15 @@ def bootstrap_orders(
         .set(jnp.arange(size, dtype=jnp.int32), mode="drop")
     )
     first = jax.lax.fori_loop(
-        0, max(1, size.bit_length()), lambda _, b: b[b], jnp.where(is_follower, before, jnp.arange(size))
+        0,
+        max(1, size.bit_length()),
+        lambda _, b: b[b],
+        jnp.where(is_follower, before, jnp.arange(size, dtype=jnp.int32)),
     )
     following = jnp.where(follows < 0, first, follows)
     key_start, key_new = jax.random.split(key)
     starts = jax.random.randint(key_start, (horizon, paths), 0, size, jnp.int32)
-    new = jax.random.uniform(key_new, (horizon, paths)) < 1 / mean_block
+    new = jax.random.uniform(key_new, (horizon, paths), jnp.float32) < 1 / mean_block
 
     def day(session: jax.Array, drawn: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         start, is_new = drawn

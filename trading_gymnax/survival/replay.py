@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -38,6 +39,16 @@ class AccountRules(NamedTuple):
     contracts: Any  # of every entry, int32; 0: as recorded
     max_contracts: Any  # of recorded sizes, int32
     minimum_days: Any  # sessions with a closed trade before a pass counts, int32
+
+
+_INTEGERS, _SWITCHES = ("high_water_mode", "contracts", "max_contracts", "minimum_days"), ("daily_loss_fails",)
+
+
+def stacked_rules(accounts: Sequence[Mapping[str, Any]]) -> AccountRules:
+    """The rules of several accounts, each field [A] and of its own type, whatever JAX takes numbers for."""
+    kind = dict.fromkeys(_INTEGERS, jnp.int32) | dict.fromkeys(_SWITCHES, jnp.bool_)
+    fields = AccountRules._fields
+    return AccountRules(*(jnp.asarray([a[name] for a in accounts], kind.get(name, jnp.float32)) for name in fields))
 
 
 class Account(NamedTuple):
@@ -138,7 +149,9 @@ def play_bar(
     state, fill, breached, reached = play_position(state, bar, terms, params)
     reason = rules.termination(state, breached, reached, fill.must_flat, params)
     traded = account.traded | (state.num_trades > 0)
-    passed = codes.among(reason, codes.done(codes.PASSED)) & (account.days_traded + traded >= rule.minimum_days)
+    passed = codes.among(reason, codes.done(codes.PASSED)) & (
+        account.days_traded + traded.astype(jnp.int32) >= rule.minimum_days
+    )
     lost = codes.among(reason, codes.done(codes.FAILED))
     after = account._replace(
         balance=state.balance,
@@ -295,7 +308,7 @@ def is_quiet(account: Account, session: SessionSummary, rule: AccountRules) -> j
     initial, limit = rules.cents(rule.initial_balance), rules.cents(rule.trailing_dd_limit)
     above = stays_above(account, session, limit, initial, rule)
     target = rules.cents(rule.profit_target)
-    days_done = account.days_traded + session.traded >= rule.minimum_days
+    days_done = account.days_traded + session.traded.astype(jnp.int32) >= rule.minimum_days
     met = account.balance - initial + session.best_flat >= target
     return ~session.must_play & above & ~(days_done & met)
 
@@ -310,5 +323,5 @@ def add_quiet(account: Account, session: SessionSummary, rule: AccountRules) -> 
         equity=balance,
         high_water_mark=mark,
         floor=jnp.maximum(account.floor, rules.floor_of(mark, limit, initial, rule)),
-        days_traded=account.days_traded + session.traded,
+        days_traded=account.days_traded + session.traded.astype(jnp.int32),
     )
