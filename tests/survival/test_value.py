@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from trading_gymnax import TradingPhase1
 from trading_gymnax.accounts import plan
 from trading_gymnax.rules import DoneReason
 from trading_gymnax.survival import Bankroll, SurvivalRefused, lifetime_value
+from trading_gymnax.survival.cases import check_amounts
 from trading_gymnax.survival.lives import LifeOutcome
 from trading_gymnax.survival.value import _portfolios, _ratio
 
@@ -138,6 +140,17 @@ def test_what_cannot_be_is_refused_in_a_sentence(options, complaint):
     asked = {"plans": plan("topstep-50k"), **options}
     with pytest.raises(SurvivalRefused, match=complaint):
         lifetime_value(always_hold, market, key=KEY, env=env, params=params, paths=50, coin_seeds=1, **asked)
+
+
+def test_a_fault_behind_the_parameters_is_no_refusal(monkeypatch):
+    """JAX says ValueError, too: printed as "not estimated, since ..." it would hide a fault of the program."""
+    params = tick_market()[2]
+    with pytest.raises(SurvivalRefused, match="plan 'x': initial_balance must be at least"):
+        check_amounts("plan 'x'", params, {"initial_balance": -1.0}, 1)
+    monkeypatch.setattr("trading_gymnax.params._check_money", lambda *_: jnp.broadcast_to(jnp.zeros(2), (3,)))
+    with pytest.raises(ValueError, match="for broadcasting") as fault:
+        check_amounts("plan 'x'", params, {}, 1)
+    assert not isinstance(fault.value, SurvivalRefused)
 
 
 def test_a_policy_that_sees_its_account_is_refused():

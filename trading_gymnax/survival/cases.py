@@ -12,6 +12,7 @@ import numpy as np
 from trading_gymnax import rules
 from trading_gymnax.accounts import AccountPreset
 from trading_gymnax.data.contracts import CONTRACTS, ContractSpec
+from trading_gymnax.limits import ParameterRefused
 from trading_gymnax.survival.refused import SurvivalRefused
 
 _ACCOUNT_FIELDS = ("initial_balance", "trailing_dd_limit", "floor_lock", "daily_loss_limit", "profit_target")
@@ -44,18 +45,18 @@ def all_cases(
         fields = _fields(preset, params)
         for mode, size in itertools.product(wanted or [fields["high_water_mode"]], _sizes(contracts, params)):
             _check_size(preset, size, params)
-            _check_amounts(preset, params, {**fields, "high_water_mode": mode}, size)
+            check_amounts(f"account {preset.name!r}", params, {**fields, "high_water_mode": mode}, size)
             of_case = {"contracts": size or 0, "high_water_mode": mode, "minimum_days": preset.minimum_days}
             made.append((preset, size, rules.HIGH_WATER_MODES[mode], fields | of_case))
     return made
 
 
-def _check_amounts(preset: AccountPreset, params: Any, fields: dict[str, Any], size: int | None) -> None:
-    """Refuse amounts that cannot be, and sizes whose money would not fit: what the parameters would refuse."""
+def check_amounts(named: str, params: Any, fields: dict[str, Any], size: int | None) -> None:
+    """Refuse amounts that cannot be, and sizes whose money would not fit: what the parameters refuse, and no more."""
     try:
         params.replace(**fields, **({} if size is None else {"position_size": size}))
-    except ValueError as refused:
-        raise SurvivalRefused(f"account {preset.name!r}: {refused}") from refused
+    except ParameterRefused as refused:
+        raise SurvivalRefused(f"{named}: {refused}") from refused
 
 
 def _mode_codes(modes: Sequence[str] | None) -> list[int]:

@@ -23,7 +23,7 @@ from trading_gymnax.params_life import EnvParamsLife
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.phase2 import TradingPhase2
 from trading_gymnax.rules import DoneReason
-from trading_gymnax.survival.cases import is_micro
+from trading_gymnax.survival.cases import check_amounts, is_micro
 from trading_gymnax.survival.draws import (
     BLOCK,
     COIN_SEEDS,
@@ -144,7 +144,7 @@ def stacked(asked: list[tuple[Plan, int | None]], params: Any) -> LifeRules:
     rows = []
     for plan, size in asked:
         fields = life_fields(plan, micro=micros == {True})
-        _check_money(plan, size, fields, params)
+        check_amounts(f"plan {plan.name!r}", params, {"initial_balance": fields["initial_balance"]}, size)
         rows.append({**fields, "contracts": size or 0, "max_contracts": int(params.max_contracts)})
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     of_kind = {"contracts": jnp.int32, "max_contracts": jnp.int32}
@@ -153,14 +153,6 @@ def stacked(asked: list[tuple[Plan, int | None]], params: Any) -> LifeRules:
         for name, values in columns.items()
     }
     return LifeRules(**arrays, max_steps_in_episode=jnp.zeros(len(rows), jnp.int32))
-
-
-def _check_money(plan: Plan, size: int | None, fields: dict[str, Any], params: Any) -> None:
-    """Refuse sizes whose money would not fit: what the parameters would refuse."""
-    try:
-        params.replace(initial_balance=fields["initial_balance"], **({} if size is None else {"position_size": size}))
-    except ValueError as refused:
-        raise SurvivalRefused(f"plan {plan.name!r}: {refused}") from refused
 
 
 # -- lives --
