@@ -11,6 +11,7 @@ from tests.survival.material import KEY
 from tests.survival.test_survival import always_buy, always_hold, tick_market
 from trading_gymnax import TradingPhase1
 from trading_gymnax.accounts import plan
+from trading_gymnax.evaluation import codes
 from trading_gymnax.rules import DoneReason
 from trading_gymnax.survival import Bankroll, SurvivalRefused, lifetime_value
 from trading_gymnax.survival.cases import check_amounts
@@ -91,7 +92,7 @@ def test_one_who_never_trades_pays_and_earns_nothing():
     assert "never trades" in str(values)
 
 
-def test_a_bankroll_worked_by_hand():
+def test_a_bankroll_worked_by_hand(monkeypatch):
     """Life 0 fails at a cost of 100, 1 earns 300 for 150. A reset at 60 instead of 100 saves 40 after a failure."""
     lives = LifeOutcome(
         ended=np.array([DoneReason.DRAWDOWN, DoneReason.NONE]),
@@ -108,6 +109,11 @@ def test_a_bankroll_worked_by_hand():
     # of 210: 110, 50, then 60 are due; 360, 260, 200; 110, then 110 are due, 300, 200; 110, 50, then 110 are due
     assert _portfolios(lives, priced, Bankroll(210, 3), drawn).tolist() == [True, False, False, True]
     assert _portfolios(lives, priced, Bankroll(220, 3), drawn).tolist() == [False, False, False, True]
+    # no reset for one that ran out of time, and one after any reason that the table calls a breach
+    late = lives._replace(ended=np.array([DoneReason.EXPIRED, DoneReason.NONE]))
+    assert _portfolios(late, priced, Bankroll(220, 3), drawn).tolist() == [True, False, True, True]
+    monkeypatch.setitem(codes._DONE, "EXPIRED", codes.BREACHED)
+    assert _portfolios(late, priced, Bankroll(220, 3), drawn).tolist() == [False, False, False, True]
     full = tiny(evaluation=100, monthly=0, reset=None)
     assert _portfolios(lives, full, Bankroll(249, 3), drawn).tolist() == [True, False, True, True]
     assert _portfolios(lives, full, Bankroll(99, 1), drawn[:, :1]).tolist() == [True] * 4

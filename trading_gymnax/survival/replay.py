@@ -139,7 +139,7 @@ def play_bar(
     reason = rules.termination(state, breached, reached, fill.must_flat, params)
     traded = account.traded | (state.num_trades > 0)
     passed = codes.among(reason, codes.done(codes.PASSED)) & (account.days_traded + traded >= rule.minimum_days)
-    lost = codes.among(reason, codes.done(codes.FAILED))
+    lost = codes.among(reason, codes.done(codes.BREACHED, codes.LAPSED))
     after = account._replace(
         balance=state.balance,
         equity=state.equity,
@@ -178,8 +178,8 @@ def _seen(
     # A stop that is reached is the nearest level, or the bar is decided by the floor, which shows in the equity.
     low = before + jnp.maximum(row[tapes.WORST], row[tapes.STOP_LEVEL]) * tick_cents * fill.contracts
     lowest = jnp.where(fill.side > 0, jnp.minimum(low, state.equity), state.equity)
-    # An exit at a target or the daily limit may have come before the bar's worst price.
-    left = (fill.exit_reason == rules.ExitReason.TARGET) | (fill.exit_reason == rules.ExitReason.DAILY_LOSS)
+    # An exit at a target or a limit of the account may have come before the bar's worst price.
+    left = codes.among(fill.exit_reason, codes.exits(codes.AT_TARGET) + codes.exits(codes.AT_LEVEL, by=codes.ACCOUNT))
     return SessionSummary(
         net=state.balance,
         lowest=lowest,
