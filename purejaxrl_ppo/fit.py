@@ -38,7 +38,7 @@ from purejaxrl_ppo.hyperparameters import Hyperparameters
 from purejaxrl_ppo.logs import RETURN_UNIT, CsvLog, Terminal, rows_of
 from purejaxrl_ppo.memory import check_memory, memory_in_words, training_bytes
 from purejaxrl_ppo.options import FitOptions
-from purejaxrl_ppo.policy import Policy
+from purejaxrl_ppo.policy import Policy, of_state
 from purejaxrl_ppo.processes import Team
 from purejaxrl_ppo.programs import kept_with_environment
 from purejaxrl_ppo.rollout import keeps_states
@@ -297,9 +297,13 @@ class _Loop:
 
     def result(self) -> FitResult:
         """What `fit` returns."""
-        params, moments = local((self.state.params, self.state.obs_moments), self.mesh)
-        policy = Policy(params, moments, self.spec, self.config, sampled=True)
+        policy = self._policy(sampled=True)
         return FitResult(self.state, policy, self.run_dir, self.iteration, self.best_score, self.compile_seconds)
+
+    def _policy(self, sampled: bool) -> Policy:
+        """The present policy, on a device of this process alone."""
+        params, moments = local((self.state.params, self.state.obs_moments), self.mesh)
+        return of_state(self.state.replace(params=params, obs_moments=moments), self.spec, self.config, sampled)
 
     # -- the loop -----------------------------------------------------------------------------------------
 
@@ -399,9 +403,7 @@ class _Loop:
             "steps": self.iteration * self.config.batch_size,
         }
         for kind, sampled in (("sampled", True), ("argmax", False)):
-            params, moments = local((self.state.params, self.state.obs_moments), self.mesh)
-            policy = Policy(params, moments, self.spec, self.config, sampled)
-            options = self.options
+            policy, options = self._policy(sampled), self.options
             played = evaluate(self.env, self.eval_params, policy, key, options.eval_episodes, options.eval_max_steps)
             row |= {f"{kind}_{name}": value for name, value in played.summary().items()}
         self.evaluations.write([row])
