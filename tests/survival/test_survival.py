@@ -490,10 +490,10 @@ def test_the_section_shows_every_case_with_its_interval():
     first = found.cases[0].policy.passed
     assert f"{100 * first.value:.0f}%<br>({100 * first.low:.0f} to {100 * first.high:.0f})" in section.body
     assert section.body.count("CANNOT BE TOLD FROM THE COIN") + section.body.count("than the coin") == len(found.cases)
-    figure = section.charts["survival-out-of-sample-0"]
-    names = {trace.get("name") for trace in figure["data"]}
+    chart = section.charts["survival-out-of-sample-0"]
+    names = {trace.get("name") for trace in chart["data"]}
     assert {"policy: passed", "coin: passed", "95 % interval of passed"} <= names
-    passed = next(trace for trace in figure["data"] if trace.get("name") == "policy: passed")
+    passed = next(trace for trace in chart["data"] if trace.get("name") == "policy: passed")
     np.testing.assert_allclose(passed["y"][-1], 100 * first.value, atol=0.006)
     assert passed["x"] == list(range(31))
     embed(section.charts)  # plain numbers only
