@@ -17,7 +17,7 @@ from purejaxrl_ppo.policy import Policy
 from purejaxrl_ppo.programs import kept_with_environment
 from purejaxrl_ppo.rollout import Task, collect
 from purejaxrl_ppo.train import TrainState
-from purejaxrl_ppo.wrappers import hashable, prepare
+from purejaxrl_ppo.wrappers import action_spec, hashable, prepare
 
 _FIRST_LAYERS = ("actor_critic_0.kernel", "shared_0.kernel", "encoder.kernel")
 _COUNT_AFTER_WIDENING = 1 << 17
@@ -121,7 +121,7 @@ def warm_started(
     # copied: the host loop donates the state, and the policy must outlive it
     moments = jax.tree.map(jnp.copy, transfer_moments(policy.moments, state.obs_moments))
     known = policy.spec.action.num_actions
-    more = prepare(env, env_params)[1].action.num_actions - known
+    more = action_spec(env.action_space(env_params)).num_actions - known
     where: dict[str, Any] = {}
     if known and more > 0:
         timid = transfer_parameters(policy.params, state.params, new_action_probability=1e-9)[0]
