@@ -241,6 +241,15 @@ def test_minimum_days_worked_by_hand():
     assert out.days[2].tolist() == [1] * 4
 
 
+def test_a_session_is_quiet_to_the_cent():
+    """A loss of 100.00 dollars with its fees: the floor itself is no breach, a cent below it is one."""
+    tape = step_tape(np.array([[-99], [30]]))._replace(commission=jnp.full(2, 50, jnp.int32))
+    # in the second order a day of 29 dollars has raised the mark, and with it the floor
+    out = run(tape, [account(100.0), account(99.99)], [[0, -1], [1, 0]])
+    assert out.outcome.tolist() == [[RUNNING, RUNNING], [BREACHED, BREACHED]]
+    assert out.balance.tolist() == [[4_990_000, 4_992_900]] * 2
+
+
 def test_a_position_at_the_end_of_the_data_stays_open_or_is_closed():
     tape = step_tape(np.array([[7]]))
     row = np.asarray(tape.bars).copy()

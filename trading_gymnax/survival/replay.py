@@ -291,7 +291,10 @@ def stays_above(account: Any, session: SessionSummary, limit: jax.Array, initial
 
 
 def is_quiet(account: Account, session: SessionSummary, rule: AccountRules) -> jax.Array:
-    """No rule of the account can act in the session. `tests/survival` plays every rule of an account both ways."""
+    """No rule of the account can act in the session. `tests/survival` plays every rule of an account both ways.
+
+    Only a yes must be right to the cent: after a no the bars are played, which gives the same account and takes longer.
+    """
     initial, limit = rules.cents(rule.initial_balance), rules.cents(rule.trailing_dd_limit)
     above = stays_above(account, session, limit, initial, rule)
     target = rules.cents(rule.profit_target)
