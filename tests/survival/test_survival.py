@@ -24,7 +24,7 @@ from trading_gymnax.report.page import embed
 from trading_gymnax.report.survival_section import survival_section
 from trading_gymnax.rules import BAR_CLOSE, BUY, END_OF_DAY, HIGH_WATER_MODES, HOLD, INTRABAR, DoneReason
 from trading_gymnax.survival import tape as tapes
-from trading_gymnax.survival.cases import _ACCOUNT_FIELDS, _OTHER_FIELDS, all_cases
+from trading_gymnax.survival.cases import ACCOUNT_FIELDS, TIME_FIELDS, all_cases
 from trading_gymnax.survival.draws import SETS, draw_orders
 from trading_gymnax.survival.estimates import Attempts, curve, days_to_pass, interval, probability
 from trading_gymnax.survival.odds import MONTH, survival
@@ -122,9 +122,7 @@ RULES = {  # what a rule of an account is drawn from
 def test_every_parameter_is_a_rule_of_the_account_or_of_the_market():
     """A rule that is added to one of them and not here would be skipped by quiet sessions, and nobody would see it."""
     assert set(RULES) == set(FIELDS)
-    of_account = {*_ACCOUNT_FIELDS, *_OTHER_FIELDS}
-    # the two say how long an account lives, and the replay goes on over night for a given number of sessions
-    assert of_account - set(FIELDS) == {"terminate_at_session_end", "max_steps_in_episode"}
+    of_account = {*ACCOUNT_FIELDS, *TIME_FIELDS}
     of_market = """
         risk_per_trade position_size sl_atr_mult tp_sl_ratio min_stop_ticks slippage_ticks slippage_atr_mult
         stop_slippage_ticks stop_slippage_atr_mult target_through_ticks commission_per_side fill_at_close stop_first

@@ -13,13 +13,14 @@ from trading_gymnax import rules
 from trading_gymnax.accounts import AccountPreset
 from trading_gymnax.data.contracts import CONTRACTS, ContractSpec
 from trading_gymnax.limits import ParameterRefused
+from trading_gymnax.parameters import Parameters
 from trading_gymnax.survival.refused import SurvivalRefused
+from trading_gymnax.survival.replay import AccountRules
 
-_ACCOUNT_FIELDS = ("initial_balance", "trailing_dd_limit", "floor_lock", "daily_loss_limit", "profit_target")
-_OTHER_FIELDS = (
-    *("high_water_mode", "daily_loss_fails", "max_contracts"),
-    *("terminate_at_session_end", "max_steps_in_episode"),  # an account goes on over night, for `sessions` sessions
-)
+_OF_CASE = ("contracts", "minimum_days")  # rules that are no parameters of the environment
+ACCOUNT_FIELDS = tuple(name for name in AccountRules._fields if name not in _OF_CASE)
+TIME_FIELDS = ("terminate_at_session_end", "max_steps_in_episode")  # an account goes on over night, for `sessions`
+_KINDS: dict[Any, type] = {np.float32: float, np.int32: int, np.bool_: bool}
 
 
 def presets_of(account: AccountPreset | Sequence[AccountPreset]) -> list[AccountPreset]:
@@ -70,15 +71,16 @@ def _mode_codes(modes: Sequence[str] | None) -> list[int]:
 def _fields(preset: AccountPreset, params: Any) -> dict[str, Any]:
     """The account's own rules, and the parameters' where it says nothing."""
     given = preset.params()
-    strange = sorted(set(given) - {*_ACCOUNT_FIELDS, *_OTHER_FIELDS})
+    strange = sorted(set(given) - {*ACCOUNT_FIELDS, *TIME_FIELDS})
     if strange:
         raise SurvivalRefused(
             f"account {preset.name!r} also changes {', '.join(strange)}, which are rules of the market and not of an "
             "account; put them into params="
         )
-    fields: dict[str, Any] = {name: float(given.get(name, getattr(params, name))) for name in _ACCOUNT_FIELDS}
-    for name, kind in (("high_water_mode", int), ("daily_loss_fails", bool), ("max_contracts", int)):
-        fields[name] = kind(given.get(name, getattr(params, name)))
+    fields: dict[str, Any] = {
+        name: _KINDS[Parameters.__dataclass_fields__[name].metadata["dtype"]](given.get(name, getattr(params, name)))
+        for name in ACCOUNT_FIELDS
+    }
     if not 0 < fields["profit_target"] < math.inf:
         raise SurvivalRefused(
             f"account {preset.name!r} has no profit target that could be reached; set profit_target, in dollars above 0"
