@@ -38,7 +38,7 @@ from purejaxrl_ppo.hyperparameters import Hyperparameters
 from purejaxrl_ppo.logs import RETURN_UNIT, CsvLog, Terminal, rows_of
 from purejaxrl_ppo.memory import check_memory, memory_in_words, training_bytes
 from purejaxrl_ppo.options import FitOptions
-from purejaxrl_ppo.policy import Policy, of_state
+from purejaxrl_ppo.policy import Policy, policy_of_state
 from purejaxrl_ppo.processes import Team
 from purejaxrl_ppo.programs import kept_with_environment
 from purejaxrl_ppo.rollout import keeps_states
@@ -303,7 +303,7 @@ class _Loop:
     def _policy(self, sampled: bool) -> Policy:
         """The present policy, on a device of this process alone."""
         params, moments = local((self.state.params, self.state.obs_moments), self.mesh)
-        return of_state(self.state.replace(params=params, obs_moments=moments), self.spec, self.config, sampled)
+        return policy_of_state(self.state.replace(params=params, obs_moments=moments), self.spec, self.config, sampled)
 
     # -- the loop -----------------------------------------------------------------------------------------
 

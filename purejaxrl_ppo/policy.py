@@ -94,10 +94,10 @@ def policy_of(state: Any, env: Any, env_params: Any, config: PPOConfig, *, sampl
         env, env_params, config: what it was trained on and with.
         sampled: draw actions; False takes the most probable ones.
     """
-    return of_state(state, concrete_spec(prepare(env, env_params)[1]), config, sampled)
+    return policy_of_state(state, concrete_spec(prepare(env, env_params)[1]), config, sampled)
 
 
-def of_state(state: Any, spec: EnvSpec, config: PPOConfig, sampled: bool) -> Policy:
+def policy_of_state(state: Any, spec: EnvSpec, config: PPOConfig, sampled: bool) -> Policy:
     """The policy of a training's state, where the description of its environment is known already."""
     return Policy(state.params, state.obs_moments, spec, config, sampled)
 

@@ -33,7 +33,7 @@ from purejaxrl_ppo.host import check_arguments, refuse_tracers
 from purejaxrl_ppo.hyperparameters import Hyperparameters
 from purejaxrl_ppo.learn import Metrics
 from purejaxrl_ppo.memory import check_memory, memory_in_words
-from purejaxrl_ppo.policy import of_state
+from purejaxrl_ppo.policy import policy_of_state
 from purejaxrl_ppo.programs import kept_with_environment
 from purejaxrl_ppo.sweep.halving import NAMES, Range, check_ranges, draw, rung_iterations, survivors
 from purejaxrl_ppo.train import ParamsSchedule, TrainState, make_trainer, strong
@@ -324,7 +324,7 @@ def _programs(
             return new, good + (fine & (good == states.iteration))
 
         def score(state: TrainState, key: jax.Array) -> jax.Array:
-            policy = of_state(state, spec, config, sampled=True)
+            policy = policy_of_state(state, spec, config, sampled=True)
             return evaluate(env, validation_params, policy, key, eval_episodes, eval_max_steps).returns.mean()
 
         # the number of iterations is an argument: rungs of every length run one program
