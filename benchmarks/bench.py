@@ -13,7 +13,6 @@ installed leaves a row "not measured".
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import pathlib
 import sys
 import time
@@ -26,6 +25,7 @@ from benchmarks.comparison import Group
 from benchmarks.harness import measure_group
 from benchmarks.machine import RESULTS, busy_share, machine, versions
 from benchmarks.rows import FULL, QUICK, groups
+from trading_gymnax.text import check_names
 
 PACKAGES = (
     *("jax", "jaxlib", "gymnax", "flax", "optax", "distrax", "numpy", "pandas"),
@@ -72,11 +72,7 @@ def main(options: Options) -> None:
 def choose(everything: list[Group], names: tuple[str, ...]) -> list[Group]:
     """The groups with the named rows, or all. Raises ValueError for an unknown name, with the nearest."""
     known = [row.name for group in everything for row in group.rows]
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-            raise ValueError(f"no row {name!r}: {hint}")
+    check_names(names, known, "no row")
     picked = [group.only(set(names or known)) for group in everything]
     return [group for group in picked if group.rows]
 

@@ -40,7 +40,7 @@ def learn(name: str, config: PPOConfig, seeds: int) -> tuple[np.ndarray, float]:
 
 def draw(curves: dict[str, np.ndarray], out: pathlib.Path) -> None:
     """One panel per environment: every seed thin, the mean thick, the reference dashed."""
-    figure, axes = plt.subplots(1, len(curves), figsize=(3.2 * len(curves), 2.8), constrained_layout=True)
+    picture, axes = plt.subplots(1, len(curves), figsize=(3.2 * len(curves), 2.8), constrained_layout=True)
     for axis, (name, returns) in zip(np.atleast_1d(axes), curves.items(), strict=True):
         steps = np.arange(1, returns.shape[1] + 1) * PRESETS[name].batch_size
         window = max(1, returns.shape[1] // 100)
@@ -52,7 +52,7 @@ def draw(curves: dict[str, np.ndarray], out: pathlib.Path) -> None:
         axis.set_title(name, fontsize=9)
         axis.set_xlabel("environment steps", fontsize=8)
         axis.tick_params(labelsize=7)
-    figure.savefig(out / "learning.png", dpi=110)
+    picture.savefig(out / "learning.png", dpi=110)
 
 
 def table_row(name: str, returns: np.ndarray) -> str:

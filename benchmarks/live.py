@@ -13,12 +13,10 @@ import time
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_ppo import Policy, PPOConfig
-from purejaxrl_ppo.networks import make_network
-from purejaxrl_ppo.normalise import init_moments
+from purejaxrl_ppo.policy import fresh_policy
 from purejaxrl_ppo.wrappers import concrete_spec, prepare
 from trading_gymnax import TradingPhase2
 from trading_gymnax.data.loader import load_bars
@@ -32,11 +30,7 @@ WARM_UP = 50  # decisions that are not counted
 
 def make_policy(env: TradingPhase2, params: Any) -> Policy:
     """A network of the trainer's default size that never learnt: its work is that of one that did."""
-    spec, config = concrete_spec(prepare(env, params)[1]), PPOConfig()
-    network = make_network(config, spec.action)
-    memory, obs = network.initial_memory(1), jnp.zeros((1, spec.obs_size))
-    weights = network.init(jax.random.key(0), memory, obs, jnp.zeros(1, bool))
-    return Policy(weights, init_moments((spec.obs_size,)), spec, config, sampled=False)
+    return fresh_policy(jax.random.key(0), concrete_spec(prepare(env, params)[1]), PPOConfig(), sampled=False)
 
 
 def megabytes() -> float:

@@ -76,7 +76,7 @@ def _train(env: TradingPhase1, config: object, source: object) -> tuple[np.ndarr
 def _draw(curves: dict[str, list[np.ndarray]], batch_size: int, goal: float) -> None:
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    picture, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for (kind, rows), color in zip(curves.items(), ("#1d8a34", "#7d848e"), strict=True):
         steps = (1 + np.arange(len(rows[0]))) * batch_size / 1e6
         for row in rows:
@@ -86,7 +86,7 @@ def _draw(curves: dict[str, list[np.ndarray]], batch_size: int, goal: float) -> 
     axes.set(xlabel="steps of phase 2, millions", ylabel="return of an episode, ordinary stops")
     axes.set_title("Phase 2 on the regime market, from a trained phase 1 and from nothing", loc="left", fontsize=11)
     axes.legend(loc="lower right", frameon=False)
-    figure.savefig(HERE / "results" / "warm_start.png", dpi=110)
+    picture.savefig(HERE / "results" / "warm_start.png", dpi=110)
 
 
 def _write(options: Options, curves: dict[str, list[np.ndarray]], goal: float, steps: int | None, budget: int) -> None:

@@ -1,4 +1,8 @@
-"""PPO in the PureJaxRL manner for any gymnax environment; its names, and JAX, are imported where they are used."""
+"""PPO in the PureJaxRL manner for any gymnax environment; its names, and JAX, are imported where they are used.
+
+Users import the names below, and trackers of their own derive from those of `purejaxrl_ppo.trackers`; all other modules
+are for the package itself.
+"""
 
 import importlib
 import sys

@@ -212,7 +212,7 @@ def check_types(settings: Any) -> None:
         value = getattr(settings, name)
         if not _fits(value, hint):
             if get_origin(hint) is Literal and isinstance(value, str):
-                raise ValueError(f"unknown {name} {value!r}{nearest(value, list(get_args(hint)))}")
+                raise ValueError(f"unknown {name} {value!r}{nearest(value, get_args(hint))}")
             raise ValueError(f"{name}={value!r:.60} must be {_words(hint)}")
 
 

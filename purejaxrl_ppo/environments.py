@@ -47,7 +47,7 @@ def _made(name: str, env_id: str, module: str, found: Any, env_args: dict[str, A
         env, env_params = env if isinstance(env, tuple) else (env, env.default_params)
     else:
         where = f" in the module {module!r} or registered by it" if module else ""
-        raise ValueError(f"there is no environment {env_id!r}{where}{nearest(env_id, list(gymnax.registered_envs))}")
+        raise ValueError(f"there is no environment {env_id!r}{where}{nearest(env_id, sorted(gymnax.registered_envs))}")
     return env, env_params
 
 

@@ -1,6 +1,6 @@
 """Episode statistics of a policy."""
 
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,6 +9,7 @@ from flax import struct
 
 from purejaxrl_ppo.memory import check_memory, memory_in_words, tree_bytes
 from purejaxrl_ppo.policy import Policy
+from purejaxrl_ppo.programs import kept_with_environment
 from purejaxrl_ppo.wrappers import action_mask, hashable, prepare
 
 
@@ -38,7 +39,8 @@ def evaluate(
 ) -> Episodes:
     """Play the first episode of `num_episodes` environments with one policy.
 
-    One episode each: counting whatever finishes first in a running batch would favour short episodes.
+    One episode each: counting whatever finishes first in a running batch would favour short episodes. The program is
+    kept as long as `env` is: whoever evaluates again gives the same object.
 
     Raises:
         ValueError: for fewer than one episode or step, and for more than int32 counts.
@@ -47,10 +49,20 @@ def evaluate(
     for name, value in (("num_episodes", num_episodes), ("max_steps", max_steps)):
         if not 1 <= value < 2**31:
             raise ValueError(f"{name}={value} must be at least 1 and below {2**31:,}")
-    return _evaluate(hashable(env), env_params, policy, key, num_episodes, max_steps)
+    env = hashable(env)  # held until the program is traced
+    return _program(env, num_episodes, max_steps)(env_params, policy, key)
 
 
-@partial(jax.jit, static_argnames=("env", "num_episodes", "max_steps"))
+@kept_with_environment
+def _program(env_of: Callable[[], Any], num_episodes: int, max_steps: int) -> Callable[..., Episodes]:
+    """Compiled `_evaluate` of one environment."""
+
+    def program(env_params: Any, policy: Policy, key: jax.Array) -> Episodes:
+        return _evaluate(env_of(), env_params, policy, key, num_episodes, max_steps)
+
+    return jax.jit(program)
+
+
 def _evaluate(env: Any, env_params: Any, policy: Policy, key: jax.Array, num_episodes: int, max_steps: int) -> Episodes:
     env, spec = prepare(env, env_params)
     key, key_reset = jax.random.split(key)

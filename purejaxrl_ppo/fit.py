@@ -38,7 +38,7 @@ from purejaxrl_ppo.hyperparameters import Hyperparameters
 from purejaxrl_ppo.logs import RETURN_UNIT, CsvLog, Terminal, rows_of
 from purejaxrl_ppo.memory import check_memory, memory_in_words, training_bytes
 from purejaxrl_ppo.options import FitOptions
-from purejaxrl_ppo.policy import Policy
+from purejaxrl_ppo.policy import Policy, policy_of_state
 from purejaxrl_ppo.processes import Team
 from purejaxrl_ppo.programs import kept_with_environment
 from purejaxrl_ppo.rollout import keeps_states
@@ -242,13 +242,13 @@ class _Loop:
         """The first state, fresh or from what process 0 found; returns what a warm start did."""
         key = place(jax.random.key(self.config.seed), self.mesh, P())
         shapes = jax.eval_shape(self.init, key, self.arguments[0])
-        if self.team.share(found is not None):
+        if self.team.broadcast_value(found is not None):
             saved = blank_arrays(shapes)
             if found is not None:
                 from_arrays(shapes, found[0]["state"])  # what does not fit is refused here, and not by every process
                 saved = {name: found[0]["state"][name] for name in saved}
                 self.best_score = found[1]["best_score"]
-            self.state = self._owned(from_arrays(shapes, self.team.broadcast(saved)))
+            self.state = self._owned(from_arrays(shapes, self.team.broadcast_arrays(saved)))
             return []
         self.state = self.init(key, self.arguments[0])
         if warm_start is None:
@@ -284,8 +284,8 @@ class _Loop:
             self.to_close.append(tracker)
         self.terminal.say(config.budget_note)
         if self.mesh is not None:
-            share = config.num_envs // self.mesh.size
-            self.terminal.say(f"{self.mesh.size} devices of {self.team.size} processes, {share:,} environments on each")
+            devices = f"{self.mesh.size} devices of {self.team.size} processes"
+            self.terminal.say(f"{devices}, {config.num_envs // self.mesh.size:,} environments on each")
         if resumed:
             self.terminal.say(f"resuming {self.run_dir} after iteration {self.iteration:,}")
 
@@ -297,9 +297,13 @@ class _Loop:
 
     def result(self) -> FitResult:
         """What `fit` returns."""
-        params, moments = local((self.state.params, self.state.obs_moments), self.mesh)
-        policy = Policy(params, moments, self.spec, self.config, sampled=True)
+        policy = self._policy(sampled=True)
         return FitResult(self.state, policy, self.run_dir, self.iteration, self.best_score, self.compile_seconds)
+
+    def _policy(self, sampled: bool) -> Policy:
+        """The present policy, on a device of this process alone."""
+        params, moments = local((self.state.params, self.state.obs_moments), self.mesh)
+        return policy_of_state(self.state.replace(params=params, obs_moments=moments), self.spec, self.config, sampled)
 
     # -- the loop -----------------------------------------------------------------------------------------
 
@@ -311,7 +315,7 @@ class _Loop:
         self.terminal.start()
         chunks = 0
         while self.iteration < total:
-            self._one_chunk(self.team.share(self._chunk_length(chunks)), first=chunks == 0)
+            self._one_chunk(self.team.broadcast_value(self._chunk_length(chunks)), first=chunks == 0)
             chunks += 1
             if self.team.any(interrupted()) and self.iteration < total:
                 self._end()
@@ -333,7 +337,7 @@ class _Loop:
 
     def _wait_for_all(self) -> None:
         """Until process 0 has written: one that ended before would be taken for dead, and take the others with it."""
-        self.team.share(None)
+        self.team.broadcast_value(None)
 
     def _one_chunk(self, count: int, first: bool) -> None:
         began = time.monotonic()
@@ -399,9 +403,7 @@ class _Loop:
             "steps": self.iteration * self.config.batch_size,
         }
         for kind, sampled in (("sampled", True), ("argmax", False)):
-            params, moments = local((self.state.params, self.state.obs_moments), self.mesh)
-            policy = Policy(params, moments, self.spec, self.config, sampled)
-            options = self.options
+            policy, options = self._policy(sampled), self.options
             played = evaluate(self.env, self.eval_params, policy, key, options.eval_episodes, options.eval_max_steps)
             row |= {f"{kind}_{name}": value for name, value in played.summary().items()}
         self.evaluations.write([row])
@@ -412,7 +414,7 @@ class _Loop:
     def _save_if_due(self) -> None:
         every = self.options.checkpoint_every
         due = time.monotonic() - self.saved_at > 60 if every is None else every and self.iteration % every == 0
-        if self.team.share(bool(due)):
+        if self.team.broadcast_value(bool(due)):
             self.save()
 
     def save(self) -> None:

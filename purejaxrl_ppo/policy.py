@@ -8,7 +8,7 @@ from flax import struct
 
 from purejaxrl_ppo.config import PPOConfig
 from purejaxrl_ppo.networks import Memory, distribution, make_network, to_environment
-from purejaxrl_ppo.normalise import RunningMoments, normalise
+from purejaxrl_ppo.normalise import RunningMoments, init_moments, normalise
 from purejaxrl_ppo.wrappers import EnvSpec, concrete_spec, flatten_batch, prepare
 
 
@@ -94,8 +94,20 @@ def policy_of(state: Any, env: Any, env_params: Any, config: PPOConfig, *, sampl
         env, env_params, config: what it was trained on and with.
         sampled: draw actions; False takes the most probable ones.
     """
-    spec = concrete_spec(prepare(env, env_params)[1])
+    return policy_of_state(state, concrete_spec(prepare(env, env_params)[1]), config, sampled)
+
+
+def policy_of_state(state: Any, spec: EnvSpec, config: PPOConfig, sampled: bool) -> Policy:
+    """The policy of a training's state, where the description of its environment is known already."""
     return Policy(state.params, state.obs_moments, spec, config, sampled)
+
+
+def fresh_policy(key: jax.Array, spec: EnvSpec, config: PPOConfig, *, sampled: bool = True) -> Policy:
+    """A policy that has not learnt anything: its network's first weights, and statistics of no observation."""
+    network = make_network(config, spec.action)
+    row = jnp.zeros((1, spec.obs_size), jnp.float32)
+    params = network.init(key, network.initial_memory(1), row, jnp.zeros(1, bool))
+    return Policy(params, init_moments((spec.obs_size,)), spec, config, sampled)
 
 
 @jax.jit

@@ -137,7 +137,7 @@ class Team:
             )
         self._prefix, self._told = f"purejaxrl_ppo/{next(_TEAMS)}", 0
 
-    def share(self, value: T) -> T:
+    def broadcast_value(self, value: T) -> T:
         """Process 0's value, which must survive JSON, in all processes; they wait for it however long it takes.
 
         Raises:
@@ -162,7 +162,7 @@ class Team:
         """
         if self.size == 1:
             return
-        first = self.share(run)
+        first = self.broadcast_value(run)
         here = json.loads(json.dumps(run))
         for name in first:
             if first[name] != here[name]:
@@ -179,9 +179,9 @@ class Team:
         """Whether any process has ever raised the flag; the same answer in all of them."""
         if self.size > 1 and flag:
             self._client.key_value_set(f"{self._prefix}/flag", "raised", allow_overwrite=True)
-        return self.share(flag or (self.leads and self._note("flag") is not None))
+        return self.broadcast_value(flag or (self.leads and self._note("flag") is not None))
 
-    def broadcast(self, arrays: dict[str, Any]) -> dict[str, Any]:
+    def broadcast_arrays(self, arrays: dict[str, Any]) -> dict[str, Any]:
         """Process 0's NumPy arrays, bit for bit, in all processes; the others give arrays of the same shapes."""
         if self.size == 1:
             return arrays

@@ -413,5 +413,5 @@ def _final_values(
 
 def _named(info: dict[str, Any], name: str) -> jax.Array:
     if name not in info:
-        raise ValueError(f"log_info names {name!r}, which info has not{nearest(name, list(info))}")
+        raise ValueError(f"log_info names {name!r}, which info has not{nearest(name, sorted(info))}")
     return info[name]

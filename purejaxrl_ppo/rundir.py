@@ -13,9 +13,8 @@ import numpy as np
 from purejaxrl_ppo.checkpoint import CheckpointError, Checkpoints, digest, from_arrays, to_arrays
 from purejaxrl_ppo.config import PPOConfig
 from purejaxrl_ppo.hyperparameters import Hyperparameters
-from purejaxrl_ppo.networks import ActionSpec, make_network
-from purejaxrl_ppo.normalise import init_moments
-from purejaxrl_ppo.policy import Policy
+from purejaxrl_ppo.networks import ActionSpec
+from purejaxrl_ppo.policy import Policy, fresh_policy
 from purejaxrl_ppo.train import ParamsSchedule, TrainState
 from purejaxrl_ppo.wrappers import EnvSpec
 
@@ -107,20 +106,9 @@ def folder_of(run_dir: Any) -> pathlib.Path:
 
 def build_policy(config: PPOConfig, spec: EnvSpec, arrays: dict[str, np.ndarray], sampled: bool) -> Policy:
     """A policy from `policy_arrays`."""
-    network = make_network(config, spec.action)
-    shapes = jax.eval_shape(
-        lambda: {
-            "params": network.init(
-                jax.random.key(0),
-                network.initial_memory(1),
-                jnp.zeros((1, spec.obs_size), jnp.float32),
-                jnp.zeros(1, bool),
-            ),
-            "moments": init_moments((spec.obs_size,)),
-        }
-    )
-    parts = from_arrays(shapes, arrays)
-    return Policy(parts["params"], parts["moments"], spec, config, sampled)
+    shapes = jax.eval_shape(lambda: fresh_policy(jax.random.key(0), spec, config, sampled=sampled))
+    parts = from_arrays({"params": shapes.params, "moments": shapes.moments}, arrays)
+    return shapes.replace(spec=spec, **parts)
 
 
 def _policy_arrays(folder: pathlib.Path, checkpoint: str) -> dict[str, np.ndarray]:

@@ -239,8 +239,8 @@ def _update(
     )
     key, key_epochs = jax.random.split(state.key)
     batch = _batch(config, steps, advantages, targets)
-    look = input_of(task, state.obs_moments) if not task.plan.whole_inputs else lambda inputs: inputs
-    learner = Learner(task, parts.optimiser, rates, batch, state.runner.memory, look)
+    inputs_of = _as_stored if task.plan.whole_inputs else input_of(task, state.obs_moments)
+    learner = Learner(task, parts.optimiser, rates, batch, state.runner.memory, inputs_of)
     params, opt_state, learned = learn(learner, state.params, state.opt_state, key_epochs)
     episodes = _episode_means(axis, state, ended, done)
     new_state = TrainState(
@@ -258,6 +258,11 @@ def _update(
     metrics = {**learned, **_rollout_metrics(axis, steps, targets), **rates._asdict(), **episodes}
     metrics |= _schedule_metrics(config, parts.schedule, state.iteration)
     return jax.tree.map(strong, new_state), metrics
+
+
+def _as_stored(inputs: Any) -> jax.Array:
+    """Inputs of the network where the rollout holds them instead of observations."""
+    return inputs
 
 
 def _batch(config: PPOConfig, steps: Transition, advantages: jax.Array, targets: jax.Array) -> Batch:

@@ -1,7 +1,7 @@
 """Warm start: carrying what was learned into a network of another shape."""
 
 import dataclasses
-from functools import partial
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -14,9 +14,10 @@ from purejaxrl_ppo.devices import plan_for
 from purejaxrl_ppo.networks import ILLEGAL_LOGIT, make_network
 from purejaxrl_ppo.normalise import RunningMoments
 from purejaxrl_ppo.policy import Policy
+from purejaxrl_ppo.programs import kept_with_environment
 from purejaxrl_ppo.rollout import Task, collect
 from purejaxrl_ppo.train import TrainState
-from purejaxrl_ppo.wrappers import hashable, prepare
+from purejaxrl_ppo.wrappers import action_spec, hashable, prepare
 
 _FIRST_LAYERS = ("actor_critic_0.kernel", "shared_0.kernel", "encoder.kernel")
 _COUNT_AFTER_WIDENING = 1 << 17
@@ -120,7 +121,7 @@ def warm_started(
     # copied: the host loop donates the state, and the policy must outlive it
     moments = jax.tree.map(jnp.copy, transfer_moments(policy.moments, state.obs_moments))
     known = policy.spec.action.num_actions
-    more = prepare(env, env_params)[1].action.num_actions - known
+    more = action_spec(env.action_space(env_params)).num_actions - known
     where: dict[str, Any] = {}
     if known and more > 0:
         timid = transfer_parameters(policy.params, state.params, new_action_probability=1e-9)[0]
@@ -133,7 +134,8 @@ def _where_actions_are_new(
     state: TrainState, env: Any, env_params: Any, config: PPOConfig, known: int
 ) -> dict[str, Any]:
     """`like` or `old_logits` for `transfer_parameters`, from one rollout with `state`'s policy."""
-    logits, mask = _play(hashable(env), config, state, env_params)
+    env = hashable(env)  # held until the program is traced
+    logits, mask = _program(env, config)(state, env_params)
     old = np.asarray(logits).reshape(-1, logits.shape[-1])[:, :known]
     legal = np.ones((len(old), logits.shape[-1]), bool) if mask is None else np.asarray(mask).reshape(len(old), -1)
     rows = legal[:, known:].any(axis=1) & legal[:, :known].any(axis=1)
@@ -146,7 +148,12 @@ def _where_actions_are_new(
     return {"old_logits": np.where(legal, old[rows], ILLEGAL_LOGIT)}
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@kept_with_environment
+def _program(env_of: Callable[[], Any], config: PPOConfig) -> Callable[..., tuple[jax.Array, jax.Array | None]]:
+    """Compiled `_play` of one environment."""
+    return jax.jit(lambda state, env_params: _play(env_of(), config, state, env_params))
+
+
 def _play(env: Any, config: PPOConfig, state: TrainState, env_params: Any) -> tuple[jax.Array, jax.Array | None]:
     """Logits [T, B, K] and masks of one rollout."""
     env, spec = prepare(env, env_params)

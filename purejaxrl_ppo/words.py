@@ -2,19 +2,18 @@
 
 import difflib
 import dis
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 
-def closest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str | None:
-    """The known name that is most like `name`; None where none is like it."""
-    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=cutoff)), None)
+def nearest(name: str, known: Iterable[str] | Mapping[str, str], otherwise: str = "", cutoff: float = 0.5) -> str:
+    """The end of an error message: the nearest right name, else `otherwise`, or where that is "" all of them.
 
-
-def nearest(name: str, names: list[str]) -> str:
-    """The end of an error message: the nearest right name, or all of them."""
-    close = closest(name, names)
-    return f": did you mean {close!r}?" if close else f": there are {', '.join(sorted(names))}"
+    known: names, which are quoted; or each name with how it is shown.
+    """
+    shown = known if isinstance(known, Mapping) else {one: repr(one) for one in known}
+    close = difflib.get_close_matches(name, list(shown), n=1, cutoff=cutoff)
+    return f": did you mean {shown[close[0]]}?" if close else f": {otherwise or 'there are ' + ', '.join(shown)}"
 
 
 def is_refusal(error: BaseException, *packages: str) -> bool:

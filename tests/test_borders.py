@@ -2,6 +2,9 @@
 
 import ast
 import pathlib
+import re
+import subprocess
+import sys
 
 import pytest
 
@@ -28,24 +31,15 @@ def test_there_is_something_to_read():
     assert len(SOURCES) > 20
 
 
-# Folders and modules of `trading_gymnax` from the ground up: a file imports those of earlier lines, and of its own.
-LAYERS = (
-    ("text", "extras", "version"),
-    ("data",),
-    ("market", "keys"),
-    (
-        *("rules", "limits", "parameters", "settings", "params", "starts", "restarts", "arguments", "observation"),
-        *("packed", "parameters_life", "params_life", "life", "life_value"),
-    ),
-    ("rewards", "render", "phase1", "phase2", "synthetic"),
-    ("accounts", "curriculum", "interop", "registration", "runs"),
-    ("evaluation",),
-    ("live",),
-    ("survival", "walkforward"),
-    ("skill",),
-    ("report",),
-    ("cli", "__main__"),
-)
+def picture() -> list[tuple[tuple[str, ...], str]]:
+    """Lines of the picture in docs/architecture.md from the ground up: names of modules, and what is said of them."""
+    block = (ROOT / "docs" / "architecture.md").read_text().split("```")[1].strip("\n").partition("\n\n")[0]
+    cut = (re.split(r" {3,}", line, maxsplit=1) for line in block.splitlines())
+    return [(tuple(name.removesuffix("/") for name in names.split()), said) for names, said in cut]
+
+
+# A file imports those of earlier lines, and of its own.
+LAYERS = [(*names, "__main__") if "cli" in names else names for names, _ in picture()]
 MAY_IMPORT_THE_TRAINER = ("cli", "__main__")
 # A second reading of the rules shares nothing with the first.
 REFERENCE_MAY_IMPORT = {"reference": ("data", "text"), "reference_life": ("reference",)}
@@ -102,6 +96,19 @@ def test_imports_go_one_way(path):
 def test_every_module_has_a_layer():
     named = {name for layer in LAYERS for name in layer} | {*REFERENCE_MAY_IMPORT, "__init__"}
     assert {whereabouts(path) for path in TRADING} <= named
+
+
+def test_what_stands_below_the_market_or_says_so_needs_no_jax():
+    """Imports for type checkers do not count, and those of modules further down do: so they are made."""
+    market = next(at for at, layer in enumerate(LAYERS) if "market" in layer)
+    bare = {name for at, (names, said) in enumerate(picture()) if at < market or "no JAX" in said for name in names}
+    assert {"data", "limits", "text"} <= bare
+    bare |= set(REFERENCE_MAY_IMPORT)
+    paths = [path.relative_to(ROOT).with_suffix("") for path in TRADING if whereabouts(path) in bare]
+    lines = [f"import {'.'.join(path.parts).removesuffix('.__init__')}" for path in paths]
+    program = "\n".join(["import sys", *lines, "print('jax' in sys.modules)"])
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == "False\n", done.stderr
 
 
 def test_no_circle_of_imports():

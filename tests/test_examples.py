@@ -1,5 +1,6 @@
 """The programs in `examples/` run, in small, and say something."""
 
+import ast
 import os
 import pathlib
 import subprocess
@@ -17,6 +18,14 @@ def test_there_are_examples_of_a_size_to_read():
     for path in PROGRAMS:
         assert 20 <= len(path.read_text().splitlines()) <= 40, path
         assert f"python examples/{path.name} [steps]" in path.read_text(), path
+
+
+def test_what_the_examples_import_is_there():
+    """Names that moved are found without the minute that running them takes."""
+    for path in PROGRAMS:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith(("trading_gymnax", "purejaxrl_ppo")):
+                exec(ast.unparse(node), {})
 
 
 @pytest.mark.slow

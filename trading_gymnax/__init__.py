@@ -2,6 +2,9 @@
 
 Importing this package registers `TradingPhase1-v0` and `TradingPhase2-v0` with gymnax. Nothing else happens: the names
 below, JAX and gymnax are imported where they are used first.
+
+Users import these names, those that the folders' `__init__` show, and of the modules beside this one `curriculum`,
+`interop`, `params`, `reference`, `render`, `rewards` and `synthetic`; the other modules are for the package itself.
 """
 
 import importlib

@@ -12,6 +12,10 @@ MAX_DISTANCE_TICKS = 2**20  # of a stop, target or slippage
 USD, TICKS, SHARE, HOUR, MODE, SWITCH = "dollars", "ticks", "share", "New York hour", "mode", "switch"
 
 
+class ParameterRefused(ValueError):
+    """A parameter may not have the value that it was given; the message says why, and what it may be."""
+
+
 class Limits(NamedTuple):
     """What a parameter is: its unit, the values it may have, and a sentence for a reader."""
 
@@ -56,15 +60,15 @@ def switch(default: bool, doc: str) -> Any:
 
 
 def check_value(field: dataclasses.Field[Any], value: np.ndarray) -> None:
-    """Refuse what a field may not be, whatever the others are. Raises ValueError."""
+    """Refuse what a field may not be, whatever the others are. Raises ParameterRefused."""
     name, limits = field.name, field.metadata["limits"]
     if np.any(np.isnan(value)) or (not limits.inf_is_off and np.any(np.isinf(value))):
-        raise ValueError(f"{name} must be finite, got {_in_a_line(value)}")
+        raise ParameterRefused(f"{name} must be finite, got {_in_a_line(value)}")
     low, high = limits.low, limits.high
     below = low is not None and bool(np.any(value < np.asarray(low, value.dtype)))
     above = high is not None and bool(np.any(np.isfinite(value) & (value > high)))
     if below or above:
-        raise ValueError(f"{name} {_refusal(limits, below)} got {_in_a_line(value)}")
+        raise ParameterRefused(f"{name} {_refusal(limits, below)} got {_in_a_line(value)}")
 
 
 def _in_a_line(value: np.ndarray) -> str:

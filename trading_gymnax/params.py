@@ -12,7 +12,7 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment
 
-from trading_gymnax.limits import MAX_DISTANCE_TICKS, check_value
+from trading_gymnax.limits import MAX_DISTANCE_TICKS, ParameterRefused, check_value
 from trading_gymnax.market import MarketData, session_hours
 from trading_gymnax.parameters import Parameters, ParametersPhase2, numbers_of
 from trading_gymnax.parameters import params_table as params_table  # where users look for it
@@ -29,8 +29,8 @@ def casting_replace(cls: type) -> type:
         """A copy with some fields changed, each cast to its dtype.
 
         A reward scale that was never given follows the market and the size; one that was given stays. Raises ValueError
-        for an unknown name, a value of a wrong kind or size, and money that would not fit int32 cents; traced values
-        are cast, not checked.
+        for an unknown name, and its kind ParameterRefused for a value of a wrong kind or size and for money that would
+        not fit int32 cents; traced values are cast, not checked.
         """
         return _replace(self, updates)
 
@@ -147,7 +147,7 @@ def _replace(self: Any, updates: dict[str, Any]) -> Any:
     if not jax.tree.leaves(self):  # a tree of None, as `in_axes` are written
         return dataclasses.replace(self, **updates)
     if not isinstance(updates.get("market", self.market), MarketData):
-        raise ValueError(
+        raise ParameterRefused(
             f"market must be a MarketData, made by load_market_data; got {type(updates['market']).__name__}"
         )
     params = dataclasses.replace(self, **updates)
@@ -178,7 +178,7 @@ def _following(params: Any) -> Any:
 def _cast(field: dataclasses.Field[Any], value: Any, market: MarketData) -> jax.Array:
     name, dtype = field.name, field.metadata["dtype"]
     if isinstance(value, str | bytes | None):
-        raise ValueError(f"{name} must be a number, got {value!r}")
+        raise ParameterRefused(f"{name} must be a number, got {value!r}")
     if isinstance(value, jax.core.Tracer):
         array: Any = value.astype(dtype)
     else:
@@ -187,22 +187,24 @@ def _cast(field: dataclasses.Field[Any], value: Any, market: MarketData) -> jax.
         except ValueError:  # lists of unlike lengths
             array = np.asarray(None)
         if array.dtype.kind not in "biuf" or array.size == 0:
-            raise ValueError(f"{name} must be a number, got {value!r}")
+            raise ParameterRefused(f"{name} must be a number, got {value!r}")
         if dtype is np.int32 and array.dtype.kind == "f" and not np.all(np.isfinite(array) & (array == np.rint(array))):
-            raise ValueError(f"{name} counts whole units, got {value!r}; give a whole number")
+            raise ParameterRefused(f"{name} counts whole units, got {value!r}; give a whole number")
         if dtype is not np.bool_ and np.any(np.isfinite(array) & (np.abs(array.astype(np.float64)) > _MOST[dtype])):
-            raise ValueError(f"{name} must be at most {_MOST[dtype]:.10g}, got {value!r}")
+            raise ParameterRefused(f"{name} must be at most {_MOST[dtype]:.10g}, got {value!r}")
         if dtype is np.bool_ and not np.all((array == 0) | (array == 1)):
-            raise ValueError(f"{name} must be True or False, got {value!r}")
+            raise ParameterRefused(f"{name} must be True or False, got {value!r}")
         array = array.astype(dtype)  # before JAX sees it: it would wrap an int64 to int32
     if field.metadata["limits"].per_market and array.ndim <= 1:
         if array.ndim == 1 and array.shape[0] not in (1, market.num_markets):
-            raise ValueError(f"{name} has {array.shape[0]} values for {market.num_markets} markets; give one or all")
+            raise ParameterRefused(
+                f"{name} has {array.shape[0]} values for {market.num_markets} markets; give one or all"
+            )
         array = jnp.broadcast_to(array.reshape(-1), (market.num_markets,))
     length = field.metadata["limits"].length
     if length and array.ndim <= 1:
         if array.ndim == 1 and array.shape[0] not in (1, length):
-            raise ValueError(f"{name} has {array.shape[0]} values; give one or {length}")
+            raise ParameterRefused(f"{name} has {array.shape[0]} values; give one or {length}")
         array = jnp.broadcast_to(array.reshape(-1), (length,))
     return jnp.asarray(array, dtype)
 
@@ -225,7 +227,7 @@ def _check_values(params: EnvParams) -> None:
         check_value(field, values[field.name])
     weights = values["market_weights"].sum(axis=-1, dtype=np.float64)
     if not np.all((weights >= _LEAST_WEIGHT) & (weights <= 1 / _LEAST_WEIGHT)):
-        raise ValueError(
+        raise ParameterRefused(
             f"market_weights must have a value above 0 and a sum from {_LEAST_WEIGHT:g} to {1 / _LEAST_WEIGHT:g}, "
             f"got {values['market_weights']}"
         )
@@ -238,13 +240,13 @@ def _check_hours(market: MarketData, values: dict[str, np.ndarray]) -> None:
     starts = np.asarray(market.session_start_minute)
     opening, closing = session_hours(values["rth_open"][..., None], values["rth_close"][..., None], starts, np)
     if np.any(opening >= closing):
-        raise ValueError(
+        raise ParameterRefused(
             f"rth_open must come before rth_close in the session, got {values['rth_open']} and {values['rth_close']}"
         )
 
 
 def check_usable(params: EnvParams, window: int = 1) -> None:
-    """Refuse hours under which no session of the view is usable, for windows of `window` bars. Raises ValueError."""
+    """Refuse hours under which no session of the view is usable, for windows of `window` bars."""
     market, weights = params.market, np.asarray(params.market_weights)
     drawn = (weights > 0).reshape(-1, market.num_markets).any(axis=0)
     hours = np.stack(np.broadcast_arrays(np.asarray(params.rth_open), np.asarray(params.rth_close)), axis=-1)
@@ -252,7 +254,7 @@ def check_usable(params: EnvParams, window: int = 1) -> None:
         if not np.any(drawn & (market.usable_counts(opening, closing, window) > 0)):
             seen = f" and a window of {window} bars" if window > 1 else ""
             never = " (one of market_weights 0 is never drawn)" if market.num_markets > 1 else ""
-            raise ValueError(
+            raise ParameterRefused(
                 f"no session from {market.date_text()} is usable with rth_open {opening:g} and rth_close {closing:g}"
                 f"{seen}; choose other hours, dates or markets{never}"
             )
@@ -272,7 +274,7 @@ def _check_money(market: MarketData, values: dict[str, np.ndarray]) -> None:
         move = span + slip + math.ceil(min(slip_atr * span, 2 * MAX_DISTANCE_TICKS))
         swing = move * int(np.asarray(market.tick_cents)[m]) * contracts
         if balance + swing >= 2**31:
-            raise ValueError(
+            raise ParameterRefused(
                 f"{contracts} contracts of {symbol} over its price range and slippage of {move} ticks, on a balance "
                 f"and commissions of {balance / 100:,.0f} dollars, could exceed {2**31 / 100:,.0f} dollars, the most "
                 "that is counted exactly; use fewer contracts or a shorter span of data"

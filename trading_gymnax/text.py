@@ -63,15 +63,10 @@ def shares(values: dict[str, float]) -> str:
     return ", ".join(f"{name} {percent(share)}" for name, share in values.items())
 
 
-def nearest(name: Any, known: Iterable[str], cutoff: float = 0.4) -> str | None:
-    """The known name that is most like `name`; None where none is like it."""
-    return next(iter(difflib.get_close_matches(str(name), list(known), n=1, cutoff=cutoff)), None)
-
-
 def did_you_mean(name: Any, known: Iterable[str], otherwise: str = "", cutoff: float = 0.4) -> str:
     """The end of an error message: "did you mean 'NQ'?", or `otherwise` where no known name is like it."""
-    near = nearest(name, known, cutoff)
-    return otherwise if near is None else f"did you mean {near!r}?"
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=cutoff)
+    return f"did you mean {near[0]!r}?" if near else otherwise
 
 
 def check_names(given: Iterable[str], known: Iterable[str], complaint: str) -> None:

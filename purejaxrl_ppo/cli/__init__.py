@@ -1,1 +1,4 @@
-"""The command line `purejaxrl-ppo`. `main.main` runs it."""
+"""The command line `purejaxrl-ppo`.
+
+Users type it, or call `main.main` with what would be typed; the modules are for the program itself.
+"""

@@ -3,13 +3,13 @@
 import contextlib
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tyro
 
 from purejaxrl_ppo.cli.numbers import NUMBERS
-from purejaxrl_ppo.words import closest, is_refusal
+from purejaxrl_ppo.words import is_refusal, nearest
 
 _KINDS = {"INT": "a whole number", "FLOAT": "a number", "STR": "a text", "PATH": "a path", "None": "None"}
 
@@ -92,7 +92,7 @@ class _Sentences:
         if kind == "BadValue":
             return self._about_value(event)
         if kind == "InvalidChoice":
-            return f"{_name(event.argument)} cannot be {event.value!r}{_nearest(event.value, list(event.choices))}"
+            return f"{_name(event.argument)} cannot be {event.value!r}{nearest(event.value, _as_typed(event.choices))}"
         if kind == "InstantiationFailure":
             if event.argument is None:
                 return str(event.message)
@@ -103,7 +103,7 @@ class _Sentences:
         names = self._names()
         if token is None:
             return f"a command is missing: {', '.join(names)}; `{self._prog} --help` says what they do"
-        return f"there is no command {token!r}{_nearest(token, names)}"
+        return f"there is no command {token!r}{nearest(token, _as_typed(names))}"
 
     def _about_unknown(self, tokens: list[str]) -> str:
         if self._command() is None:
@@ -112,9 +112,8 @@ class _Sentences:
         unknown = [flag for flag in map(_flag, tokens) if flag and flag not in flags]
         if unknown:
             known = {flag[2:]: flag for flag in flags} | self._elsewhere
-            close = closest(unknown[0][2:], known, cutoff=0.65)
-            hint = f"did you mean {known[close]}?" if close else f"`{self._help()}` lists those it has"
-            return f"{self._command()} has no option {unknown[0]}: {hint}"
+            hint = nearest(unknown[0][2:], known, f"`{self._help()}` lists those it has", cutoff=0.65)
+            return f"{self._command()} has no option {unknown[0]}{hint}"
         return f"{self._command()} has no place for {tokens[0]!r}: `{self._help()}` says what it takes"
 
     def _about_missing(self, names: list[str]) -> str:
@@ -185,6 +184,6 @@ def _rejected(message: str) -> str:
     return f"cannot be {' '.join(values)!r}" if values else f"cannot be used ({first})"
 
 
-def _nearest(name: str, names: list[str]) -> str:
-    close = closest(name, names)
-    return f": did you mean {close}?" if close else f": there are {', '.join(names)}"
+def _as_typed(names: Iterable[str]) -> dict[str, str]:
+    """Names that are shown as they are typed, without quotes."""
+    return {name: name for name in names}

@@ -33,7 +33,7 @@ def check_ranges(ranges: Mapping[str, Range], config: PPOConfig) -> dict[str, tu
         raise ValueError(f"ranges are a dict by name, {{'learning_rate': (1e-4, 1e-2)}} say; got {ranges!r:.60}")
     for name in ranges:
         if name not in NAMES:
-            raise ValueError(f"no hyperparameter {name!r} can be searched{nearest(name, list(NAMES))}")
+            raise ValueError(f"no hyperparameter {name!r} can be searched{nearest(name, sorted(NAMES))}")
     checked = {name: _ends(name, ranges.get(name, getattr(config, name)), config) for name in NAMES}
     if all(low == high for low, high in checked.values()):
         raise ValueError("there is nothing to search: give a range of two numbers, learning_rate from 1e-4 to 1e-2 say")

@@ -115,15 +115,15 @@ def draw_sweep(result: SweepResult, path: pathlib.Path) -> None:
     names = _searched(result)
     columns = min(3, len(names) + 1) if len(names) != 3 else 2
     rows = -(-(len(names) + 1) // columns)
-    figure = Figure(figsize=(4.2 * columns, 3.2 * rows), dpi=120, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    picture = Figure(figsize=(4.2 * columns, 3.2 * rows), dpi=120, layout="constrained", facecolor="white")
+    FigureCanvasAgg(picture)
+    panels = picture.subplots(rows, columns, squeeze=False).ravel()
     _draw_rungs(panels[0], result)
     for panel, name in zip(panels[1:], names, strict=False):
         _draw_against(panel, result, name)
     for panel in panels[len(names) + 1 :]:
         panel.set_axis_off()
-    figure.savefig(path)
+    picture.savefig(path)
 
 
 def _draw_rungs(axes: Any, result: SweepResult) -> None:

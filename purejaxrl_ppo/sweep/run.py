@@ -27,14 +27,14 @@ import numpy as np
 
 from purejaxrl_ppo.checkpoint import Arrays, from_arrays, to_arrays
 from purejaxrl_ppo.config import PPOConfig
+from purejaxrl_ppo.estimate import training_memory
 from purejaxrl_ppo.evaluate import evaluate
 from purejaxrl_ppo.host import check_arguments, refuse_tracers
 from purejaxrl_ppo.hyperparameters import Hyperparameters
 from purejaxrl_ppo.learn import Metrics
-from purejaxrl_ppo.memory import check_memory, memory_in_words, training_bytes
-from purejaxrl_ppo.policy import Policy
+from purejaxrl_ppo.memory import check_memory, memory_in_words
+from purejaxrl_ppo.policy import policy_of_state
 from purejaxrl_ppo.programs import kept_with_environment
-from purejaxrl_ppo.rollout import keeps_states
 from purejaxrl_ppo.sweep.halving import NAMES, Range, check_ranges, draw, rung_iterations, survivors
 from purejaxrl_ppo.train import ParamsSchedule, TrainState, make_trainer, strong
 from purejaxrl_ppo.wrappers import hashable, prepare
@@ -164,9 +164,7 @@ def _check_memory(
     env: Any, params: Any, config: PPOConfig, schedule: ParamsSchedule | None, eval_episodes: int, together: int
 ) -> None:
     """Refuse so many runs side by side where their sizes alone tell that no memory holds them."""
-    shapes = jax.eval_shape(make_trainer(env, config, schedule).init, jax.random.key(0), params)
-    prepared, spec = prepare(env, params)
-    one = training_bytes(config, spec, shapes, keeps_states(prepared, config), eval_episodes)
+    one = training_memory(env, config, params, schedule, eval_episodes)
     sizes = {f"runs_at_once or {name}": size * together for name, size in one.items()}
     check_memory(f"training {together:,} runs side by side", sizes)
 
@@ -326,7 +324,7 @@ def _programs(
             return new, good + (fine & (good == states.iteration))
 
         def score(state: TrainState, key: jax.Array) -> jax.Array:
-            policy = Policy(state.params, state.obs_moments, spec, config, sampled=True)
+            policy = policy_of_state(state, spec, config, sampled=True)
             return evaluate(env, validation_params, policy, key, eval_episodes, eval_max_steps).returns.mean()
 
         # the number of iterations is an argument: rungs of every length run one program

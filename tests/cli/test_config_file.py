@@ -3,6 +3,7 @@
 import pytest
 
 from trading_gymnax.cli import main as cli
+from trading_gymnax.cli.config_file import read_config
 
 FILE = """
 phase = 2
@@ -78,3 +79,8 @@ def test_wrong_files_are_one_sentence_with_their_name(file, tmp_path, capsys):
     assert "did you mean 'sl_atr_mult'?" in said("[set]\nsl_atr_mul = 2")
     missing = tmp_path / "missing.toml"
     assert str(missing) in refusal(capsys, "--config", str(missing))
+
+
+def test_a_fault_of_the_program_is_not_laid_to_the_file(file):
+    with pytest.raises(ValueError, match=r"^invalid literal"):
+        read_config(file, "train", lambda args: int(args[0]))

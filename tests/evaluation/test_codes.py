@@ -1,8 +1,12 @@
 """Every code of the rules has a name and a place in the books."""
 
+import ast
+import pathlib
+
 import numpy as np
 import pytest
 
+import trading_gymnax
 from trading_gymnax import TradingPhase1, TradingPhase2, rules
 from trading_gymnax.evaluation import codes
 from trading_gymnax.report.sections import ACTION_STYLES
@@ -31,7 +35,7 @@ def test_every_exit_fills_somewhere():
     assert sorted(code for place in places for code in place) == list(range(1, len(rules.EXIT_REASONS)))
     own = codes.exits(codes.AT_LEVEL, by=codes.OWN)
     assert [rules.EXIT_REASONS[code] for code in own] == ["STOP", "TRAIL", "BREAKEVEN"]
-    fates = [codes.done(fate) for fate in (codes.FAILED, codes.PASSED, codes.ENDED)]
+    fates = [codes.done(fate) for fate in (codes.BREACHED, codes.LAPSED, codes.PASSED, codes.ENDED)]
     assert sorted(code for fate in fates for code in fate) == list(range(1, len(rules.DONE_REASONS)))
     assert codes.among(np.array([0, 1, 3, 8]), own).tolist() == [False, True, True, False]
 
@@ -41,6 +45,18 @@ def test_a_reason_that_the_books_do_not_know_stops_the_import():
         codes.check_complete((*rules.EXIT_REASONS, "MARGIN_CALL"), codes._EXITS, "exit reasons")
     with pytest.raises(LookupError, match="done reasons LAST_PAYOUT: "):
         codes.check_complete(rules.DONE_REASONS[:-1], codes._DONE, "done reasons")
+
+
+@pytest.mark.parametrize("folder", ["evaluation", "survival", "live", "skill", "walkforward", "report", "cli"])
+def test_book_keepers_ask_the_table_and_name_no_reason_of_an_account(folder):
+    """What a new rule of an account ends or closes would be missed where reasons are listed by hand."""
+    named = set()
+    for path in (pathlib.Path(trading_gymnax.__file__).parent / folder).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            owner = getattr(node, "value", None) if isinstance(node, ast.Attribute) else None
+            if getattr(owner, "id", getattr(owner, "attr", None)) in ("ExitReason", "DoneReason"):
+                named.add(node.attr)
+    assert named <= {"NONE", "STOP", "SESSION_END", "DATA_END"}
 
 
 @pytest.mark.parametrize("code", [-1, 9])

@@ -143,7 +143,7 @@ def test_a_policy_that_never_trades_has_no_figures_of_trades():
 
 def test_every_figure_has_a_text_for_every_row():
     for row in (summarise(made_up()), summarise(made_up([[]], DATES[:1]))):
-        texts = {figure.name: figure.show(row) for _, group in GROUPS for figure in group}
+        texts = {statistic.name: statistic.show(row) for _, group in GROUPS for statistic in group}
         assert all(texts.values())
     assert texts["profit factor"] == "-"
     assert [chance(p) for p in (math.nan, 1.0, 0.0, 0.953)] == ["-", "above 99.9%", "below 0.1%", "95.3%"]

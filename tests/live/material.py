@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_ppo import Policy, PPOConfig
-from purejaxrl_ppo.networks import make_network
 from purejaxrl_ppo.normalise import RunningMoments
+from purejaxrl_ppo.policy import fresh_policy
 from purejaxrl_ppo.wrappers import concrete_spec, prepare
 from trading_gymnax.live import Bar, Decision, Guard, Trader
 from trading_gymnax.phase1 import TradingPhase1
@@ -23,13 +23,11 @@ def small_policy(env: TradingPhase1, params: Any, seed: int = 0, **config: Any) 
     """A network that never learnt, with a normaliser: its actions change from bar to bar."""
     spec = concrete_spec(prepare(env, params)[1])
     settings = PPOConfig(**{"hidden_sizes": (16, 16), "gru_size": 8, **config})
-    network = make_network(settings, spec.action)
     keys = jax.random.split(jax.random.key(seed), 3)
-    weights = network.init(keys[0], network.initial_memory(1), jnp.zeros((1, spec.obs_size)), jnp.zeros(1, bool))
-    weights = jax.tree.map(lambda x: 3 * x, weights)
+    fresh = fresh_policy(keys[0], spec, settings, sampled=False)
     mean = 0.1 * jax.random.normal(keys[1], (spec.obs_size,))
     moments = RunningMoments(mean, 0.5 + jax.random.uniform(keys[2], mean.shape), jnp.ones(2, jnp.uint32))
-    return Policy(weights, moments, spec, settings, sampled=False)
+    return fresh.replace(params=jax.tree.map(lambda x: 3 * x, fresh.params), moments=moments)
 
 
 class Played(NamedTuple):

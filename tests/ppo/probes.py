@@ -4,6 +4,8 @@ One tabular environment serves all of them: a probe is a set of parameters, so t
 compiled program.
 """
 
+import gc
+import weakref
 from typing import Any
 
 import jax
@@ -62,6 +64,24 @@ class Table(environment.Environment[TableState, TableParams]):
 
     def observation_space(self, params: Any) -> spaces.Box:
         return spaces.Box(0.0, 1.0, (STATES,), jnp.float32)
+
+
+class MarketTable(Table):
+    """The probe with bars of its own, as an environment of a market holds them.
+
+    It is played without gymnax's compiled methods: JAX's caches keep what those belong to.
+    """
+
+    reset, step = Table.reset.__wrapped__, Table.step.__wrapped__
+
+    def __init__(self) -> None:
+        self.bars = jnp.ones(3)
+
+
+def no_bars_left(bars: weakref.ref[jax.Array]) -> bool:
+    """Whether nothing holds the bars any more, no cache of compiled programs either."""
+    gc.collect()
+    return bars() is None
 
 
 class StateTable(Table):

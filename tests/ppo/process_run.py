@@ -8,7 +8,7 @@ import sys
 import time
 
 from purejaxrl_ppo.checkpoint import Checkpoints
-from purejaxrl_ppo.cli import main as command_line
+from purejaxrl_ppo.cli.main import main as command_line
 
 ROOT = pathlib.Path(__file__).parents[2]
 ITERATIONS = 8

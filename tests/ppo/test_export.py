@@ -16,8 +16,9 @@ import pytest
 
 from purejaxrl_ppo import Policy, PPOConfig
 from purejaxrl_ppo.export import READER, MissingConverter, export_policy
-from purejaxrl_ppo.networks import ActionSpec, make_network
+from purejaxrl_ppo.networks import ActionSpec
 from purejaxrl_ppo.normalise import RunningMoments
+from purejaxrl_ppo.policy import fresh_policy
 from purejaxrl_ppo.wrappers import EnvSpec
 
 SIZE, ACTIONS = 12, 6
@@ -34,15 +35,15 @@ KINDS: dict[str, dict[str, Any]] = {
 def make_policy(**config: Any) -> Policy:
     spec = EnvSpec(((SIZE,),), ActionSpec(ACTIONS), True)
     settings = PPOConfig(**{"hidden_sizes": (16, 16), "gru_size": 8, **config})
-    network, keys = make_network(settings, spec.action), jax.random.split(jax.random.key(3), 3)
-    weights = network.init(keys[0], network.initial_memory(1), jnp.zeros((1, SIZE)), jnp.zeros(1, bool))
-    noise = jax.tree.leaves(weights)
+    keys = jax.random.split(jax.random.key(3), 3)
+    fresh = fresh_policy(keys[0], spec, settings, sampled=False)
+    noise = jax.tree.leaves(fresh.params)
     weights = jax.tree.unflatten(
-        jax.tree.structure(weights),
+        jax.tree.structure(fresh.params),
         [x + 0.3 * jax.random.normal(jax.random.fold_in(keys[1], i), x.shape) for i, x in enumerate(noise)],
     )
     moments = RunningMoments(jnp.linspace(-1, 1, SIZE), jnp.linspace(0.5, 2, SIZE), jnp.ones(2, jnp.uint32))
-    return Policy(weights, moments, spec, settings, sampled=False)
+    return fresh.replace(params=weights, moments=moments)
 
 
 def cases(policy: Policy, count: int) -> dict[str, np.ndarray]:

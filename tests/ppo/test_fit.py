@@ -24,7 +24,7 @@ from purejaxrl_ppo import CheckpointError, FitOptions, PPOConfig, evaluate, fit,
 from purejaxrl_ppo.checkpoint import to_arrays
 from purejaxrl_ppo.fit import _programs, evaluation_key
 from purejaxrl_ppo.programs import kept_with_environment
-from tests.ppo.probes import Table, table
+from tests.ppo.probes import MarketTable, Table, no_bars_left, table
 
 ENV = Table()
 CONFIG = PPOConfig(num_envs=8, num_steps=16, total_timesteps=8 * 16 * 10, hidden_sizes=(8,), num_epochs=1)
@@ -350,9 +350,13 @@ def test_evaluation_plays_one_episode_each_and_respects_masks(finished):
     assert played.returns.shape == (32,)
     assert bool(played.finished.all())
     assert 1 <= int(played.lengths.min()) <= int(played.lengths.max()) <= 7
-    cut = evaluate(ENV, table(terminal=False, reward=1.0), policy, jax.random.key(0), 4, 3)
+    env = MarketTable()
+    cut = evaluate(env, table(terminal=False, reward=1.0), policy, jax.random.key(0), 4, 3)
     np.testing.assert_array_equal(cut.returns, 3.0)
     assert cut.summary()["unfinished"] == 4
+    bars = weakref.ref(env.bars)
+    del env
+    assert no_bars_left(bars)
 
 
 def test_a_second_run_of_the_same_settings_does_not_compile_again(finished, tmp_path):
@@ -412,10 +416,14 @@ def test_a_warm_start_begins_with_the_policy(finished, tmp_path, capsys):
 
 def test_a_recurrent_run_resumes_and_carries_its_memory(tmp_path):
     config = dataclasses.replace(CONFIG, recurrent=True, gru_size=4, total_timesteps=8 * 16 * 4)
-    whole = fit(ENV, PARAMS, config, run_dir=tmp_path / "run", options=NO_EVALUATION)
+    env = MarketTable()
+    whole = fit(env, PARAMS, config, run_dir=tmp_path / "run", options=NO_EVALUATION)
     forget_after(tmp_path / "run", 2)
-    again = fit(ENV, PARAMS, config, run_dir=tmp_path / "run", options=NO_EVALUATION)
+    again = fit(env, PARAMS, config, run_dir=tmp_path / "run", options=NO_EVALUATION)
     assert_same(again.state, whole.state)
+    bars = weakref.ref(env.bars)
+    del env
+    assert no_bars_left(bars)
     policy = load_policy(tmp_path / "run", sampled=False)
     carry = policy.initial_carry(2)
     obs, mask = jnp.eye(4)[:2], jnp.ones((2, 3), bool)

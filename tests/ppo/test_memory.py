@@ -11,14 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purejaxrl_ppo import FitOptions, PPOConfig, evaluate, fit, make_trainer, memory, sweep
+from purejaxrl_ppo import FitOptions, PPOConfig, evaluate, fit, make_trainer, memory, policy_of, sweep
 from purejaxrl_ppo.cli import main as trainer_cli
 from purejaxrl_ppo.devices import plan_for
 from purejaxrl_ppo.memory import OutOfMemory, check_memory, memory_in_words, size_text, training_bytes, tree_bytes
 from purejaxrl_ppo.networks import make_network
-from purejaxrl_ppo.policy import Policy
 from purejaxrl_ppo.rollout import Task, collect, keeps_states
-from purejaxrl_ppo.wrappers import concrete_spec, prepare
+from purejaxrl_ppo.wrappers import prepare
 from tests.ppo.probes import StateTable, Table, table
 from trading_gymnax.cli import main as trading_cli
 
@@ -135,7 +134,7 @@ def test_a_search_that_cannot_fit_names_the_runs_at_once(monkeypatch):
 def test_an_evaluation_that_cannot_fit_names_the_episodes(monkeypatch):
     config = PPOConfig(**TINY)
     state = make_trainer(Table(), config).init(jax.random.key(0), PARAMS)
-    policy = Policy(state.params, state.obs_moments, concrete_spec(prepare(Table(), PARAMS)[1]), config, sampled=True)
+    policy = policy_of(state, Table(), PARAMS, config)
     little(monkeypatch, 1_000_000)
     with pytest.raises(MemoryError, match=r"^the evaluation wants at least .* lower the number of episodes"):
         evaluate(Table(), PARAMS, policy, jax.random.key(0), num_episodes=10**6)

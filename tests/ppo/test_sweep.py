@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import re
+import weakref
 from typing import Any
 
 import jax
@@ -18,7 +19,7 @@ from purejaxrl_ppo.presets import preset
 from purejaxrl_ppo.sweep.halving import survivors
 from purejaxrl_ppo.sweep.report import draw_sweep, table_rows, table_text, train_command, write_table
 from purejaxrl_ppo.sweep.run import _programs
-from tests.ppo.probes import BoxTarget, Table, table
+from tests.ppo.probes import BoxTarget, MarketTable, Table, no_bars_left, table
 
 ENV = Table()
 CONFIG = PPOConfig(num_envs=8, num_steps=16, total_timesteps=8 * 16 * 8, hidden_sizes=(8,), normalise_rewards=False)
@@ -100,13 +101,16 @@ def test_runs_of_a_search_equal_single_ones(found):
 
 
 def test_blocks_of_another_size_find_the_same(found):
-    stage = _programs(ENV, CONFIG, None, 32, 10_000)[1]
-    before = stage._cache_size()
-    other = search(runs_at_once=6)  # 16 runs as 3 x 6, two of them twice; 8 as 2 x 4; 4 as 1 x 4
+    env = MarketTable()
+    other = sweep(
+        env, BANDIT, CONFIG, RATES, **SIZES, runs_at_once=6
+    )  # 16 runs as 3 x 6, two of them twice; 8 as 2 x 4; 4 as 1 x 4
     np.testing.assert_allclose(other.train_returns, found.train_returns, atol=1e-5)
     np.testing.assert_allclose(other.scores, found.scores, atol=1e-5)
-    assert other.programs == 2
-    assert stage._cache_size() == before + 1  # blocks of 4 were compiled before
+    assert other.programs == _programs(env, CONFIG, None, 32, 10_000)[1]._cache_size() == 2
+    bars = weakref.ref(env.bars)
+    del env
+    assert no_bars_left(bars)
 
 
 def test_one_size_of_block_is_one_program(found):

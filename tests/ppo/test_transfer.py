@@ -1,6 +1,7 @@
 """Transfer between networks of different shapes."""
 
 import dataclasses
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -8,12 +9,11 @@ import numpy as np
 import pytest
 from gymnax.environments import spaces
 
-from purejaxrl_ppo import Policy, PPOConfig, make_trainer, transfer_parameters
+from purejaxrl_ppo import PPOConfig, make_trainer, policy_of, transfer_parameters
 from purejaxrl_ppo.networks import ActionSpec, distribution, make_network
 from purejaxrl_ppo.normalise import RunningMoments, init_moments
 from purejaxrl_ppo.transfer import transfer_moments, warm_started
-from purejaxrl_ppo.wrappers import prepare
-from tests.ppo.probes import Table, table
+from tests.ppo.probes import MarketTable, Table, no_bars_left, table
 
 
 def build(inputs, spec, seed=0, **settings):
@@ -106,13 +106,19 @@ def started(legal, **settings):
     """Old and new action probabilities at every place, under the masks `legal`, and the report."""
     config = dataclasses.replace(SMALL, **settings)
     params = table(reward=1.0, start=(1, 1, 1, 1), following=[1, 2, 3, 0], terminal=False, legal=legal)
-    source = make_trainer(TwoActions(), config).init(jax.random.key(1), params).params
-    source = jax.tree_util.tree_map_with_path(lambda path, x: x * (99.0 if "actor_head" in str(path) else 1.0), source)
+    source = make_trainer(TwoActions(), config).init(jax.random.key(1), params)
+    scaled = jax.tree_util.tree_map_with_path(
+        lambda path, x: x * (99.0 if "actor_head" in str(path) else 1.0), source.params
+    )
     moments = RunningMoments(jnp.full(4, 0.3), jnp.full(4, 0.2), jnp.array([0, 99], jnp.uint32))
-    policy = Policy(source, moments, prepare(TwoActions(), params)[1], config)
-    fresh = make_trainer(Table(), config).init(jax.random.key(2), params)
-    state, report = warm_started(fresh, policy, Table(), params, config)
-    new = Policy(state.params, state.obs_moments, prepare(Table(), params)[1], config)
+    policy = policy_of(source.replace(params=scaled, obs_moments=moments), TwoActions(), params, config)
+    env = MarketTable()
+    fresh = make_trainer(env, config).init(jax.random.key(2), params)
+    state, report = warm_started(fresh, policy, env, params, config)
+    new = policy_of(state, env, params, config)
+    bars = weakref.ref(env.bars)
+    del env
+    assert no_bars_left(bars)
 
     def probs(policy, mask):
         reset = jnp.ones(4, bool)
@@ -147,7 +153,7 @@ def test_a_warm_start_into_other_eyes_is_refused():
     params = table(reward=1.0)
     state = make_trainer(Table(), SMALL).init(jax.random.key(0), params)
     other = dataclasses.replace(SMALL, normalise_observations=False)
-    policy = Policy(state.params, state.obs_moments, prepare(Table(), params)[1], other)
+    policy = policy_of(state, Table(), params, other)
     with pytest.raises(ValueError, match="was trained with normalise_observations=False: use it here, too, not True"):
         warm_started(state, policy, Table(), params, SMALL)
 

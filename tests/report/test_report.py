@@ -178,14 +178,14 @@ def test_the_page_names_nothing_to_load(page, made):
 
 
 def test_the_figures_are_those_of_the_evaluation(made, page):
-    figures = json.loads(page.scripts["page-data"])["charts"]
+    charts = json.loads(page.scripts["page-data"])["charts"]
     for name, judgement in (("out-of-sample", made.held_out), ("in-sample", made.seen)):
         row, found = judgement.rows[POLICY], judgement.evaluation
-        equity, *_, drawdown = figures[f"equity-{name}"]["data"]
+        equity, *_, drawdown = charts[f"equity-{name}"]["data"]
         assert equity["y"][0] == found.initial_balance_usd
         assert equity["y"][-1] == found.equity.iloc[-1]
         assert -min(drawdown["y"]) == row.max_drawdown_usd
-        bars = figures[f"daily-{name}"]["data"][0]
+        bars = charts[f"daily-{name}"]["data"][0]
         assert dict(zip(bars["x"], bars["y"], strict=True)) == daily_results(found).to_dict()
         assert sum(bars["y"]) == pytest.approx(row.net_usd)
         for value in (
@@ -221,8 +221,8 @@ def test_every_figure_stands_in_sample_and_out_of_sample_apart(made, page):
     columns = [judgement.rows[name] for judgement in (made.held_out, made.seen) for name in (POLICY, POLICY_SAMPLED)]
     count = 0
     for _, group in GROUPS:
-        for figure in group:
-            assert rows[figure.name] == [escape(figure.show(row)) for row in columns]
+        for statistic in group:
+            assert rows[statistic.name] == [escape(statistic.show(row)) for row in columns]
             count += 1
     assert count == 30
     smallest = usd(made.held_out.rows[POLICY].smallest_edge_usd, sign=False)
@@ -340,12 +340,12 @@ def test_sides_without_a_trade_and_values_that_are_all_alike(made):
 
 
 def test_what_the_market_did_stands_beside_the_equity(made, page):
-    figures = json.loads(page.scripts["page-data"])["charts"]
-    lines = {line["name"]: line for line in figures["equity-out-of-sample"]["data"]}
+    charts = json.loads(page.scripts["page-data"])["charts"]
+    lines = {line["name"]: line for line in charts["equity-out-of-sample"]["data"]}
     long = made.held_out.rows[LONG]
     assert lines[LONG]["y"][-1] == pytest.approx(50_000 + long.net_usd)
     assert "buy and hold" in lines
-    assert LONG not in {line["name"] for line in figures["equity-in-sample"]["data"]}  # walked held out only
+    assert LONG not in {line["name"] for line in charts["equity-in-sample"]["data"]}  # walked held out only
 
 
 def test_doubts_stand_on_top(made, tmp_path):
@@ -379,7 +379,7 @@ def test_shares_over_the_day_add_up(made, page):
 
 def test_pictures_are_written(made):
     written = sorted(path.name for path in made.path.parent.iterdir())
-    assert written == ["equity.png", "origin.png", "report.html", "session.png"]
+    assert written == ["equity.png", "report.html", "session.png"]
     for name in ("equity", "session"):
         picture = matplotlib.image.imread(made.path.with_name(f"{name}.png"))
         assert picture.shape[1] == 1100

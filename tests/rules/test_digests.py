@@ -20,6 +20,9 @@ DIGESTS = {
     1: "6307158b2076804fc40e412e205900def9f7f2ab45813d65428533c8c4cd0793",
     2: "36c1e39252b0904c39402013ce2aa24e71dede1097537468dec8937dde066399",
 }
+# Whole numbers, flags and masks: they decide every dollar, and are the same on every processor. The last digits of
+# observations and rewards are not, and rounded ones would flip where a value lies on an edge; `test_parity` compares
+# them with the reference within a tolerance, the training below by what is learnt from them.
 INFO = ("equity_cents", "balance_cents", "trade_pnl_cents", "exit_reason", "done_reason", "position", "market_id")
 LEARNT = {
     "reward": [0.04977121204137802, 0.04389876499772072, 0.057851359248161316, 0.05443231388926506],

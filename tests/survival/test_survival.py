@@ -24,7 +24,7 @@ from trading_gymnax.report.page import embed
 from trading_gymnax.report.survival_section import survival_section
 from trading_gymnax.rules import BAR_CLOSE, BUY, END_OF_DAY, HIGH_WATER_MODES, HOLD, INTRABAR, DoneReason
 from trading_gymnax.survival import tape as tapes
-from trading_gymnax.survival.cases import _ACCOUNT_FIELDS, _OTHER_FIELDS, all_cases
+from trading_gymnax.survival.cases import ACCOUNT_FIELDS, TIME_FIELDS, all_cases
 from trading_gymnax.survival.draws import SETS, draw_orders
 from trading_gymnax.survival.estimates import Attempts, curve, days_to_pass, interval, probability
 from trading_gymnax.survival.odds import MONTH, survival
@@ -122,9 +122,7 @@ RULES = {  # what a rule of an account is drawn from
 def test_every_parameter_is_a_rule_of_the_account_or_of_the_market():
     """A rule that is added to one of them and not here would be skipped by quiet sessions, and nobody would see it."""
     assert set(RULES) == set(FIELDS)
-    of_account = {*_ACCOUNT_FIELDS, *_OTHER_FIELDS}
-    # the two say how long an account lives, and the replay goes on over night for a given number of sessions
-    assert of_account - set(FIELDS) == {"terminate_at_session_end", "max_steps_in_episode"}
+    of_account = {*ACCOUNT_FIELDS, *TIME_FIELDS}
     of_market = """
         risk_per_trade position_size sl_atr_mult tp_sl_ratio min_stop_ticks slippage_ticks slippage_atr_mult
         stop_slippage_ticks stop_slippage_atr_mult target_through_ticks commission_per_side fill_at_close stop_first
@@ -239,6 +237,15 @@ def test_minimum_days_worked_by_hand():
     assert (out.days[1, 2], out.balance[1, 2]) == (2, 5_000_000 + 20_000 - 10_100)
     assert out.outcome[2].tolist() == [PASSED] * 4
     assert out.days[2].tolist() == [1] * 4
+
+
+def test_a_session_is_quiet_to_the_cent():
+    """A loss of 100.00 dollars with its fees: the floor itself is no breach, a cent below it is one."""
+    tape = step_tape(np.array([[-99], [30]]))._replace(commission=jnp.full(2, 50, jnp.int32))
+    # in the second order a day of 29 dollars has raised the mark, and with it the floor
+    out = run(tape, [account(100.0), account(99.99)], [[0, -1], [1, 0]])
+    assert out.outcome.tolist() == [[RUNNING, RUNNING], [BREACHED, BREACHED]]
+    assert out.balance.tolist() == [[4_990_000, 4_992_900]] * 2
 
 
 def test_a_position_at_the_end_of_the_data_stays_open_or_is_closed():
@@ -490,10 +497,10 @@ def test_the_section_shows_every_case_with_its_interval():
     first = found.cases[0].policy.passed
     assert f"{100 * first.value:.0f}%<br>({100 * first.low:.0f} to {100 * first.high:.0f})" in section.body
     assert section.body.count("CANNOT BE TOLD FROM THE COIN") + section.body.count("than the coin") == len(found.cases)
-    figure = section.charts["survival-out-of-sample-0"]
-    names = {trace.get("name") for trace in figure["data"]}
+    chart = section.charts["survival-out-of-sample-0"]
+    names = {trace.get("name") for trace in chart["data"]}
     assert {"policy: passed", "coin: passed", "95 % interval of passed"} <= names
-    passed = next(trace for trace in figure["data"] if trace.get("name") == "policy: passed")
+    passed = next(trace for trace in chart["data"] if trace.get("name") == "policy: passed")
     np.testing.assert_allclose(passed["y"][-1], 100 * first.value, atol=0.006)
     assert passed["x"] == list(range(31))
     embed(section.charts)  # plain numbers only

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -10,8 +11,10 @@ from tests.survival.material import KEY
 from tests.survival.test_survival import always_buy, always_hold, tick_market
 from trading_gymnax import TradingPhase1
 from trading_gymnax.accounts import plan
+from trading_gymnax.evaluation import codes
 from trading_gymnax.rules import DoneReason
 from trading_gymnax.survival import Bankroll, SurvivalRefused, lifetime_value
+from trading_gymnax.survival.cases import check_amounts
 from trading_gymnax.survival.lives import LifeOutcome
 from trading_gymnax.survival.value import _portfolios, _ratio
 
@@ -89,7 +92,7 @@ def test_one_who_never_trades_pays_and_earns_nothing():
     assert "never trades" in str(values)
 
 
-def test_a_bankroll_worked_by_hand():
+def test_a_bankroll_worked_by_hand(monkeypatch):
     """Life 0 fails at a cost of 100, 1 earns 300 for 150. A reset at 60 instead of 100 saves 40 after a failure."""
     lives = LifeOutcome(
         ended=np.array([DoneReason.DRAWDOWN, DoneReason.NONE]),
@@ -106,6 +109,11 @@ def test_a_bankroll_worked_by_hand():
     # of 210: 110, 50, then 60 are due; 360, 260, 200; 110, then 110 are due, 300, 200; 110, 50, then 110 are due
     assert _portfolios(lives, priced, Bankroll(210, 3), drawn).tolist() == [True, False, False, True]
     assert _portfolios(lives, priced, Bankroll(220, 3), drawn).tolist() == [False, False, False, True]
+    # no reset for one that ran out of time, and one after any reason that the table calls a breach
+    late = lives._replace(ended=np.array([DoneReason.EXPIRED, DoneReason.NONE]))
+    assert _portfolios(late, priced, Bankroll(220, 3), drawn).tolist() == [True, False, True, True]
+    monkeypatch.setitem(codes._DONE, "EXPIRED", codes.BREACHED)
+    assert _portfolios(late, priced, Bankroll(220, 3), drawn).tolist() == [False, False, False, True]
     full = tiny(evaluation=100, monthly=0, reset=None)
     assert _portfolios(lives, full, Bankroll(249, 3), drawn).tolist() == [True, False, True, True]
     assert _portfolios(lives, full, Bankroll(99, 1), drawn[:, :1]).tolist() == [True] * 4
@@ -138,6 +146,17 @@ def test_what_cannot_be_is_refused_in_a_sentence(options, complaint):
     asked = {"plans": plan("topstep-50k"), **options}
     with pytest.raises(SurvivalRefused, match=complaint):
         lifetime_value(always_hold, market, key=KEY, env=env, params=params, paths=50, coin_seeds=1, **asked)
+
+
+def test_a_fault_behind_the_parameters_is_no_refusal(monkeypatch):
+    """JAX says ValueError, too: printed as "not estimated, since ..." it would hide a fault of the program."""
+    params = tick_market()[2]
+    with pytest.raises(SurvivalRefused, match="plan 'x': initial_balance must be at least"):
+        check_amounts("plan 'x'", params, {"initial_balance": -1.0}, 1)
+    monkeypatch.setattr("trading_gymnax.params._check_money", lambda *_: jnp.broadcast_to(jnp.zeros(2), (3,)))
+    with pytest.raises(ValueError, match="for broadcasting") as fault:
+        check_amounts("plan 'x'", params, {}, 1)
+    assert not isinstance(fault.value, SurvivalRefused)
 
 
 def test_a_policy_that_sees_its_account_is_refused():

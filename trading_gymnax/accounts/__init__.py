@@ -1,6 +1,7 @@
 """Accounts that firms sell: their rules as data (`plans`), and as parameters of the environments (`presets`).
 
-A list of them needs neither JAX nor the environments, so that nothing here imports these at once.
+Users import the names below; the modules are for the package itself. A list of plans needs neither JAX nor the
+environments, so that nothing here imports these at once.
 """
 
 from trading_gymnax.accounts.lives import life_fields

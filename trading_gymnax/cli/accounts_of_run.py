@@ -64,4 +64,4 @@ def accounts(command: Accounts) -> None:
     rows = [plain(row) for row in found.table().to_dict("records")]
     values = {"note": split.note, "verdict": found.verdict, "notes": found.notes, "rows": rows}
     (folder / "accounts.json").write_text(json.dumps(values, indent=2, allow_nan=False) + "\n")
-    print(f"{split.note}\n\n{found}\n{taken}\n\n{picture} shows it; the figures lie beside it")
+    print(f"{split.note}\n\n{found}\n{taken}\n\n{picture} shows it; the statistics lie beside it")

@@ -14,6 +14,8 @@ import tomllib
 from collections.abc import Callable, Sequence
 from typing import Any, get_type_hints
 
+from purejaxrl_ppo import wants_trace
+
 _OWN = ("config_file", "show_config")  # fields that say where the others come from
 
 
@@ -36,8 +38,13 @@ def read_config(path: pathlib.Path, command: str, parse: Callable[[list[str]], A
     """
     try:
         values = tomllib.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
+    try:
         return parse([command, *_arguments(values)])
     except ValueError as error:
+        if wants_trace(error, [], "trading_gymnax", "purejaxrl_ppo"):
+            raise  # no refusal of what the file says, but a fault of ours
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
 
 

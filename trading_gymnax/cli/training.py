@@ -175,7 +175,7 @@ def walk_forward(command: WalkForward) -> None:
     remembered = dataclasses.replace(settings, changes=changes).to_dict()
     made = {"commit": program_version(), "settings": remembered, "walk_forward": sizes}
     picture = write_walk_forward(run_dir, found, text, {**made, "trainer": config.to_dict()})
-    print(f"{text}\n\n{picture} shows it; figures and sessions lie beside it\n")
+    print(f"{text}\n\n{picture} shows it; statistics and sessions lie beside it\n")
     policies = kept_policies(run_dir, folds, env, config)
     if policies is None:
         print("no report is written: this folder was begun by a version that kept no policies")

@@ -16,7 +16,7 @@ from purejaxrl_ppo import read_float, read_number
 from trading_gymnax.limits import HIGH_WATER_MODES, HOUR, MODE, SWITCH, ParamRow, check_value
 from trading_gymnax.parameters import Parameters, ParametersPhase2, numbers_of, params_table
 from trading_gymnax.parameters_life import ParametersLife, ParametersPhase2Life, life_table
-from trading_gymnax.text import nearest
+from trading_gymnax.text import did_you_mean
 
 _LIKE = 0.65  # how alike a name must be to be proposed; below it a proposal misleads more often than it helps
 _SWITCHES = {"true": True, "false": False, "yes": True, "no": False, "on": True, "off": False, "1": True, "0": False}
@@ -112,8 +112,8 @@ def unknown_parameter(name: str, phase: int, account_life: bool = False) -> str:
         return f"--set {name}: that is a parameter of an account's whole life: give --account with a plan as well"
     if phase == 1 and name in {row.name for row in params_table(2)}:
         return f"--set {name}: that is a parameter of phase 2: give --phase 2 as well"
-    near = nearest(name.replace("-", "_"), known, _LIKE)
-    hint = f"did you mean {near!r}?" if near else f"`trading-gymnax params{' --phase 2' * (phase == 2)}` lists them"
+    lists = f"`trading-gymnax params{' --phase 2' * (phase == 2)}` lists them"
+    hint = did_you_mean(name.replace("-", "_"), known, lists, _LIKE)
     return f"--set {name}: there is no such parameter: {hint}"
 
 

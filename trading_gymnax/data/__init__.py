@@ -1,6 +1,7 @@
 """From a file of bars to checked bars: reading, checking, sessions, features, contracts and their rolls.
 
-Users import `load_bars`, `Bars`, `DataError`, `ContractSpec` and `CONTRACTS`; the modules are for the package itself.
+Users import `load_bars`, `Bars`, `DataError`, `ContractSpec` and `CONTRACTS`, and from `audit` what proves features of
+their own; the other modules are for the package itself.
 The loader, and pandas with it, is imported where it is used first: the table of contracts has no need of either.
 """
 

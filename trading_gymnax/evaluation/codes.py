@@ -27,15 +27,15 @@ _EXITS = {  # where the exit fills, and who asked for it
     "SESSION_CLOSE": (AT_CLOSE, MARKET),
     "BREACH_CLOSE": (AT_CLOSE, ACCOUNT),
 }
-FAILED, PASSED, ENDED = "failed", "passed", "ended"
-_DONE = {  # what became of the account
-    "DRAWDOWN": FAILED,
-    "DAILY_LOSS": FAILED,
+BREACHED, LAPSED, PASSED, ENDED = "breached", "lapsed", "passed", "ended"
+_DONE = {  # what became of the account: lost by breaking a limit or by running out of time, and two that lose nothing
+    "DRAWDOWN": BREACHED,
+    "DAILY_LOSS": BREACHED,
     "PROFIT_TARGET": PASSED,
     "SESSION_END": ENDED,
     "TIME_LIMIT": ENDED,
     "DATA_END": ENDED,
-    "EXPIRED": FAILED,
+    "EXPIRED": LAPSED,
     "LAST_PAYOUT": PASSED,
 }
 
@@ -57,9 +57,9 @@ def exits(place: str, by: str | None = None) -> tuple[int, ...]:
     return tuple(rules.EXIT_REASONS.index(name) for name in chosen)
 
 
-def done(fate: str) -> tuple[int, ...]:
-    """Codes of the done reasons with which the account FAILED, PASSED or ENDED."""
-    return tuple(rules.DONE_REASONS.index(name) for name, found in _DONE.items() if found == fate)
+def done(*fates: str) -> tuple[int, ...]:
+    """Codes of the done reasons with which the account is BREACHED, LAPSED, PASSED or ENDED: of any of `fates`."""
+    return tuple(rules.DONE_REASONS.index(name) for name, found in _DONE.items() if found in fates)
 
 
 def among(code: Any, codes: Iterable[int]) -> Any:

@@ -75,7 +75,7 @@ def robustness(
 
 
 def outcome(evaluation: Evaluation) -> Outcome:
-    """The figures of one walk."""
+    """The statistics of one walk."""
     net = evaluation.sessions["net_usd"].to_numpy()
     mean, error = mean_and_error(net, evaluation.sessions["date"].to_numpy())
     paid = float(evaluation.trades["commission_usd"].sum())

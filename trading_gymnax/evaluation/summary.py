@@ -148,7 +148,7 @@ def summarise(evaluation: Evaluation, configurations_tried: int = 1, *, resample
 
 
 def mean_summary(rows: Sequence[Summary]) -> Summary:
-    """Several policies of one kind as one row: the mean of each figure, NaN left out, whole numbers rounded.
+    """Several policies of one kind as one row: the mean of each statistic, NaN left out, whole numbers rounded.
 
     Its standard error is the standard deviation between their nets per session, and its interval holds the middle 95 %
     of these; t and p, which belong to one policy, are NaN.
@@ -156,11 +156,11 @@ def mean_summary(rows: Sequence[Summary]) -> Summary:
     nets = np.array([row.net_per_session_usd for row in rows])
     low, high = np.quantile(nets, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     spread = float(nets.std(ddof=1)) if len(nets) > 1 else math.nan
-    figures = {
+    statistics = {
         field.name: _mean_of([getattr(row, field.name) for row in rows]) for field in dataclasses.fields(Summary)
     }
-    figures |= {"standard_error_usd": spread, "interval_usd": (float(low), float(high))}
-    return Summary(**figures | {"t_value": math.nan, "p_value": math.nan})
+    statistics |= {"standard_error_usd": spread, "interval_usd": (float(low), float(high))}
+    return Summary(**statistics | {"t_value": math.nan, "p_value": math.nan})
 
 
 def _mean_of(values: list[Any]) -> Any:

@@ -1,5 +1,7 @@
 """A trained policy, bar by bar: `Trader` decides as the environment would, to the bit.
 
+Users import the names below; the modules are for the package itself:
+
 - `bars`, `feed`: what a bar is, and what happens to one that is late, revised, missing or wrong.
 - `features`, `function`, `history`, `tape`: features bar by bar and the last bars, equal to the batch bit for bit.
 - `program`, `books`, `fills`: the environment's own rules on a growing tape, and real fills in their books.

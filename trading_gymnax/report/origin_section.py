@@ -1,15 +1,12 @@
-"""Where the profit comes from, as a section of the report and as a picture."""
+"""Where the profit comes from, as a section of the report."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from trading_gymnax.evaluation import origin
-from trading_gymnax.render import INK, STOP, TARGET, calm, new_picture
 from trading_gymnax.report import svg
 from trading_gymnax.report.judge import Judgement
 from trading_gymnax.report.material import Material, badge
@@ -70,22 +67,3 @@ def _plot(title: str, rows: pd.DataFrame) -> Html:
     ]
     bars = svg.Bars("net", "signed", list(rows["net_usd"]), tips)
     return svg.bar_chart(f"Net by {title}", names, [bars], lambda value: usd(value, sign=False))
-
-
-def origin_picture(tables: dict[str, pd.DataFrame]) -> Any:
-    """The same as a picture by matplotlib, two tables a row."""
-    down = -(-len(tables) // 2)
-    picture = new_picture(10.0, 2.4 * down)
-    panels = picture.subplots(down, 2, squeeze=False).ravel()
-    for panel, (title, rows) in zip(panels, tables.items(), strict=False):
-        nets = rows["net_usd"].to_numpy()
-        panel.bar(np.arange(len(rows)), nets, color=[TARGET if net > 0 else STOP for net in nets])
-        panel.axhline(0, color=INK, linewidth=0.8)
-        names = [str(name).replace("_", " ").lower() for name in rows.index]
-        panel.set_xticks(np.arange(len(rows)), names, rotation=30 if len(rows) > 5 else 0, ha="center")
-        panel.yaxis.set_major_formatter(lambda value, _: usd(value, sign=False))
-        panel.set_title(f"by {title}", loc="left", fontsize=10)
-        calm(panel)
-    for panel in panels[len(tables) :]:
-        panel.set_axis_off()
-    return picture

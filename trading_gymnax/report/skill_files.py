@@ -1,4 +1,4 @@
-"""Permutation tests and cross-validations as files: figures as JSON, what was printed, and a picture."""
+"""Permutation tests and cross-validations as files: statistics as JSON, what was printed, and a picture."""
 
 from __future__ import annotations
 

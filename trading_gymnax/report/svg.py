@@ -74,7 +74,7 @@ def bar_chart(
         marks += [
             _error(_LEFT + place * (i + 0.5), upright(y - e), upright(y + e)) for i, (y, e) in _known(tops, errors)
         ]
-    return _figure(title, bars, [*_grid(upright, show), *marks, *_names(names, place)])
+    return _plot(title, bars, [*_grid(upright, show), *marks, *_names(names, place)])
 
 
 def histogram(
@@ -117,7 +117,7 @@ def histogram(
         marks, shown = [*marks, Html(line)], [*shown, Bars(mark[0], "mark", [], [])]
     ticks = _ticks(across, 6)
     labels = [_text(across(x), _HEIGHT - _BOTTOM + 15, show(x), "middle") for x in ticks]
-    return _figure(title, shown, [*_grid(upright, lambda count: f"{count:,.0f}", whole=True), *marks, *labels])
+    return _plot(title, shown, [*_grid(upright, lambda count: f"{count:,.0f}", whole=True), *marks, *labels])
 
 
 def _upright(low: float, high: float) -> _Scale:
@@ -175,7 +175,7 @@ def _text(x: float, y: float, text: str, anchor: str) -> Html:
     return Html(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>')
 
 
-def _figure(title: str, bars: Sequence[Bars], marks: Sequence[Html]) -> Html:
+def _plot(title: str, bars: Sequence[Bars], marks: Sequence[Html]) -> Html:
     keys = [f'<span class="key {one.style}">{escape(one.kind)}</span>' for one in bars if one.style != "signed"]
     caption = join([Html(f"<strong>{escape(title)}</strong>"), *map(Html, keys)], " ")
     view = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}"'

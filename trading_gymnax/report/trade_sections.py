@@ -34,7 +34,7 @@ def trades_section(material: Material) -> Section:
         "long": trades[trades["side"] > 0],
         "short": trades[trades["side"] < 0],
     }
-    rows = [[name, *(show(part) for part in sides.values())] for name, show in _FIGURES]
+    rows = [[name, *(show(part) for part in sides.values())] for name, show in _STATISTICS]
     parts = [
         paragraph(Html(f"{badge(label)} {escape(remark)}"), "quiet"),
         Html("<h3>Long and short</h3>"),
@@ -59,7 +59,7 @@ def _risk(part: pd.DataFrame) -> np.ndarray:
     return part["risk_usd"].to_numpy()
 
 
-_FIGURES: tuple[tuple[str, Callable[[pd.DataFrame], str]], ...] = (
+_STATISTICS: tuple[tuple[str, Callable[[pd.DataFrame], str]], ...] = (
     ("trades", lambda part: f"{len(part):,}"),
     ("with a profit", lambda part: percent(share((_nets(part) > 0).sum(), len(part)))),
     ("net", lambda part: _dollars(float(_nets(part).sum()))),

@@ -1,4 +1,4 @@
-"""A walk-forward as files: figures as JSON, sessions as CSV, and a picture."""
+"""A walk-forward as files: statistics as JSON, sessions as CSV, and a picture."""
 
 from __future__ import annotations
 

@@ -8,13 +8,11 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from trading_gymnax.evaluation.origin import origins
 from trading_gymnax.evaluation.summary import Summary
 from trading_gymnax.render import new_picture
 from trading_gymnax.report import pictures
 from trading_gymnax.report.judge import POLICY, Judgement
 from trading_gymnax.report.material import Material, SectionMaker, badge
-from trading_gymnax.report.origin_section import origin_picture
 from trading_gymnax.report.page import Html, escape, join, paragraph, plotly_script, write_page
 from trading_gymnax.report.path_section import path_section
 from trading_gymnax.report.sections import SECTIONS, ordinary_session, program_version, settings_section
@@ -80,9 +78,6 @@ def _write_pictures(folder: pathlib.Path, material: Material) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pictures.equity_picture(paths).savefig(folder / "equity.png", dpi=110)
     pictures.session_picture(shown).savefig(folder / "session.png", dpi=110)
-    tables = origins(material.held_out.evaluation, material.split.test_params.market)
-    if tables:
-        origin_picture(tables).savefig(folder / "origin.png", dpi=110)
 
 
 def trainer_settings(run_dir: pathlib.Path) -> dict[str, Any]:

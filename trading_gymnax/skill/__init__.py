@@ -1,6 +1,6 @@
 """Is it skill? What a profit must survive: null tapes, many tries, held-out groups, the path within bars, red teams.
 
-Users import the functions from their modules' names here.
+Users import the names below; the modules are for the package itself.
 """
 
 from trading_gymnax.skill.cpcv import combinatorial_splits, cross_validate

@@ -12,13 +12,15 @@ import numpy as np
 from trading_gymnax import rules
 from trading_gymnax.accounts import AccountPreset
 from trading_gymnax.data.contracts import CONTRACTS, ContractSpec
+from trading_gymnax.limits import ParameterRefused
+from trading_gymnax.parameters import Parameters
 from trading_gymnax.survival.refused import SurvivalRefused
+from trading_gymnax.survival.replay import AccountRules
 
-_ACCOUNT_FIELDS = ("initial_balance", "trailing_dd_limit", "floor_lock", "daily_loss_limit", "profit_target")
-_OTHER_FIELDS = (
-    *("high_water_mode", "daily_loss_fails", "max_contracts"),
-    *("terminate_at_session_end", "max_steps_in_episode"),  # an account goes on over night, for `sessions` sessions
-)
+_OF_CASE = ("contracts", "minimum_days")  # rules that are no parameters of the environment
+ACCOUNT_FIELDS = tuple(name for name in AccountRules._fields if name not in _OF_CASE)
+TIME_FIELDS = ("terminate_at_session_end", "max_steps_in_episode")  # an account goes on over night, for `sessions`
+_KINDS: dict[Any, type] = {np.float32: float, np.int32: int, np.bool_: bool}
 
 
 def presets_of(account: AccountPreset | Sequence[AccountPreset]) -> list[AccountPreset]:
@@ -44,18 +46,18 @@ def all_cases(
         fields = _fields(preset, params)
         for mode, size in itertools.product(wanted or [fields["high_water_mode"]], _sizes(contracts, params)):
             _check_size(preset, size, params)
-            _check_amounts(preset, params, {**fields, "high_water_mode": mode}, size)
+            check_amounts(f"account {preset.name!r}", params, {**fields, "high_water_mode": mode}, size)
             of_case = {"contracts": size or 0, "high_water_mode": mode, "minimum_days": preset.minimum_days}
             made.append((preset, size, rules.HIGH_WATER_MODES[mode], fields | of_case))
     return made
 
 
-def _check_amounts(preset: AccountPreset, params: Any, fields: dict[str, Any], size: int | None) -> None:
-    """Refuse amounts that cannot be, and sizes whose money would not fit: what the parameters would refuse."""
+def check_amounts(named: str, params: Any, fields: dict[str, Any], size: int | None) -> None:
+    """Refuse amounts that cannot be, and sizes whose money would not fit: what the parameters refuse, and no more."""
     try:
         params.replace(**fields, **({} if size is None else {"position_size": size}))
-    except ValueError as refused:
-        raise SurvivalRefused(f"account {preset.name!r}: {refused}") from refused
+    except ParameterRefused as refused:
+        raise SurvivalRefused(f"{named}: {refused}") from refused
 
 
 def _mode_codes(modes: Sequence[str] | None) -> list[int]:
@@ -69,15 +71,16 @@ def _mode_codes(modes: Sequence[str] | None) -> list[int]:
 def _fields(preset: AccountPreset, params: Any) -> dict[str, Any]:
     """The account's own rules, and the parameters' where it says nothing."""
     given = preset.params()
-    strange = sorted(set(given) - {*_ACCOUNT_FIELDS, *_OTHER_FIELDS})
+    strange = sorted(set(given) - {*ACCOUNT_FIELDS, *TIME_FIELDS})
     if strange:
         raise SurvivalRefused(
             f"account {preset.name!r} also changes {', '.join(strange)}, which are rules of the market and not of an "
             "account; put them into params="
         )
-    fields: dict[str, Any] = {name: float(given.get(name, getattr(params, name))) for name in _ACCOUNT_FIELDS}
-    for name, kind in (("high_water_mode", int), ("daily_loss_fails", bool), ("max_contracts", int)):
-        fields[name] = kind(given.get(name, getattr(params, name)))
+    fields: dict[str, Any] = {
+        name: _KINDS[Parameters.__dataclass_fields__[name].metadata["dtype"]](given.get(name, getattr(params, name)))
+        for name in ACCOUNT_FIELDS
+    }
     if not 0 < fields["profit_target"] < math.inf:
         raise SurvivalRefused(
             f"account {preset.name!r} has no profit target that could be reached; set profit_target, in dollars above 0"

@@ -17,6 +17,7 @@ import numpy as np
 from flax import struct
 
 from trading_gymnax import life, rules
+from trading_gymnax.evaluation import codes
 from trading_gymnax.params_life import AccountLife
 from trading_gymnax.rules import DoneReason
 from trading_gymnax.survival.replay import (
@@ -287,7 +288,7 @@ def _pass_today(state: Any, session: SessionSummary, rule: Any) -> tuple[jax.Arr
 def _next_day(lane: _Lane, state: Any, reason: jax.Array) -> _Lane:
     """The life after a day whose end is booked."""
     today, before = lane.state.session_number, lane.state
-    passed = (state.funded & ~before.funded) | (reason == DoneReason.PROFIT_TARGET)
+    passed = ~before.funded & (state.funded | codes.among(reason, codes.done(codes.PASSED)))
     first = (state.payouts > 0) & (before.payouts == 0)
     return _Lane(
         state=state.replace(

@@ -152,7 +152,7 @@ def play_bar(
     passed = codes.among(reason, codes.done(codes.PASSED)) & (
         account.days_traded + traded.astype(jnp.int32) >= rule.minimum_days
     )
-    lost = codes.among(reason, codes.done(codes.FAILED))
+    lost = codes.among(reason, codes.done(codes.BREACHED, codes.LAPSED))
     after = account._replace(
         balance=state.balance,
         equity=state.equity,
@@ -191,8 +191,8 @@ def _seen(
     # A stop that is reached is the nearest level, or the bar is decided by the floor, which shows in the equity.
     low = before + jnp.maximum(row[tapes.WORST], row[tapes.STOP_LEVEL]) * tick_cents * fill.contracts
     lowest = jnp.where(fill.side > 0, jnp.minimum(low, state.equity), state.equity)
-    # An exit at a target or the daily limit may have come before the bar's worst price.
-    left = (fill.exit_reason == rules.ExitReason.TARGET) | (fill.exit_reason == rules.ExitReason.DAILY_LOSS)
+    # An exit at a target or a limit of the account may have come before the bar's worst price.
+    left = codes.among(fill.exit_reason, codes.exits(codes.AT_TARGET) + codes.exits(codes.AT_LEVEL, by=codes.ACCOUNT))
     return SessionSummary(
         net=state.balance,
         lowest=lowest,
@@ -304,7 +304,10 @@ def stays_above(account: Any, session: SessionSummary, limit: jax.Array, initial
 
 
 def is_quiet(account: Account, session: SessionSummary, rule: AccountRules) -> jax.Array:
-    """No rule of the account can act in the session. `tests/survival` plays every rule of an account both ways."""
+    """No rule of the account can act in the session. `tests/survival` plays every rule of an account both ways.
+
+    Only a yes must be right to the cent: after a no the bars are played, which gives the same account and takes longer.
+    """
     initial, limit = rules.cents(rule.initial_balance), rules.cents(rule.trailing_dd_limit)
     above = stays_above(account, session, limit, initial, rule)
     target = rules.cents(rule.profit_target)

@@ -90,7 +90,7 @@ def record(
     )
     market_id, first = session_starts(env, params)
     steps, session = walk(env, switched(policy, sampled), params, market_id, first, key)
-    if codes.among(steps.done_reason, codes.done(codes.FAILED)).any():
+    if codes.among(steps.done_reason, codes.done(codes.BREACHED, codes.LAPSED)).any():
         raise SurvivalRefused(
             f"a session loses more than {MAX_USD:,} dollars, the most that can be replayed; use fewer contracts"
         )

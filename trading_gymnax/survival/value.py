@@ -17,13 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from trading_gymnax.accounts import Plan, life_fields
+from trading_gymnax.evaluation import codes
 from trading_gymnax.keys import stream
 from trading_gymnax.market import MarketData
 from trading_gymnax.params_life import EnvParamsLife
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.phase2 import TradingPhase2
-from trading_gymnax.rules import DoneReason
-from trading_gymnax.survival.cases import is_micro
+from trading_gymnax.survival.cases import check_amounts, is_micro
 from trading_gymnax.survival.draws import (
     BLOCK,
     COIN_SEEDS,
@@ -144,7 +144,7 @@ def stacked(asked: list[tuple[Plan, int | None]], params: Any) -> LifeRules:
     rows = []
     for plan, size in asked:
         fields = life_fields(plan, micro=micros == {True})
-        _check_money(plan, size, fields, params)
+        check_amounts(f"plan {plan.name!r}", params, {"initial_balance": fields["initial_balance"]}, size)
         rows.append({**fields, "contracts": size or 0, "max_contracts": int(params.max_contracts)})
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     of_kind = {"contracts": jnp.int32, "max_contracts": jnp.int32}
@@ -153,14 +153,6 @@ def stacked(asked: list[tuple[Plan, int | None]], params: Any) -> LifeRules:
         for name, values in columns.items()
     }
     return LifeRules(**arrays, max_steps_in_episode=jnp.zeros(len(rows), jnp.int32))
-
-
-def _check_money(plan: Plan, size: int | None, fields: dict[str, Any], params: Any) -> None:
-    """Refuse sizes whose money would not fit: what the parameters would refuse."""
-    try:
-        params.replace(initial_balance=fields["initial_balance"], **({} if size is None else {"position_size": size}))
-    except ValueError as refused:
-        raise SurvivalRefused(f"plan {plan.name!r}: {refused}") from refused
 
 
 # -- lives --
@@ -207,11 +199,10 @@ def _value(found: _Found, at: int, data: tuple[int, float], plan: Plan, bankroll
     widening = Attempts(lives.days, lives.days, sets.days, sets.days, *data).widening
     paid, paid_sets = lives.paid_out / 100, sets.paid_out / 100
     fees, fees_sets = lives.fees / 100, sets.fees / 100
-    breach = (DoneReason.DRAWDOWN, DoneReason.DAILY_LOSS)
     return Value(
         passed=share(lives.pass_day > 0, sets.pass_day > 0),
         paid=share(lives.payouts > 0, sets.payouts > 0),
-        breached=share(np.isin(lives.ended, breach), np.isin(sets.ended, breach)),
+        breached=share(_broken(lives), _broken(sets)),
         days_to_pass=days(lives.pass_day, sets.pass_day),
         days_to_payout=days(lives.payout_day, sets.payout_day),
         payouts=mean(lives.payouts.astype(float), sets.payouts.astype(float), widening),
@@ -220,6 +211,11 @@ def _value(found: _Found, at: int, data: tuple[int, float], plan: Plan, bankroll
         per_fee=_ratio(paid, fees, paid_sets, fees_sets, widening),
         ruin=None if bankroll is None else _ruin(lives, sets, plan, bankroll, widening, data),
     )
+
+
+def _broken(lives: LifeOutcome) -> np.ndarray:
+    """Which lives a limit of the account ended."""
+    return np.isin(lives.ended, codes.done(codes.BREACHED))
 
 
 def _ratio(
@@ -269,7 +265,7 @@ def _portfolios(lives: LifeOutcome, plan: Plan, bankroll: Bankroll, drawn: np.nd
     All fees of an account come before its first payout. After a breach of an evaluation the next one starts by a reset
     where that is cheaper.
     """
-    failed = (lives.pass_day == 0) & np.isin(lives.ended, (DoneReason.DRAWDOWN, DoneReason.DAILY_LOSS))
+    failed = (lives.pass_day == 0) & _broken(lives)
     fees, paid = lives.fees[drawn] / 100, lives.paid_out[drawn] / 100
     entry = plan.fees.evaluation + plan.fees.monthly
     saved = 0.0 if plan.fees.reset is None else max(0.0, entry - plan.fees.reset)

@@ -37,7 +37,7 @@ class Value:
 
     passed: Estimate  # probability that the evaluation is passed
     paid: Estimate  # that there is a payout
-    breached: Estimate  # that drawdown or daily limit ends the account, in either phase
+    breached: Estimate  # that a limit of the account ends it, in either phase
     days_to_pass: Days  # sessions, of those that pass
     days_to_payout: Days  # sessions to the first one, of those that are paid
     payouts: Estimate  # mean number of them
