@@ -50,7 +50,7 @@ def test_synthetic_episodes_agree(synthetic, phase):
     assert Parity(synthetic, phase, 450, account_features=True).check(seed=phase, num_episodes=40) > 2_000
 
 
-@pytest.mark.parametrize("phase", [1, 2])
+@pytest.mark.parametrize("phase", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_broken_days_agree(broken, phase):
     """Early closes, jumps of the data and its end, with a short window."""
     assert Parity([broken], phase, 300, window=5).check(seed=10 + phase, num_episodes=40) > 1_600
