@@ -104,6 +104,22 @@ def run(command: str, *args: str) -> tuple[str, int]:
     return err.getvalue(), status
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _help_is_made_once():
+    """The hundreds of refusals of this file read the help of one program or command again and again."""
+    made, make = {}, _Sentences._help_text
+
+    def kept(sentences: _Sentences, command: list[str]) -> str:
+        key = (sentences._prog, *command)
+        if key not in made:
+            made[key] = make(sentences, command)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_Sentences, "_help_text", kept)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _nothing_is_trained(request, tmp_path, monkeypatch):
     def reached(*args: Any, **kwargs: Any) -> None:
