@@ -1,5 +1,6 @@
 """Strict mode for the whole suite: warnings are errors and rank promotion raises."""
 
+import itertools
 import os
 import pathlib
 import warnings
@@ -36,8 +37,16 @@ def shared_data() -> pathlib.Path:
     return SHARED_DATA
 
 
+_FILES_KEPT = 4
+_files = itertools.count(1)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _forget_programs() -> Iterator[None]:
-    """Drop the compiled programs of a finished module: kept, they would take gigabytes over the whole suite."""
+    """Drop the compiled programs of every few files: kept, they would take gigabytes over the whole suite.
+
+    A file finds those of small operations that the files before it have used, a hundred of a hundredth of a second.
+    """
     yield
-    jax.clear_caches()
+    if next(_files) % _FILES_KEPT == 0:
+        jax.clear_caches()

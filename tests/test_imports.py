@@ -10,22 +10,7 @@ import trading_gymnax
 FACE = "from trading_gymnax import survival"
 MODULE = "import trading_gymnax.survival.tape"
 INSIDE = "from trading_gymnax.survival import Survival"
-
-
-def test_every_name_of_the_face_is_there():
-    assert all(hasattr(trading_gymnax, name) for name in trading_gymnax.__all__)
-    assert sorted(trading_gymnax.__all__) == trading_gymnax.__all__
-
-
-@pytest.mark.parametrize("lines", [(FACE, MODULE, INSIDE), (MODULE, INSIDE, FACE)], ids=["face first", "module first"])
-def test_survival_is_a_function_and_a_folder(lines):
-    checks = "assert callable(survival) and sys.modules['trading_gymnax.survival.tape'].Tape and Survival.table"
-    program = "\n".join(["import sys", *lines, checks, "print(survival.__name__, survival.__module__)"])
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.returncode) == ("survival trading_gymnax.survival.odds\n", 0), done.stderr
-
-
-MAKE = "env, params = gymnax.make('TradingPhase2-v0'); print(env.name)"
+OURS, GYMNAX = "import trading_gymnax", "import gymnax"
 
 
 def run(*lines: str) -> str:
@@ -34,18 +19,29 @@ def run(*lines: str) -> str:
     return done.stdout
 
 
+def test_every_name_of_the_face_is_there():
+    assert all(hasattr(trading_gymnax, name) for name in trading_gymnax.__all__)
+    assert sorted(trading_gymnax.__all__) == trading_gymnax.__all__
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [(OURS, GYMNAX, FACE, MODULE, INSIDE), (MODULE, INSIDE, FACE, GYMNAX), (GYMNAX, OURS, FACE, INSIDE, MODULE)],
+    ids=["face first", "module first", "gymnax first"],
+)
+def test_names_and_ids_are_there_in_every_order_of_imports(lines):
+    """`survival` is a function and a folder; the environments are in gymnax once, whatever was imported before."""
+    checks = "assert callable(survival) and sys.modules['trading_gymnax.survival.tape'].Tape and Survival.table"
+    counted = "print([gymnax.registered_envs.count(f'TradingPhase{n}-v0') for n in (1, 2)])"
+    made = "env, params = gymnax.make('TradingPhase2-v0'); print(env.name)"
+    said = run("import sys", *lines, counted, made, checks, "print(survival.__name__, survival.__module__)")
+    assert said == "[1, 1]\nTradingPhase2-v0\nsurvival trading_gymnax.survival.odds\n"
+
+
 def test_to_import_the_package_imports_neither_jax_nor_gymnax_nor_pandas():
     assert run("import sys, trading_gymnax, purejaxrl_ppo", "print({'jax', 'gymnax', 'pandas'} & {*sys.modules})") == (
         "set()\n"
     )
-
-
-def test_the_ids_are_in_gymnax_whichever_is_imported_first():
-    ours, theirs = "import trading_gymnax", "import gymnax"
-    counted = "print([gymnax.registered_envs.count(f'TradingPhase{n}-v0') for n in (1, 2)])"
-    assert run(ours, theirs, counted, MAKE) == "[1, 1]\nTradingPhase2-v0\n"
-    assert run(theirs, ours, counted) == "[1, 1]\n"
-    assert run(ours, "import trading_gymnax.phase1, gymnax", counted) == "[1, 1]\n"
 
 
 def test_help_and_mistakes_of_the_trainer_need_no_jax():

@@ -77,6 +77,7 @@ class _Sentences:
     def __init__(self, commands: Any, prog: str, args: list[str], elsewhere: Mapping[str, str]) -> None:
         self._commands, self._prog, self._args = commands, prog, args
         self._elsewhere = {name.replace("_", "-"): typed for name, typed in elsewhere.items()}
+        self._help_texts: dict[tuple[str, ...], str] = {}  # by command; tyro takes long to make one
 
     def of(self, event: Any) -> str:
         """One sentence for an event of `tyro._errors`, told by the name of its class."""
@@ -147,10 +148,12 @@ class _Sentences:
         return [flag for flag in dict.fromkeys(found) if flag != "--help"]
 
     def _help_text(self, command: list[str]) -> str:
-        text = io.StringIO()
-        with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-            tyro.cli(self._commands, prog=self._prog, args=[*command, "--help"], registry=NUMBERS)
-        return text.getvalue()
+        if tuple(command) not in self._help_texts:
+            text = io.StringIO()
+            with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+                tyro.cli(self._commands, prog=self._prog, args=[*command, "--help"], registry=NUMBERS)
+            self._help_texts[tuple(command)] = text.getvalue()
+        return self._help_texts[tuple(command)]
 
 
 def _flag(token: str) -> str:

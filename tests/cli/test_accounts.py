@@ -3,19 +3,22 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from tests.cli.test_cli import TINY, refusal
-from tests.survival.few import few_attempts
+from tests.survival.few import few_attempts, short_judgement
 from trading_gymnax import rewards
 from trading_gymnax.accounts import life_fields, plan
 from trading_gymnax.cli import main as cli
 from trading_gymnax.cli.commands import Train
+from trading_gymnax.cli.stored import WALKS
 from trading_gymnax.data.contracts import CONTRACTS
 from trading_gymnax.parameters_life import life_table
+from trading_gymnax.report.judge import HOLD
 from trading_gymnax.runs import build
 from trading_gymnax.settings import TradingSettings, read_settings
 from trading_gymnax.synthetic import regime
@@ -29,8 +32,9 @@ def trained(tmp_path_factory) -> pathlib.Path:
     regime(16, spec=spec, first_session="2025-03-03").frame.to_parquet(folder / "nq.parquet")
     where = ["--data", str(folder / "nq.parquet"), "--market", "NQ", "--train-until", "2025-03-13"]
     life = ["--phase", "2", "--account", "topstep-50k", "--reward", "account-value", "--gamma", "0.9995"]
-    with few_attempts():
-        cli.main(["train", *where, *life, "--set", "payout_cap=1k", "--run-dir", str(folder / "nq"), *TINY])
+    more = ["--set", "payout_cap=1k", "--run-dir", str(folder / "nq")]
+    with short_judgement():
+        cli.main(["train", *where, *life, *more, *TINY, "--eval-every", "0"])
     return folder / "nq"
 
 
@@ -82,8 +86,18 @@ def test_a_run_remembers_its_account(trained):
     assert env.account_life
     assert env.reward_fn == rewards.account_value(0.9995)
     assert env.default_params.payout_cap.tolist() == [1_000] * 6
-    sessions = json.loads((trained / "evaluation.json").read_text())["out_of_sample"]
-    assert sessions
+    rows = json.loads((trained / "evaluation.json").read_text())["out_of_sample"]["rows"]
+    assert [row["sessions"] for row in rows.values()] == [8, 8]
+
+
+@pytest.mark.slow
+def test_a_run_of_a_life_is_judged_beside_all_baselines(trained, capsys):
+    shutil.rmtree(trained / WALKS)  # the short judgement, which would be taken again
+    with few_attempts():
+        cli.main(["evaluate", str(trained)])
+    said = capsys.readouterr().out
+    assert "OUT OF SAMPLE: 2025-03-13 to 2025-03-24, 8 sessions" in said
+    assert HOLD in said
 
 
 def test_a_run_of_a_life_does_not_trade_live(trained, tmp_path, capsys):

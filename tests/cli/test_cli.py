@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from purejaxrl_ppo.cli import main as trainer
+from tests.survival.few import few_attempts
 from trading_gymnax import runs
 from trading_gymnax.cli import main as cli
 from trading_gymnax.data.contracts import CONTRACTS
@@ -22,6 +23,12 @@ from trading_gymnax.synthetic import regime
 
 NUM_SESSIONS = 6  # of every file of one contract, so that one set of programs serves all
 TINY = ["--total-timesteps", "2048", "--num-envs", "16", "--num-steps", "64", "--quiet", "--no-tensorboard"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_attempts():
+    with few_attempts():
+        yield
 
 
 @pytest.fixture(scope="module")

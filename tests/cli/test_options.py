@@ -24,8 +24,8 @@ from trading_gymnax.data.contracts import CONTRACTS
 from trading_gymnax.synthetic import regime
 
 REACHED = "the work was reached"
-NUMBERS = ("-1", "0", "nan", "1e300", "9" * 30)
-TEXTS = ("", "x", "/dev/null/x", "2025-13-01", "0")
+NUMBERS, MORE_NUMBERS = ("-1", "nan", "9" * 30), ("0", "1e300")  # these are tried in the slow suite
+TEXTS, MORE_TEXTS = ("", "/dev/null/x", "2025-13-01"), ("x", "0")
 NEEDED = {  # what a command cannot do without
     "trading-gymnax check": ["nowhere.csv", "--market", "NQ"],
     "trading-gymnax audit": ["nowhere.csv", "--market", "NQ", "--features", "nowhere.py:make"],
@@ -102,6 +102,22 @@ def run(command: str, *args: str) -> tuple[str, int]:
         assert sentence.startswith(f"{program}: ")
         assert all(re.match(r"\d+ of \d+: ", line) for line in progress), progress
     return err.getvalue(), status
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _help_is_made_once():
+    """The hundreds of refusals of this file read the help of one program or command again and again."""
+    made, make = {}, _Sentences._help_text
+
+    def kept(sentences: _Sentences, command: list[str]) -> str:
+        key = (sentences._prog, *command)
+        if key not in made:
+            made[key] = make(sentences, command)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_Sentences, "_help_text", kept)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -212,10 +228,15 @@ COMMANDS_OWN = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("numbers", "texts"),
+    [(NUMBERS, TEXTS), pytest.param(MORE_NUMBERS, MORE_TEXTS, marks=pytest.mark.slow)],
+    ids=["some", "more"],
+)
 @pytest.mark.parametrize("option", COMMANDS_OWN, ids=named)
-def test_a_wrong_value_is_one_sentence_or_reaches_the_work(option, real):
+def test_a_wrong_value_is_one_sentence_or_reaches_the_work(option, numbers, texts, real):
     needed = real.get(option.command, NEEDED.get(option.command, []))
-    values = NUMBERS if takes(option.hint) <= {int, float} else TEXTS
+    values = numbers if takes(option.hint) <= {int, float} else texts
     for value in () if is_choice(option.hint) else values:
         answer, status = run(option.command, *needed, option.flag, *[value] * width(option))
         assert status in (0, 1, 2)

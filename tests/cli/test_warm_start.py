@@ -2,40 +2,72 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pathlib
 import shutil
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purejaxrl_ppo import Policy, PPOConfig, load_policy, make_train, policy_of
+from purejaxrl_ppo import Policy, PPOConfig, load_policy, policy_of
 from purejaxrl_ppo.networks import ILLEGAL_LOGIT
 from purejaxrl_ppo.train import make_trainer
 from purejaxrl_ppo.transfer import warm_started
-from tests.data.tables import PLAIN
-from trading_gymnax import TradingPhase1, TradingPhase2, load_market_data
+from tests.survival.few import few_attempts
+from trading_gymnax import TradingPhase2, runs
 from trading_gymnax.cli import main as cli
 from trading_gymnax.data.contracts import CONTRACTS
 from trading_gymnax.synthetic import regime
 
 HOLD, BUY, SELL, NUM_OLD, NEW_PROBABILITY = 0, 1, 2, 3, 0.05
-CONFIG = PPOConfig(total_timesteps=4 * 32 * 64, num_envs=32, num_steps=64, learning_rate=3e-3, ent_coef=0.003)
+CONFIG = PPOConfig(num_envs=16, num_steps=64)
+TINY = ["--total-timesteps", "4096", "--num-envs", "16", "--num-steps", "64", "--learning-rate", "3e-3"]
+TINY += ["--eval-every", "0", "--quiet", "--no-tensorboard"]
 FIELDS = {"min_bars_left": 0, "random_start_fraction": 1.0}
 STEPS = 120
 
 
 @pytest.fixture(scope="module")
-def started():
-    """A policy of phase 1 after four iterations, and the policy that a run of phase 2 starts with."""
-    tape = regime(4, spec=PLAIN, first_session="2025-03-03")
-    market = load_market_data(tape.frame, tape.spec)
-    old_env, env = TradingPhase1(market, **FIELDS), TradingPhase2(market, **FIELDS)
-    learnt = jax.jit(make_train(old_env, CONFIG))(jax.random.key(0), old_env.default_params).state
-    old = policy_of(learnt, old_env, old_env.default_params, CONFIG)
+def bars(tmp_path_factory) -> pathlib.Path:
+    spec = dataclasses.replace(CONTRACTS["NQ"], calendar=None)
+    path = tmp_path_factory.mktemp("bars") / "nq.parquet"
+    regime(6, spec=spec, first_session="2025-03-03").frame.to_parquet(path)
+    return path
+
+
+def arguments(bars: pathlib.Path, run_dir: pathlib.Path, *more: str) -> list[str]:
+    where = ["--data", str(bars), "--market", "NQ", "--train-until", "2025-03-07", "--run-dir", str(run_dir)]
+    return ["train", *where, *TINY, *more]
+
+
+@contextlib.contextmanager
+def unjudged() -> Iterator[None]:
+    """A run trains, and nobody judges it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("trading_gymnax.cli.training.judge_run", lambda *args: (None, None))
+        patched.setattr("trading_gymnax.cli.training.write_page", lambda *args: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def phase1(bars, tmp_path_factory) -> pathlib.Path:
+    """A finished run of four iterations."""
+    run_dir = tmp_path_factory.mktemp("runs") / "phase1"
+    with unjudged():
+        cli.main(arguments(bars, run_dir))
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def started(phase1):
+    """The policy of that run, and the policy that a run of phase 2 starts with."""
+    old = load_policy(phase1)
+    env = TradingPhase2(runs.build(runs.read_settings(phase1)).train_params.market, **FIELDS)
     params = env.default_params
     fresh = jax.jit(make_trainer(env, CONFIG).init)(jax.random.key(1), params)
     state, report = warm_started(fresh, old, env, params, CONFIG)
@@ -116,47 +148,31 @@ def test_values_are_the_old_ones(started, states):
 
 # -- as a command --
 
-TINY = ["--total-timesteps", "1024", "--num-envs", "16", "--num-steps", "64", "--quiet", "--no-tensorboard"]
-
-
-@pytest.fixture(scope="module")
-def bars(tmp_path_factory) -> pathlib.Path:
-    spec = dataclasses.replace(CONTRACTS["NQ"], calendar=None)
-    path = tmp_path_factory.mktemp("bars") / "nq.parquet"
-    regime(6, spec=spec, first_session="2025-03-03").frame.to_parquet(path)
-    return path
-
-
-def arguments(bars: pathlib.Path, run_dir: pathlib.Path, *more: str) -> list[str]:
-    where = ["--data", str(bars), "--market", "NQ", "--train-until", "2025-03-07", "--run-dir", str(run_dir)]
-    return ["train", *where, *TINY, *more]
-
-
-@pytest.fixture(scope="module")
-def phase1(bars, tmp_path_factory) -> pathlib.Path:
-    """A finished run; nobody reads its judgement."""
-    run_dir = tmp_path_factory.mktemp("runs") / "phase1"
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("trading_gymnax.cli.training.judge_run", lambda *args: (None, None))
-        patched.setattr("trading_gymnax.cli.training.write_page", lambda *args: None)
-        cli.main(arguments(bars, run_dir))
-    return run_dir
-
 
 def test_train_phase_2_says_what_was_transferred(bars, phase1, tmp_path, capsys):
     run_dir = tmp_path / "phase2"
     loud = [word for word in arguments(bars, run_dir, "--phase", "2", "--warm-start", str(phase1)) if word != "--quiet"]
-    cli.main(loud)
+    with unjudged():
+        cli.main(loud)
     said = capsys.readouterr()
     page = said.out + said.err
     assert "warm start:" in page
     assert "6 new inputs at zero weight" in page
     assert "3 new actions at probability 0.05 each exactly where action 0 is the only other one" in page
-    assert "DISABLE %" in page
     assert json.loads((run_dir / "trading.json").read_text())["warm_start"] == str(phase1.resolve())
     assert load_policy(run_dir).spec.action.num_actions == 6
-    cli.main(arguments(bars, run_dir, "--phase", "2"))  # going on does not need the policy again
-    assert "OUT OF SAMPLE" in capsys.readouterr().out
+    with unjudged():
+        cli.main(arguments(bars, run_dir, "--phase", "2"))  # going on does not need the policy again
+
+
+@pytest.mark.slow
+def test_a_warm_started_run_is_judged(bars, phase1, tmp_path, capsys):
+    """As any run is (`test_train_prints_both_tables_and_writes_its_files`), with a column for each new action."""
+    with few_attempts():
+        cli.main(arguments(bars, tmp_path / "phase2", "--phase", "2", "--warm-start", str(phase1)))
+    page = capsys.readouterr().out
+    assert "DISABLE %" in page
+    assert "OUT OF SAMPLE" in page
 
 
 def refusal(capsys, *args: str) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 from purejaxrl_ppo import FitOptions, PPOConfig, fit, make_mesh, make_train
 from purejaxrl_ppo.checkpoint import Checkpoints, to_arrays
 from purejaxrl_ppo.sharding import gather
+from tests import quick
 from tests.ppo.probes import Table, table
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -43,7 +44,8 @@ SMALL = PPOConfig(
 )
 WHOLE = dataclasses.replace(SMALL, num_minibatches=1)  # one minibatch holds the same rows however they are shuffled
 SETTINGS = {
-    "time": (SMALL, (None, 2, 8)),
+    "time": (SMALL, (None, 8)),
+    "pair": (SMALL, (None, 2)),
     "rows": (dataclasses.replace(WHOLE, minibatch_by="rows", num_epochs=4, target_kl=1e-4), (None, 8)),
     "envs": (dataclasses.replace(WHOLE, minibatch_by="envs", recurrent=True, gru_size=8), (None, 8)),
     "shuffled": (dataclasses.replace(SMALL, minibatch_by="envs", num_minibatches=2, learning_rate=2e-2), (8,)),
@@ -56,7 +58,7 @@ OPTIONS = FitOptions(
 
 def start(folder: pathlib.Path, *names: str) -> None:
     """Run this module with eight devices and wait for it."""
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count=8 {quick.FLAGS}"}
     command = [sys.executable, "-m", "tests.ppo.sharded_run", str(folder), *names]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **flags}, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from typing import Any
 
 import gymnax
@@ -109,8 +110,8 @@ def test_other_parameters_do_not_compile_again():
     [
         {},
         {"recurrent": True, "gru_size": 8},
-        {"minibatch_by": "time", "shared_torso": True, "microbatch_rows": 8},
-        {"bfloat16": True, "minibatch_by": "envs"},
+        {"minibatch_by": "time", "microbatch_rows": 8},
+        {"bfloat16": True, "minibatch_by": "envs", "shared_torso": True},
     ],
 )
 def test_the_first_ratio_is_one(settings):
@@ -160,8 +161,9 @@ def test_parts_of_a_minibatch_make_the_same_update(mode):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_seeds_and_learning_rates_side_by_side_equal_single_runs():
-    """Ten iterations: long enough to learn, too short for rounding to reach an action.
+    """Ten iterations: long enough to learn, too short for rounding to reach an action. The test below has three.
 
     Under `vmap` the compiler fuses and orders sums differently, so that parameters differ by about 3e-8 after
     one iteration. Training amplifies the difference until an action is drawn differently and the runs part:
@@ -190,26 +192,28 @@ def test_seeds_and_learning_rates_side_by_side_equal_single_runs():
     assert (returns[:, -1] > 1.4 * returns[:, 0]).all()  # that have learned something
 
 
-def test_every_hyperparameter_side_by_side_equals_a_single_run():
-    config = dataclasses.replace(SMALL, total_timesteps=SMALL.batch_size)
-    params = table(reward=[[1.0, -3.0, 7.0]] * 4, start=(1, 1, 1, 1), following=[1, 2, 3, 0], terminal=False, limit=5)
-    hyper = config.hyperparameters
+def test_keys_parameters_and_hyperparameters_side_by_side_equal_single_runs():
+    def places(reward):
+        return table(reward=reward, start=(1, 1, 1, 1), following=[1, 2, 3, 0], terminal=False, limit=5)
+
+    params, key = places([[1.0, -3.0, 7.0]] * 4), jax.random.key(0)
+    hyper = SMALL.hyperparameters
     other = {"learning_rate": 1e-2, "ent_coef": 0.5, "clip_eps": 1e-4, "gamma": 0.5, "gae_lambda": 0.1}
     assert set(other) == set(vars(hyper))
-    alone = [hyper, *(hyper.replace(**{name: jnp.float32(value)}) for name, value in other.items())]
-    train = make_train(Table(), config)
-    grid = jax.jit(jax.vmap(train, (None, None, 0)))(
-        jax.random.key(0), params, jax.tree.map(lambda *x: jnp.stack(x), *alone)
-    )
-    single = jax.jit(train)
+    alone = [(key, params, hyper.replace(**{name: jnp.float32(value)})) for name, value in other.items()]
+    alone += [(key, params, hyper), (jax.random.key(1), params, hyper), (key, places(1.0), hyper)]
+    alone = [(*one[:2], jax.tree.map(jnp.float32, one[2])) for one in alone]
+    single = small_train()
+    grid = jax.jit(jax.vmap(single))(*jax.tree.map(lambda *x: jnp.stack(x), *alone))
     flat = []
     for i, one in enumerate(alone):
-        got, want = jax.tree.map(lambda x, i=i: x[i], grid), single(jax.random.key(0), params, one)
+        got, want = jax.tree.map(lambda x, i=i: x[i], grid), single(*one)
         for a, b in zip(jax.tree.leaves(got.state.params), jax.tree.leaves(want.state.params), strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
         flat.append(np.concatenate([np.ravel(x) for x in jax.tree.leaves(got.state.params)]))
-    for x in flat[1:]:  # each of them acts
-        assert np.abs(x - flat[0]).max() > 1e-5
+    for a, b in itertools.combinations(flat, 2):  # each of them acts
+        assert np.abs(a - b).max() > 1e-5
+    np.testing.assert_allclose(grid.metrics["episode_return"][-1], 5.0)
 
 
 def test_gradients_are_clipped_by_their_global_norm():
@@ -224,42 +228,35 @@ def test_gradients_are_clipped_by_their_global_norm():
     assert float(jnp.abs(moment).max()) < 0.9e-4  # shared by many parameters
 
 
+ALL_ROWS_AS_THEY_ARE = {"choice_rows_only": False, "normalise_observations": False, "normalise_rewards": False}
+
+
 def test_forced_rows_count_when_asked_to():
     # places come in turn, two of four with a choice; a row without one has entropy 0
     legal = [[True] * 3, [False, True, False]] * 2
     params = table(start=(1, 1, 1, 1), following=[1, 2, 3, 0], terminal=False, legal=legal)
     alone, all_rows = (
-        small_train(**settings)(jax.random.key(0), params).metrics for settings in ({}, {"choice_rows_only": False})
+        small_train(**settings)(jax.random.key(0), params).metrics for settings in ({}, ALL_ROWS_AS_THEY_ARE)
     )
     np.testing.assert_allclose(alone["entropy"], np.log(3), atol=0.01)
     np.testing.assert_allclose(all_rows["entropy"], 0.5 * np.log(3), atol=0.01)
 
 
-def test_environment_parameters_side_by_side():
-    train = make_train(Table(), SMALL)
-    both = jax.tree.map(lambda *x: jnp.stack(x), table(reward=1.0), table(reward=3.0))
-    result = jax.jit(jax.vmap(train, (None, 0)))(jax.random.key(0), both)
-    np.testing.assert_allclose(result.metrics["episode_return"], [[1.0] * 3, [3.0] * 3])
-
-
 def test_schedules_count_iterations():
+    """Those of the hyperparameters, and one of the environment's parameters: rewards 0, 1, 2 and 3."""
+
+    def schedule(progress, params):
+        return params.replace(reward=jnp.full_like(params.reward, 4.0 * progress))
+
     config = dataclasses.replace(
         SMALL, total_timesteps=8 * 16 * 4, ent_coef_schedule="linear", clip_eps_schedule="linear", ent_coef=0.4
     )
-    metrics = jax.jit(make_train(Table(), config))(jax.random.key(0), table()).metrics
+    metrics = jax.jit(make_train(Table(), config, schedule))(jax.random.key(0), table()).metrics
     left = np.array([1.0, 0.75, 0.5, 0.25])
     np.testing.assert_allclose(metrics["learning_rate"], 3e-4 * left, rtol=1e-6)
     np.testing.assert_allclose(metrics["clip_eps"], 0.2 * left, rtol=1e-6)
     np.testing.assert_allclose(metrics["ent_coef"], 0.4 * left, rtol=1e-6)
-
-
-def test_a_params_schedule_acts_inside_the_loop():
-    # progress 0, 1/3, 2/3: rewards 0, 1, 2
-    def schedule(progress, params):
-        return params.replace(reward=jnp.full_like(params.reward, 3.0 * progress))
-
-    result = jax.jit(make_train(Table(), SMALL, schedule))(jax.random.key(0), table())
-    np.testing.assert_allclose(result.metrics["episode_return"], [0.0, 1.0, 2.0], atol=1e-6)
+    np.testing.assert_allclose(metrics["episode_return"], [0.0, 1.0, 2.0, 3.0], atol=1e-6)
 
 
 def test_updates_stop_at_the_target_kl():
@@ -288,8 +285,7 @@ def test_observation_statistics_are_those_of_the_raw_observations():
 
 
 def test_normalisation_off():
-    config = dataclasses.replace(SMALL, normalise_observations=False, normalise_rewards=False)
-    state = jax.jit(make_train(Table(), config))(jax.random.key(0), table(reward=1.0)).state
+    state = small_train(**ALL_ROWS_AS_THEY_ARE)(jax.random.key(0), table(reward=1.0)).state
     np.testing.assert_array_equal(state.obs_moments.count, 0)
     np.testing.assert_array_equal(state.return_moments.count, 0)
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.rules.handmade import LEVEL, WARMUP, make_bars
 from tests.survival.few import few_attempts
-from trading_gymnax import EnvParams, TradingPhase1
+from trading_gymnax import EnvParams, TradingPhase1, TradingPhase2
 from trading_gymnax.data.loader import load_bars
 from trading_gymnax.evaluation.baselines import BarSignals, crosses, long_all_day, moving_average_cross
 from trading_gymnax.evaluation.evaluate import evaluate_policy
@@ -38,6 +38,7 @@ from trading_gymnax.report.judge import (
     RANDOM_ENTRIES,
     _survival,
     judge,
+    table,
 )
 from trading_gymnax.rules import SELL
 from trading_gymnax.survival.odds import survival
@@ -47,6 +48,7 @@ from trading_gymnax.text import plain
 KEY = jax.random.key(0)
 MODULE = sys.modules[judge.__module__]  # whose name is that of the function
 SESSIONS = 6
+SHORT = ["HOLD", "BUY", "SELL", "BE", "ENABLE", "DISABLE"]
 DOUBT = "SYNTH: bars of another instrument, say"
 
 
@@ -192,6 +194,13 @@ def test_the_table_has_policy_and_baselines(judgement):
     assert any(re.fullmatch(r"Sortino ratio, annual( +too few days \(6\)){2}", line) for line in lines)
     assert judgement.long_usd.sum() == pytest.approx(judgement.rows[LONG].net_usd)
     assert judgement.rows[HOLD].net_usd == 0.0
+
+
+def test_the_table_names_the_actions_of_phase_2(judgement):
+    shares = dict.fromkeys(TradingPhase2.action_names, 0.125)
+    header, row = table({POLICY: dataclasses.replace(judgement.rows[POLICY], action_shares=shares)})
+    assert [name.strip() for name in header.split("Sharpe")[1].split("%")] == [*SHORT, ""]
+    assert row.split()[-6:] == ["12.5"] * 6
 
 
 def test_the_table_as_json(judgement):

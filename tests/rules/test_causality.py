@@ -17,7 +17,7 @@ from trading_gymnax.data.loader import Bars, load_bars
 from trading_gymnax.market import pack
 from trading_gymnax.synthetic import regime
 
-NUM_BARS, NUM_SESSIONS, NUM_EPISODES, NUM_STEPS = 14_000, 16, 48, 120
+NUM_BARS, NUM_SESSIONS, NUM_EPISODES, NUM_STEPS = 14_000, 16, 24, 120
 COLUMNS = ("open", "high", "low", "close", "atr", "features", "time", "hour", "session")
 SCALE = {"reward_scale": 100.0, "min_bars_left": 0}  # a fixed scale: the default one is a statistic of the whole view
 
@@ -113,11 +113,15 @@ def half_days(shared_data) -> tuple[Bars, dict[int, Bars]]:
     return loaded(frame, load, cuts)
 
 
-@pytest.mark.parametrize("phase", [1, 2])
+# phase 1 shows and does the same as phase 2 bit for bit: test_without_management_phase_2_is_phase_1
+PHASES = [pytest.param(1, marks=pytest.mark.slow), 2]
+
+
+@pytest.mark.parametrize("phase", PHASES)
 def test_synthetic_bars_with_holes(holed, phase):
     check_cuts(holed, phase)
 
 
-@pytest.mark.parametrize("phase", [1, 2])
+@pytest.mark.parametrize("phase", PHASES)
 def test_real_bars_with_half_days(half_days, phase):
     check_cuts(half_days, phase)

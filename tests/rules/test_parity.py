@@ -44,13 +44,13 @@ def broken() -> Bars:
     return make_bars(rows + flat(last, 0), atr=7.5, sessions=sessions, scheduled_close=closes, tail=False)
 
 
-@pytest.mark.parametrize("phase", [1, 2])
+@pytest.mark.parametrize("phase", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_synthetic_episodes_agree(synthetic, phase):
     """With the four account features."""
     assert Parity(synthetic, phase, 450, account_features=True).check(seed=phase, num_episodes=40) > 2_000
 
 
-@pytest.mark.parametrize("phase", [1, 2])
+@pytest.mark.parametrize("phase", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_broken_days_agree(broken, phase):
     """Early closes, jumps of the data and its end, with a short window."""
     assert Parity([broken], phase, 300, window=5).check(seed=10 + phase, num_episodes=40) > 1_600

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from gymnax.environments import environment
 from gymnax.wrappers import GymnaxToGymWrapper, GymnaxToVectorGymWrapper
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import trading_gymnax
@@ -134,7 +134,7 @@ def test_after_an_end_obs_and_state_are_those_of_a_fresh_start(env):
 
 
 def test_final_observation_is_the_observation_where_nothing_ended(env):
-    *_, terminated, truncated, info = played = random_steps(env, env.default_params, 8, 100)
+    *_, terminated, truncated, info = played = random_steps(env, env.default_params, 8, 200)
     goes_on = ~np.asarray(terminated | truncated)
     np.testing.assert_array_equal(np.asarray(played[2])[goes_on], np.asarray(info["final_observation"])[goes_on])
 
@@ -251,13 +251,14 @@ def test_two_markets_are_drawn_by_weight_and_never_in_the_padding():
 # -- rewards --
 
 
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**31 - 1), limit=st.sampled_from([100.0, 500.0, 15_000.0]))
 def test_rewards_add_up_to_the_profit(env, seed, limit):
     """Sum of rewards * reward_scale = final equity - initial balance, to float32's rounding."""
     params = env.default_params.replace(trailing_dd_limit=limit)
-    _, _, _, _, reward, terminated, truncated, info = random_steps(env, params, 4, 100, seed)
+    _, _, _, _, reward, terminated, truncated, info = random_steps(env, params, 8, 200, seed)
     ended = np.asarray(terminated | truncated)
-    for i in range(4):
+    for i in range(8):
         stop = int(np.argmax(ended[:, i])) if ended[:, i].any() else len(ended) - 1
         earned = float(np.sum(np.asarray(reward)[: stop + 1, i], dtype=np.float64)) * float(params.reward_scale[0])
         assert earned == pytest.approx(float(info["equity"][stop, i]) - 50_000.0, abs=0.02)

@@ -1,4 +1,7 @@
-"""The worked examples of docs/rules.md, played on the JAX environments."""
+"""The worked examples of docs/rules.md, played on the JAX environments one by one, as a user would.
+
+`test_rules_fast.py` plays the same examples in a few programs and is what the fast suite has.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def padded(market: MarketData, num_bars: int = NUM_BARS, num_sessions: int = NUM
 
     def lengthen(array: jax.Array, length: int) -> jax.Array:
         widths = [(0, 0), (0, length - array.shape[1]), *[(0, 0)] * (array.ndim - 2)]
-        return jnp.pad(array, widths, mode="edge")
+        return jnp.asarray(np.pad(array, widths, mode="edge"))  # jnp.pad is a program for every length
 
     long = {"bars": num_bars + 1, "features": num_bars, "close_minute": num_bars}
     long |= dict.fromkeys(("sessions", "bar_at", "session_date"), num_sessions)
@@ -65,6 +68,7 @@ def parameters(env: TradingPhase1, given: Starts | Scenario, tables: list[Any]) 
     return env.Params.create(padded(market), **settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_scenario(scenario: Scenario) -> None:
     env = environment(scenario.phase, scenario.window, scenario.account_features, scenario.account_life)

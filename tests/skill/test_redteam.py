@@ -23,10 +23,11 @@ def martingales(seed: int, sessions: int):
     return [load_market_data(frame, PLAIN) for frame in (first, *fine)]
 
 
-def test_a_hundred_thousand_steps_find_no_free_lunch():
+def test_forty_thousand_steps_find_no_free_lunch():
+    """As many as find the one that is planted below."""
     markets = martingales(0, NUM_SESSIONS)
-    found = attack(TradingPhase1(markets[0]), markets, steps=100_000)
-    assert sum(one.steps for one in found) >= 100_000
+    found = attack(TradingPhase1(markets[0]), markets, steps=40_000)
+    assert sum(one.steps for one in found) >= 40_000
     assert len({one.policy for one in found}) > 2
     assert list(free_lunches(found)) == []
 

@@ -137,7 +137,7 @@ def test_every_parameter_is_a_rule_of_the_account_or_of_the_market():
 def test_sessions_added_as_a_whole_are_those_played_bar_by_bar(data):
     found = recorded(by_risk=True, stop_first=False)[3]
     rules = data.draw(st.lists(st.builds(AccountRules, **RULES), min_size=9, max_size=9))
-    orders = np.random.default_rng(data.draw(st.integers(0, 2**32))).integers(0, len(found.date), (1_024, HORIZON))
+    orders = np.random.default_rng(data.draw(st.integers(0, 2**32))).integers(0, len(found.date), (256, HORIZON))
     short, long = (run(found.tape, rules, orders, bar_by_bar=slow) for slow in (False, True))
     for one, other in zip(short, long, strict=True):
         np.testing.assert_array_equal(one, other)
