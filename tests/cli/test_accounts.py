@@ -137,6 +137,7 @@ def test_the_parameters_of_a_life_are_listed(capsys):
     assert all(f"\n{row.name} " in f"\n{listed}" for row in life_table(2))
 
 
+@pytest.mark.slow  # the value of accounts: tests/survival/test_value.py
 def test_a_run_is_told_which_account_suits_it(trained, tmp_path, capsys):
     sizes = ["--contracts", "1", "2", "--sessions", "12", "--lives", "200", "--bankroll", "500"]
     with few_attempts():

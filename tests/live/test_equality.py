@@ -59,7 +59,8 @@ def run(frame: pd.DataFrame, symbol: Any, cut: int, env_of: Any, loader: dict, l
     return compare(decisions, env, env.default_params, policy, 0, last_minute(history))
 
 
-@pytest.mark.parametrize("recurrent", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow  # the same by one account through several sessions, below
+@pytest.mark.parametrize("recurrent", [False, True])
 def test_a_synthetic_market(recurrent):
     tape = regime(3)
     made = run(

@@ -62,7 +62,9 @@ def leaves(tree: Any) -> dict[str, np.ndarray]:
         pytest.param({"rollout_storage": "states", "recurrent": True, "gru_size": 8}, marks=pytest.mark.slow),
         pytest.param({"rollout_storage": "auto", "shared_torso": True}, marks=pytest.mark.slow),
         {"backend": "gpu", "minibatch_by": "time"},
-        {"backend": "gpu", "rollout_storage": "states", "recurrent": True, "gru_size": 8},
+        pytest.param(
+            {"backend": "gpu", "rollout_storage": "states", "recurrent": True, "gru_size": 8}, marks=pytest.mark.slow
+        ),
         pytest.param({"backend": "gpu", "shared_torso": True}, marks=pytest.mark.slow),
         pytest.param({"backend": "gpu", "layer_norm": True, "minibatch_by": "envs"}, marks=pytest.mark.slow),
         {  # pairs of layers too wide to be blocks of one matrix, and a narrow one

@@ -73,11 +73,10 @@ def test_outputs_and_gradient_are_those_of_the_network(net, batch, picked):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"minibatch_by": "time"},
-        {"minibatch_by": "rows", "microbatch_rows": 32},
-        {"env": BoxTarget()},
+        pytest.param({"minibatch_by": "time"}, id="time"),
+        pytest.param({"minibatch_by": "rows", "microbatch_rows": 32}, id="rows", marks=pytest.mark.slow),
+        pytest.param({"env": BoxTarget()}, id="box"),
     ],
-    ids=["time", "rows", "box"],
 )
 def test_a_training_learns_the_same(settings, monkeypatch):
     settings = dict(settings)

@@ -19,6 +19,7 @@ SCRIPT = pathlib.Path(__file__).parents[2] / "benchmarks" / "ray_tune.py"
 CONFIG = PPOConfig(num_envs=4, num_steps=32, total_timesteps=4 * 32 * 4, hidden_sizes=(8,))
 
 
+@pytest.mark.slow
 def test_a_trial_reports_what_make_train_does(monkeypatch):
     reports: list[dict[str, float]] = []
     module = types.SimpleNamespace(tune=types.SimpleNamespace(report=reports.append))

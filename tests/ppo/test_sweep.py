@@ -100,6 +100,7 @@ def test_runs_of_a_search_equal_single_ones(found):
     assert np.isnan(found.train_returns[dropped, 1:]).all()
 
 
+@pytest.mark.slow
 def test_blocks_of_another_size_find_the_same(found):
     env = MarketTable()
     other = sweep(

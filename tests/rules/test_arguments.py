@@ -10,6 +10,7 @@ import pytest
 from purejaxrl_ppo import FitOptions, PPOConfig
 from tests.rules.handmade import LEVEL, make_bars
 from trading_gymnax import EnvParams, EnvParamsPhase2
+from trading_gymnax.limits import ParameterRefused
 from trading_gymnax.market import MarketData, pack
 from trading_gymnax.params import numbers_of
 from trading_gymnax.params_life import AccountLife, EnvParamsPhase2Life
@@ -28,7 +29,7 @@ def one_sentence(error: ValueError, *names: str) -> None:
     text = str(error)
     assert any(name in text for name in names), text
     assert "\n" not in text
-    assert type(error) is ValueError
+    assert type(error) in (ValueError, ParameterRefused)
 
 
 def fits(value: Any, hint: Any) -> bool:

@@ -122,6 +122,7 @@ def test_synthetic_bars_with_holes(holed, phase):
     check_cuts(holed, phase)
 
 
+@pytest.mark.slow  # bars with holes hold it in the fast suite
 @pytest.mark.parametrize("phase", PHASES)
 def test_real_bars_with_half_days(half_days, phase):
     check_cuts(half_days, phase)

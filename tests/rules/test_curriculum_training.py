@@ -62,6 +62,7 @@ def assert_the_plan(path: pathlib.Path) -> None:
         np.testing.assert_allclose(got, want, rtol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow  # the formula of a schedule across a stop: tests/ppo/test_schedule_logging.py
 def test_the_plan_is_logged_also_across_a_stop(made, finished, tmp_path):
     assert_the_plan(finished.run_dir / "metrics.csv")
     shutil.copytree(finished.run_dir, tmp_path / "run")
@@ -76,6 +77,7 @@ def test_the_plan_is_logged_also_across_a_stop(made, finished, tmp_path):
     assert (tmp_path / "run" / "metrics.csv").read_text() == (finished.run_dir / "metrics.csv").read_text()
 
 
+@pytest.mark.slow
 def test_another_plan_is_refused_on_resuming(made, finished):
     env, params, config, _ = made
     with pytest.raises(ValueError, match="Differences: params_schedule"):

@@ -71,7 +71,8 @@ def test_longer_bars_agree():
     assert Parity(tables, 1, 150).check(seed=30, num_episodes=40) > 1_000
 
 
-@pytest.mark.parametrize("phase", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", [1, 2])
 def test_real_episodes_agree(real, phase):
     """Three real markets at once."""
     assert Parity(real, phase, 450).check(seed=20 + phase, num_episodes=45) > 2_400

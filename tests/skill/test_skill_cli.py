@@ -67,7 +67,7 @@ def test_cpcv_and_sweep_count_their_looks(where, quick, capsys):
     cli.main(["sweep", *data, *TINY, *vary, "--run-dir", str(folder / "more" / "sweep")])
     said = capsys.readouterr().out
     assert "5 settings tried on these sessions in 6 looks" in said
-    assert "of 5 with " in said
+    assert "of the 5 settings with " in said
     assert "probability of backtest overfitting" in said
     assert said.count("sl_atr_mult=2") == 2
 

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests import quick
 from tests.survival.material import HORIZON, fair_walks, recorded, step_tape
 from trading_gymnax import TradingPhase2
 from trading_gymnax.accounts import life_fields, plan
@@ -141,7 +140,7 @@ def lived_in_the_environment(env, params, script, accounts):
         start = (env.reset_at(params, m, bar)[1].unpack(), jnp.bool_(False))
         return jax.lax.scan(step, start, None, length=HORIZON * int(np.bincount(sessions[0]).max()))[1]
 
-    lives = jax.jit(jax.vmap(one, (None, 0, 0)), compiler_options=quick.OPTIONS)
+    lives = jax.jit(jax.vmap(one, (None, 0, 0)), compiler_options={"xla_backend_optimization_level": 1})
     found = [jax.device_get(lives(each, jnp.asarray(market_id), jnp.asarray(first))) for each in stacked]
     return [np.stack(x) for x in zip(*(in_numbers(*one) for one in found), strict=True)]
 

@@ -18,6 +18,9 @@ from trading_gymnax.survival.cases import check_amounts
 from trading_gymnax.survival.lives import LifeOutcome
 from trading_gymnax.survival.value import _portfolios, _ratio
 
+# of one program for the tests of this file
+SIZES = {"block_sessions": 1, "coin_seeds": 2, "paths": 4_000, "sessions": 12, "contracts": [1, 2]}
+
 
 def tiny(**fees):
     """Topstep's plan made small: a tick of the tape is 5 dollars."""
@@ -41,9 +44,8 @@ def tiny(**fees):
 @functools.cache
 def found():
     market, env, params = tick_market()
-    options = {"env": env, "params": params, "block_sessions": 1, "coin_seeds": 2, "paths": 4_000, "sessions": 12}
     cheap = tiny(monthly=1, activation=0, reset=None)
-    return lifetime_value(always_buy, market, cheap, key=KEY, contracts=[1, 2], bankroll=Bankroll(3, 6), **options)
+    return lifetime_value(always_buy, market, cheap, key=KEY, env=env, params=params, bankroll=Bankroll(3, 6), **SIZES)
 
 
 @pytest.mark.slow
@@ -83,10 +85,9 @@ def test_the_table_the_text_and_the_best_size():
 
 def test_one_who_never_trades_pays_and_earns_nothing():
     market, env, params = tick_market()
-    options = {"env": env, "params": params, "paths": 100, "coin_seeds": 1, "sessions": 30}
-    values = lifetime_value(always_hold, market, tiny(monthly=10), key=KEY, **options)
+    values = lifetime_value(always_hold, market, tiny(monthly=10), key=KEY, env=env, params=params, **SIZES)
     value = values.cases[0].policy
-    assert (value.usd.value, value.per_fee.value, value.passed.value) == (-20, 0, 0)
+    assert (value.usd.value, value.per_fee.value, value.passed.value) == (-10, 0, 0)
     assert np.isnan(value.days_to_pass.fast)
     assert "NO ACCOUNT PAYS" in values.verdict
     assert "never trades" in str(values)
@@ -166,16 +167,16 @@ def test_a_policy_that_sees_its_account_is_refused():
         lifetime_value(always_hold, market, plan("topstep-50k"), key=KEY, env=env)
 
 
+@pytest.mark.slow
 def test_a_life_environment_without_a_view_of_it_is_recorded_without_its_rules():
     """Fifteen dollars end any account of `tiny` within a day, and the tape holds the whole day all the same."""
     market, env, params = tick_market()
-    options = {"block_sessions": 1, "coin_seeds": 1, "paths": 200, "sessions": 4}
     living = TradingPhase1(market, account_life=True)
     own = {name: getattr(params, name) for name in ("sl_atr_mult", "min_stop_ticks", "tp_sl_ratio")}
     free = {"commission_per_side": 0.0, "slippage_ticks": 0, "stop_slippage_ticks": 0, "target_through_ticks": 0}
     strict = living.default_params.replace(**own, **free, session_limit=1, contract_limit=1, profit_target=5.0)
     plain, of_life = (
-        lifetime_value(always_buy, market, tiny(), key=KEY, env=e, params=p, **options)
+        lifetime_value(always_buy, market, tiny(), key=KEY, env=e, params=p, **SIZES)
         for e, p in ((env, params), (living, strict))
     )
     assert plain.table().equals(of_life.table())

@@ -71,7 +71,7 @@ def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("embargo", [1, 0])
+@pytest.mark.parametrize("embargo", [1, pytest.param(0, marks=pytest.mark.slow)])
 def test_no_bar_of_a_test_view_is_read_in_training(env, learn, embargo):
     """Whatever stands in those bars, the same network comes out, bit for bit; with and without sessions between."""
     market = env.default_params.market
