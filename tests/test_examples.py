@@ -25,7 +25,9 @@ def test_what_the_examples_import_is_there():
     for path in PROGRAMS:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and str(node.module).startswith(("trading_gymnax", "purejaxrl_ppo")):
-                exec(ast.unparse(node), {})
+                found: dict[str, object] = {}
+                exec(ast.unparse(node), found)
+                assert {alias.asname or alias.name for alias in node.names} <= set(found), (path, node.module)
 
 
 @pytest.mark.slow

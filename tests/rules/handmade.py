@@ -7,6 +7,7 @@ the scheduled close, so that the session of the last row is usable and the table
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -53,18 +54,8 @@ def make_bars(
     scheduled_close: minute of the scheduled close, for all rows' sessions or by session.
     tail: append flat bars at the last close, one every `bar_minutes`, up to the last session's close.
     """
-    count = len(rows)
-    atrs = [float(atr)] * count if isinstance(atr, (int, float)) else [float(x) for x in atr]
-    days = [1] * count if sessions is None else list(sessions)
-    minutes = _default_times(days, bar_minutes) if times is None else list(times)
-    if not count == len(atrs) == len(days) == len(minutes):
-        raise ValueError("rows, atr, sessions and times must have the same length")
-    if sorted(set(days)) != list(range(1, days[-1] + 1)) or days != sorted(days):
-        raise ValueError("sessions must be 1, 2, ... without gaps and never fall")
-    in_a_session = FULL_CLOSE // bar_minutes
-    warm_sessions = -(-warmup // in_a_session)
-    warm_minutes = [FULL_CLOSE - bar_minutes * (i % in_a_session) for i in reversed(range(warmup))]
-    warm_days = [warm_sessions - 1 - i // in_a_session for i in reversed(range(warmup))]
+    atrs, days, minutes = _of_each_row(len(rows), atr, sessions, times, bar_minutes)
+    warm_sessions, warm_minutes, warm_days = _warm_up(warmup, bar_minutes)
     closes = [FULL_CLOSE] * warm_sessions + [
         scheduled_close.get(day, FULL_CLOSE) if isinstance(scheduled_close, Mapping) else scheduled_close
         for day in range(1, days[-1] + 1)
@@ -102,6 +93,32 @@ def make_bars(
         first_finite_bar=first_finite_bar,
         rth=rth,
         report=Report("made by hand"),
+    )
+
+
+def _of_each_row(
+    count: int, atr: Any, sessions: Sequence[int] | None, times: Sequence[int] | None, bar_minutes: int
+) -> tuple[list[float], list[int], list[int]]:
+    """ATR, session and minute of each row, checked."""
+    atrs = [float(atr)] * count if isinstance(atr, (int, float)) else [float(x) for x in atr]
+    days = [1] * count if sessions is None else list(sessions)
+    minutes = _default_times(days, bar_minutes) if times is None else list(times)
+    if not count == len(atrs) == len(days) == len(minutes):
+        raise ValueError("rows, atr, sessions and times must have the same length")
+    if sorted(set(days)) != list(range(1, days[-1] + 1)) or days != sorted(days):
+        raise ValueError("sessions must be 1, 2, ... without gaps and never fall")
+    return atrs, days, minutes
+
+
+def _warm_up(warmup: int, bar_minutes: int) -> tuple[int, list[int], list[int]]:
+    """Sessions before the first, and minute and session of each of their bars."""
+    in_a_session = FULL_CLOSE // bar_minutes
+    sessions = -(-warmup // in_a_session)
+    back = range(warmup - 1, -1, -1)
+    return (
+        sessions,
+        [FULL_CLOSE - bar_minutes * (i % in_a_session) for i in back],
+        [sessions - 1 - i // in_a_session for i in back],
     )
 
 
