@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.data.tables import PLAIN, load, table
+from trading_gymnax.data.formats import _sound_text
 from trading_gymnax.data.loader import REPAIRS, Bars, DataError, load_bars
 
 BARS = table("2025-03-03", first=900, last=960)
@@ -227,6 +228,19 @@ def test_a_stamp_that_is_no_utf8_is_a_missing_value(kind, tmp_path):
     with pytest.raises(DataError, match=r"unreadable price, volume or time stamp \(row 8\)"):
         load_bars(source, PLAIN, repair="too_short")
     assert len(load_bars(source, PLAIN, repair=("too_short", "nan"))) == len(BARS) - 1
+
+
+@pytest.mark.parametrize("kind", ["str", "arrow", "dictionary"])
+def test_only_the_cell_that_is_no_utf8_changes(kind):
+    text = pyarrow.array([b"ES", b"\xf0\x98S", b"", None], pyarrow.binary()).view(pyarrow.string())
+    coded = text.dictionary_encode()
+    columns = {
+        "str": pd.Series(pd.array(text, dtype="str")),
+        "arrow": pd.Series(text, dtype=pd.ArrowDtype(text.type)),
+        "dictionary": pd.Series(coded, dtype=pd.ArrowDtype(coded.type)),
+    }
+    found = _sound_text(pd.DataFrame({"x": columns[kind]}))["x"]
+    assert [None if pd.isna(cell) else cell for cell in found] == ["ES", "\ufffdS", "", None]
 
 
 def test_volumes_that_cannot_be_read_are_not_taken_for_none():

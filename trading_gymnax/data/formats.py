@@ -105,9 +105,10 @@ def _sound_text(frame: pd.DataFrame) -> pd.DataFrame:
         try:
             array.validate(full=True)
         except pyarrow.ArrowInvalid:
-            cells = [cell and cell.decode("utf-8", errors="replace") for cell in array.cast("binary").to_pylist()]
+            cells = array.cast("binary").to_pylist()
+            text = [None if cell is None else cell.decode("utf-8", errors="replace") for cell in cells]
             sound = sound.copy(deep=False)
-            sound.isetitem(at, pd.array(cells, dtype="str"))
+            sound.isetitem(at, pd.array(text, dtype="str"))
     return sound
 
 

@@ -27,9 +27,8 @@ class RandomLegal:
 
     def __call__(self, key: jax.Array, obs: jax.Array, mask: jax.Array) -> jax.Array:
         """A legal action in every row, int32 [B]."""
-        return jax.random.categorical(key, jnp.where(mask, jnp.float32(0), jnp.finfo(jnp.float32).min)).astype(
-            jnp.int32
-        )
+        logits = jnp.where(mask, jnp.float32(0), jnp.finfo(jnp.float32).min)
+        return jax.random.categorical(key, logits).astype(jnp.int32)
 
 
 @struct.dataclass

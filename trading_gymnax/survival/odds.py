@@ -110,7 +110,7 @@ def survival(
     walking = params.replace(initial_balance=plan[0][3]["initial_balance"])
     how: dict[str, Any] = {"sampled": sampled, "block": block_sessions, "coin_seeds": coin_seeds}
     asked = stacked_rules([fields for *_, fields in plan])
-    recorded, coins = record_both(policy, env, walking, keys[:2], **how, max_contracts=int(max(asked.max_contracts)))
+    recorded, coins = record_both(policy, env, walking, keys[:2], **how, max_contracts=int(asked.max_contracts.max()))
     found = _play_all(recorded, coins, asked, keys[2:], (sessions, block_sessions, paths))
     data = (len(recorded.date), float(block_sessions))
     values = [fields["profit_target"] if pass_value_usd is None else pass_value_usd for *_, fields in plan]

@@ -19,6 +19,7 @@ from flax import struct
 from trading_gymnax import rules
 from trading_gymnax.evaluation import codes
 from trading_gymnax.market import Bar
+from trading_gymnax.parameters import Parameters
 from trading_gymnax.survival import tape as tapes
 from trading_gymnax.survival.tape import Tape
 
@@ -41,14 +42,12 @@ class AccountRules(NamedTuple):
     minimum_days: Any  # sessions with a closed trade before a pass counts, int32
 
 
-_INTEGERS, _SWITCHES = ("high_water_mode", "contracts", "max_contracts", "minimum_days"), ("daily_loss_fails",)
-
-
 def stacked_rules(accounts: Sequence[Mapping[str, Any]]) -> AccountRules:
     """The rules of several accounts, each field [A] and of its own type, whatever JAX takes numbers for."""
-    kind = dict.fromkeys(_INTEGERS, jnp.int32) | dict.fromkeys(_SWITCHES, jnp.bool_)
-    fields = AccountRules._fields
-    return AccountRules(*(jnp.asarray([a[name] for a in accounts], kind.get(name, jnp.float32)) for name in fields))
+    known = Parameters.__dataclass_fields__
+    kinds = [known[name].metadata["dtype"] if name in known else jnp.int32 for name in AccountRules._fields]
+    columns = ([account[name] for account in accounts] for name in AccountRules._fields)
+    return AccountRules(*(jnp.asarray(column, kind) for column, kind in zip(columns, kinds, strict=True)))
 
 
 class Account(NamedTuple):
