@@ -47,7 +47,7 @@ class Transition(struct.PyTreeNode):
     """One step of every environment; [B, ...] each, [T, B, ...] once stacked."""
 
     obs_source: Any  # the state of the environment where states are kept, else the observation: see `input_of`
-    reset: jax.Array  # bool: an episode begins with this observation
+    reset: Any  # bool: an episode begins with this observation; None while the rollout is played, see `_resets`
     mask: jax.Array | None  # bool [B, num_actions]: the mask the action was drawn under
     action: jax.Array
     log_prob: jax.Array
@@ -134,7 +134,7 @@ def collect(task: Task, params: Any, moments: RunningMoments, runner: RunnerStat
         )
         transition = Transition(
             obs_source=env_state if keep_states else raw if task.plan.whole_inputs else inputs,
-            reset=reset,
+            reset=None,
             mask=mask,
             action=action,
             log_prob=log_prob,
@@ -158,13 +158,19 @@ def collect(task: Task, params: Any, moments: RunningMoments, runner: RunnerStat
     first = runner.obs if carry_raw else network_input(task, moments, runner.obs)
     start = (runner.env_state, first, runner.memory, runner.reset)
     (env_state, raw, memory, reset), stored = _scan(task, step, start, draws)
+    steps = stored.transition.replace(reset=_resets(runner.reset, stored.transition))
     last_value, final_value = value_of(memory, inputs_of(raw), reset), stored.final
     if later:
-        final_value = _final_values(task, moments, value_of, stored.transition, stored.final, draws[0])
+        final_value = _final_values(task, moments, value_of, steps, stored.final, draws[0])
     obs_mean, obs_var = stored.moments or _no_moments(config)
     raw = raw if carry_raw else _observed(task.env, task.env_params, env_state)
     runner = runner.replace(env_state=env_state, obs=raw, memory=memory, reset=reset, key=key)
-    return runner, Rollout(stored.transition, final_value, last_value, obs_mean, obs_var)
+    return runner, Rollout(steps, final_value, last_value, obs_mean, obs_var)
+
+
+def _resets(first: jax.Array, steps: Transition) -> jax.Array:
+    """bool [T, B]: an episode begins with the step. Not stored step by step, which a GPU would have to copy before."""
+    return jnp.concatenate([first[None], (steps.terminated | steps.truncated)[:-1]])
 
 
 def _scan(task: Task, step: Callable[..., Any], start: Any, xs: Any) -> tuple[Any, _Step]:

@@ -262,10 +262,11 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         truncated = self.is_truncated(after, params)
         account = restart(self._fresh_account, starts.reset_key(key), terminated | truncated, after, params)
         # Without the barrier a GPU's compiler may play the rules anew for each of the observation's numbers.
-        account = jax.lax.optimization_barrier(account)
+        account, numbers = jax.lax.optimization_barrier((account, self._account_numbers(account, params)))
         final = self._observation(after, params)
         info = {**info, "terminated": terminated, "truncated": truncated, "final_observation": final}
-        return self._observation(account, params), pack(account), reward, terminated, truncated, info
+        obs = observation.joined(observation.market_window(account, params, self.window), numbers)
+        return obs, pack(account), reward, terminated, truncated, info
 
     def step_env(
         self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
@@ -506,16 +507,21 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
 
     def _observation(self, state: EnvState, params: EnvParams) -> jax.Array:
         """Window, position, and the account where asked for; float32 `obs_shape`."""
-        now, _ = pair_of_bars(params.market, state.market_id, state.step_idx)
-        parts = [self._position_features(state, now)]
-        if self.account_features:
-            parts.append(observation.account_features(state, self._in_force(state, params)))
-            parts += [life.features(state, params)] if self.account_life else []
-        if self.num_one_hot:
-            parts.append(observation.market_one_hot(state, params.market, self.num_one_hot))
-        return observation.joined(observation.market_window(state, params, self.window), jnp.concatenate(parts))
+        window = observation.market_window(state, params, self.window)
+        return observation.joined(window, self._account_numbers(state, params))
 
-    def _position_features(self, state: EnvState, now: Bar) -> jax.Array:
+    def _account_numbers(self, state: EnvState, params: EnvParams) -> list[jax.Array]:
+        """What stands behind the window, one by one, float32."""
+        now, _ = pair_of_bars(params.market, state.market_id, state.step_idx)
+        numbers = self._position_features(state, now)
+        if self.account_features:
+            numbers += list(observation.account_features(state, self._in_force(state, params)))
+            numbers += list(life.features(state, params)) if self.account_life else []
+        if self.num_one_hot:
+            numbers += list(observation.market_one_hot(state, params.market, self.num_one_hot))
+        return numbers
+
+    def _position_features(self, state: EnvState, now: Bar) -> list[jax.Array]:
         """Phase 2 appends the management of the stop."""
         return observation.position_features(state, now)
 

@@ -7,11 +7,11 @@ are multiplied by the side: then "worse" is always lower, and `side * price` is 
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from trading_gymnax.limits import HIGH_WATER_MODES as HIGH_WATER_MODES  # beside the other names of codes
 from trading_gymnax.limits import MAX_DISTANCE_TICKS as MAX_DISTANCE_TICKS
@@ -133,8 +133,7 @@ def entry_mask(state: Any, now: Bar, terms: Terms, params: Any) -> jax.Array:
     """Legal among HOLD, BUY, SELL, bool [3]. A forced start leaves one entry and nothing else at the first decision."""
     entry = entry_allowed(state, now, terms, params)
     forced = jnp.where((state.time == 0) & entry, state.forced_side, 0)
-    sides = np.array([0, 1, -1], np.int32)  # of HOLD, BUY, SELL
-    return jnp.where(sides == 0, forced == 0, entry & (forced * sides >= 0))
+    return jnp.stack([forced == 0, entry & (forced >= 0), entry & (forced <= 0)])
 
 
 def management_mask(state: Any, now: Bar, params: Any) -> jax.Array:
@@ -154,8 +153,7 @@ def management_mask(state: Any, now: Bar, params: Any) -> jax.Array:
 
 def enforce_legality(action: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(action, False) when legal, (HOLD, True) when not; integers that are no action are not legal."""
-    ids = jnp.arange(mask.shape[0], dtype=jnp.int32)
-    legal = jnp.any((ids == action) & mask)
+    legal = functools.reduce(jnp.logical_or, [(action == index) & mask[index] for index in range(len(mask))])
     return jnp.where(legal, action, HOLD).astype(jnp.int32), ~legal
 
 

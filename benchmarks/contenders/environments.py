@@ -88,12 +88,12 @@ def programs(env: Any, kind: Kind, num_envs: int, num_steps: int) -> tuple[Calla
     def one(params: Any, carry: Any, xs: Any) -> Any:
         (state, buffer, total), (at, key, noise) = carry, xs
         mask = jax.vmap(env.action_mask, (0, None))(state, params)
-        action = jnp.argmax(jnp.where(mask, noise.astype(jnp.int32), -1), axis=1)
+        action = _largest(noise, mask)
         keys = jax.random.split(key, num_envs)
         obs, state, reward, _, _, _ = jax.vmap(step, (0, 0, 0, None))(keys, state, action, params)
         if kind == "stored":
-            return (state, buffer.at[at].set(obs), total + reward.sum()), None
-        return (state, buffer, total + reward.sum() + obs.sum()), None
+            return (state, buffer.at[at].set(obs), total + reward), None
+        return (state, buffer, total + reward + obs.sum(axis=1)), None
 
     def roll(key: jax.Array, state: Any, buffer: jax.Array, params: Any) -> Any:
         key_steps, key_noise = jax.random.split(key)
@@ -101,9 +101,19 @@ def programs(env: Any, kind: Kind, num_envs: int, num_steps: int) -> tuple[Calla
         noise = jax.random.bits(key_noise, (num_steps, num_envs, env.num_actions), jnp.uint8)
         xs = jnp.arange(num_steps), jax.random.split(key_steps, num_steps), noise
         params = env.prepared(params)
-        return jax.lax.scan(functools.partial(one, params), (state, buffer, jnp.float32(0)), xs)[0]
+        return jax.lax.scan(functools.partial(one, params), (state, buffer, jnp.zeros(num_envs)), xs)[0]
 
     return start, roll
+
+
+def _largest(noise: jax.Array, mask: jax.Array) -> jax.Array:
+    """Legal action with the largest noise [N, K], int32 [N]; one by one, so that on a GPU it is no kernel alone."""
+    best, found = jnp.full(len(noise), -1), jnp.zeros(len(noise), jnp.int32)
+    for action in range(noise.shape[1]):
+        here = noise[:, action].astype(jnp.int32)
+        better = mask[:, action] & (here > best)
+        best, found = jnp.where(better, here, best), jnp.where(better, action, found)
+    return found
 
 
 def counted(program: Callable[..., Any], donate: tuple[int, ...] = ()) -> Any:
