@@ -14,6 +14,7 @@ import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -166,6 +167,7 @@ class _Loop:
         self.best_score, self.compile_seconds, self.speed = float("-inf"), 0.0, 0.0
         self.last_saved, self.saved_at = -1, time.monotonic()
         self.to_close: list[Any] = []
+        self.ahead: Future[Any] | None = None
         self.own_trackers, self.trackers = trackers, list[Tracker]()
         self.return_unit = return_unit
 
@@ -250,6 +252,7 @@ class _Loop:
                 self.best_score = found[1]["best_score"]
             self.state = self._owned(from_arrays(shapes, self.team.broadcast_arrays(saved)))
             return []
+        self._compile_ahead(shapes)
         self.state = self.init(key, self.arguments[0])
         if warm_start is None:
             return []
@@ -260,6 +263,17 @@ class _Loop:
         warm, report = warm_started(fresh, warm_start, self.env, began, self.config)
         self.state = self._owned(warm)
         return report
+
+    def _compile_ahead(self, shapes: TrainState) -> None:
+        """Compile the chunk while the first state is made, in a thread; whoever calls the chunk finds it compiled.
+
+        It is traced here, where the caller's settings of JAX count. On a mesh, and where arguments are bound to a
+        device, the first call compiles as ever.
+        """
+        if self.mesh is not None or any(getattr(x, "committed", False) for x in jax.tree.leaves(self.arguments)):
+            return
+        lowered = self.chunk.lower(shapes, *self.arguments, np.int32(1))
+        self.ahead = ThreadPoolExecutor(1).submit(lowered.compile)
 
     def _owned(self, state: TrainState) -> TrainState:
         """A state of whole arrays on the mesh, copied: the chunk donates its input, which NumPy must not own."""
@@ -342,6 +356,8 @@ class _Loop:
     def _one_chunk(self, count: int, first: bool) -> None:
         began = time.monotonic()
         with self.terminal.waiting("compiling" if first else f"{count} {'iterations' if count > 1 else 'iteration'}"):
+            if first and self.ahead is not None:
+                self.ahead.exception()  # waits; what went wrong there goes wrong again in the call, and is told there
             self.state, metrics = self.chunk(self.state, *self.arguments, np.int32(count))
             metrics = jax.device_get(metrics)
         seconds = time.monotonic() - began
@@ -351,8 +367,6 @@ class _Loop:
         # statistics too: an infinite observation is clipped for the network, and would be saved with them
         checked = {"params": self.state.params, "moments": (self.state.obs_moments, self.state.return_moments)}
         check_numbers(rows, to_arrays(checked), self.run_dir / LAST)
-        for tracker in self.trackers:
-            tracker.metrics(rows)
         self.iteration += count
         if first:
             self.compile_seconds = seconds
@@ -360,6 +374,8 @@ class _Loop:
             self.speed = count * self.config.batch_size / seconds
         steps, total = (n * self.config.batch_size for n in (self.iteration, self.config.num_iterations))
         self.terminal.update(steps, total, self.speed, rows[-1]["episode_return"], time.monotonic())
+        for tracker in self.trackers:
+            tracker.metrics(rows)
         illegal = sum(row.get("all_illegal_rows", 0.0) for row in rows)
         if illegal:
             self.terminal.say(f"warning: {illegal:,.0f} rows had no legal action; they were played at random")
@@ -453,14 +469,14 @@ def _programs(
         return make_trainer(env_of(), config, params_schedule, mesh=mesh).init(key, env_params)
 
     def chunk(state: TrainState, env_params: Any, hyper: Hyperparameters, count: jax.Array) -> tuple[Any, Any]:
-        trainer = make_trainer(env_of(), config, params_schedule, mesh=mesh)
+        update = jax.jit(make_trainer(env_of(), config, params_schedule, mesh=mesh).update)  # traced once for both uses
         # the number of iterations is an argument: chunks of every length run one program, bit for bit alike
-        shapes = jax.eval_shape(trainer.update, state, env_params, hyper)[1]
+        shapes = jax.eval_shape(update, state, env_params, hyper)[1]
         rows = {name: jnp.zeros((MAX_CHUNK, *s.shape), s.dtype) for name, s in shapes.items()}
 
         def body(i: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
             state, rows = carry
-            state, metrics = trainer.update(state, env_params, hyper)
+            state, metrics = update(state, env_params, hyper)
             return state, {name: rows[name].at[i].set(metrics[name]) for name in rows}
 
         return jax.lax.fori_loop(0, count, body, (state, rows))

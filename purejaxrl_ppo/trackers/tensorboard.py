@@ -14,8 +14,14 @@ class TensorBoard(Tracker):
     """Writes here and now: `SummaryWriter` leaves it to a thread, and waits for ever once that has met a full disk."""
 
     def start(self, run: TrackedRun) -> None:
-        """Open the file."""
-        # here and not above: it brings PyTorch along where that is installed, and its protobuf code warns
+        """Note where to write; the file is opened with the first row."""
+        self._path = run.folder.absolute()  # a relative one like s3:x would be taken for an address
+        self._steps_before = run.steps
+        self._writer: Any = None  # until the first row
+
+    def _open(self) -> None:
+        # here and not above: it brings PyTorch along where that is installed, three seconds that the first line of
+        # progress need not wait for; and its protobuf code warns
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from tensorboardX.event_file_writer import EventsWriter
@@ -23,12 +29,11 @@ class TensorBoard(Tracker):
             from tensorboardX.summary import scalar
 
         self._messages, self._scalar = event_pb2, scalar
-        self._path = run.folder.absolute()  # a relative one like s3:x would be taken for an address
         with named_errors(self._path):
             self._writer = EventsWriter(str(self._path / "events"), f".{os.getpid()}")
-        if run.steps:  # what a killed process wrote beyond its checkpoint is not shown
+        if self._steps_before:  # what a killed process wrote beyond its checkpoint is not shown
             log = self._messages.SessionLog
-            self._add(run.steps + 1, session_log=log(status=log.START))
+            self._add(self._steps_before + 1, session_log=log(status=log.START))
 
     def metrics(self, rows: Sequence[dict[str, float]]) -> None:
         """Write the rows."""
@@ -40,10 +45,13 @@ class TensorBoard(Tracker):
 
     def close(self) -> None:
         """Finish the file."""
-        with named_errors(self._path):
-            self._writer.close()
+        if self._writer is not None:
+            with named_errors(self._path):
+                self._writer.close()
 
     def _write(self, rows: Sequence[dict[str, float]], prefix: str = "") -> None:
+        if self._writer is None:
+            self._open()
         for row in rows:
             for tag, value in tagged(row, prefix).items():
                 self._add(int(row["steps"]), summary=self._scalar(tag, value))

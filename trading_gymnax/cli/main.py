@@ -10,6 +10,7 @@ import contextvars
 import importlib
 import os
 import sys
+import threading
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -106,6 +107,14 @@ def _backend() -> str:
         raise ValueError(f"JAX finds no device of JAX_PLATFORMS={named}: unset it, or use JAX_PLATFORMS=cpu") from error
 
 
+def _wake(backend: str) -> None:
+    """Let an accelerator get ready, which takes it a second, while modules are imported."""
+    if backend != "cpu":
+        import jax
+
+        threading.Thread(target=jax.device_put, args=(0,)).start()
+
+
 def _read(args: list[str], trader: PPOConfig) -> Any:
     def read(args: list[str], base: Any = None) -> Any:
         commands = _commands(trader, base)
@@ -157,7 +166,7 @@ def _work(module: str, function: str, *, compiles: bool = True) -> Callable[[Any
     def run(command: Any) -> None:
         with _while_importing():
             if compiles:
-                _backend()  # the imports compute: where there is no device for it, they would end in a trace
+                _wake(_backend())  # the imports compute: where there is no device, they would end in a trace
             work = getattr(importlib.import_module(f"trading_gymnax.cli.{module}"), function)
             if compiles and _own_process.get():
                 importlib.import_module("purejaxrl_ppo").use_compilation_cache()
