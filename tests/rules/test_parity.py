@@ -85,6 +85,12 @@ def test_whole_lives_agree(synthetic, phase):
     assert parity.check(seed=40 + phase, num_episodes=100) > 5_000
 
 
+def test_sizes_as_actions_agree(synthetic):
+    """Of whole lives, whose limits of contracts offer some sizes and not others."""
+    parity = Parity(synthetic, 2, 450, life=True, account_features=True, entry_sizes=(1, 2, 4))
+    assert parity.check(seed=45, num_episodes=40) > 2_000
+
+
 @pytest.mark.slow
 def test_two_thousand_phase_1_episodes_agree(real, synthetic, broken):
     """At least 2,000 episodes over real, synthetic and broken days, and over longer bars."""
@@ -104,6 +110,18 @@ def test_a_million_phase_2_steps_agree(real, synthetic, broken):
             steps += parity.check(seed, 300)
             seed += 1
     assert steps >= 1_000_000
+
+
+@pytest.mark.slow
+def test_two_hundred_thousand_steps_with_sizes_as_actions_agree(real, synthetic, broken):
+    """Of both phases, with and without a life."""
+    steps, seed = 0, 70_000
+    for tables, phase, life, share in ((real, 2, True, 0.4), (synthetic, 1, False, 0.7), ([broken], 1, True, 1.0)):
+        parity = Parity(tables, phase, 450, life=life, account_features=life, entry_sizes=(2, 3, 7))
+        while steps < share * 200_000:
+            steps += parity.check(seed, 300)
+            seed += 1
+    assert steps >= 200_000
 
 
 @pytest.mark.slow

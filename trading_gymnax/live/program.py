@@ -62,7 +62,7 @@ class Programs:
         self.structure, self.kind, self.arrays = split_policy(policy)
         if self.kind.reads_state:
             raise ValueError("a policy that reads states knows a table of bars, and a live account has none")
-        self.fields = ACCOUNT + (MANAGEMENT if env.num_actions > 3 else ())
+        self.fields = ACCOUNT + (MANAGEMENT if env.manages_stops else ())
         self.num_actions = env.num_actions
         self.tells_odds = callable(getattr(policy, "head", None))
 
@@ -125,7 +125,7 @@ def _play(program: Rules, state: Any, action: Any, bars: Any, features: Any, par
     moved = jnp.where(state.position != 0, state.position_entry_step - 1, state.position_entry_step)
     state = state.replace(step_idx=jnp.full_like(state.step_idx, newest - 1), position_entry_step=moved)
     after, _, fill = env.play(state, action, params)
-    numbers = _numbers(after, env.num_actions > 3) + [jnp.asarray(getattr(fill, name), jnp.int32) for name in FILL]
+    numbers = _numbers(after, env.manages_stops) + [jnp.asarray(getattr(fill, name), jnp.int32) for name in FILL]
     # In the form in which the state came, which a saved one must have: an environment may play in another.
     after = state.replace(**{name: getattr(after, name) for name in after.__dataclass_fields__})
     return after, jnp.stack(numbers)
@@ -156,8 +156,8 @@ def _decide(
     target = rules.distance(stop.astype(jnp.float32), params.tp_sl_ratio)
     terms: Any = _Tick(of_market(params.market.tick_cents, state.market_id))
     contracts = rules.position_contracts(now, terms, params)
-    managed = rules.manage_stop(state, actions[0], now, params).sl_price if env.num_actions > 3 else state.sl_price
-    numbers = _numbers(state, env.num_actions > 3)
+    managed = rules.manage_stop(state, actions[0], now, params).sl_price if env.manages_stops else state.sl_price
+    numbers = _numbers(state, env.manages_stops)
     numbers += [actions[0], contracts, stop, target, rules.slippage(now, params), managed, *mask.astype(jnp.int32)]
     return Chosen(obs, jnp.stack(numbers), odds, after)
 
