@@ -17,6 +17,7 @@ from gymnax.environments import environment, spaces
 from trading_gymnax import life, observation, rules, sizes, starts
 from trading_gymnax.arguments import check_reset, check_step, one_reward
 from trading_gymnax.data.contracts import check_switch
+from trading_gymnax.limits import checked_sizes
 from trading_gymnax.market import (
     CLOCK_COLUMNS,
     FIRST_DECISION,
@@ -175,7 +176,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         self.window = window
         self.account_features = bool(account_features)
         self.account_life = bool(account_life)
-        self.entry_sizes = sizes.checked_sizes(entry_sizes)
+        self.entry_sizes = checked_sizes(entry_sizes)
         self.action_names = (*type(self).action_names, *sizes.names(self.entry_sizes))
         if account_life:
             self.Params, self.State = self.LifeParams, self.LifeState
@@ -218,6 +219,12 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         """Entries of further sizes -> the entry of the first size on the same side, by number; for warm starts."""
         first = len(type(self).action_names)
         return {action: rules.BUY + (action - first) % 2 for action in range(first, self.num_actions)}
+
+    @property
+    def entry_sides(self) -> dict[int, int]:
+        """Actions that enter -> their side, +1 long and -1 short, by number."""
+        side = {rules.BUY: 1, rules.SELL: -1}
+        return side | {action: side[like] for action, like in self.action_variants.items()}
 
     @property
     def obs_shape(self) -> tuple[int]:
@@ -349,6 +356,16 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         params = self._in_force(state, params)
         now, _ = pair_of_bars(params.market, state.market_id, state.step_idx)
         return self._legal(state, now, self._terms(state.market_id, params), params)[0]
+
+    def order_contracts(self, state: EnvState, action: jax.Array, params: EnvParams) -> jax.Array:
+        """Contracts of the order that a legal entry gives at the state's decision bar, int32; BUY's for no entry."""
+        params = self._in_force(state, params)
+        now, _ = pair_of_bars(params.market, state.market_id, state.step_idx)
+        terms = self._terms(state.market_id, params)
+        offered = self._legal(state, now, terms, params)[1]
+        if offered is None:
+            return rules.position_contracts(now, terms, params)
+        return sizes.ordinary_action(action, len(type(self).action_names), offered)[1]
 
     def render(self, state: EnvState, params: EnvParams) -> np.ndarray:
         """Picture of the last `window` bars with position, stop and target: RGB, uint8 [450, 800, 3]."""

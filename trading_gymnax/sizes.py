@@ -6,7 +6,6 @@ first; the buys and sells of the second and later ones stand behind the ordinary
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,20 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from trading_gymnax import rules
-
-
-def checked_sizes(entry_sizes: Any) -> tuple[int, ...]:
-    """The sizes as a tuple, () for None. Raises ValueError for what is no rising row of two or more whole numbers."""
-    if entry_sizes is None:
-        return ()
-    sizes = tuple(entry_sizes) if isinstance(entry_sizes, Sequence) and not isinstance(entry_sizes, str) else ()
-    whole = all(isinstance(size, int | np.integer) and not isinstance(size, bool) and size >= 1 for size in sizes)
-    if len(sizes) < 2 or not whole or any(a >= b for a, b in itertools.pairwise(sizes)):
-        raise ValueError(
-            "entry_sizes are two or more whole multiples of position_size from 1 on, the smallest first, (1, 2, 4) "
-            f"say; got {entry_sizes!r}"
-        )
-    return tuple(int(size) for size in sizes)
 
 
 def names(entry_sizes: Sequence[int]) -> tuple[str, ...]:

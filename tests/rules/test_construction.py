@@ -53,7 +53,7 @@ def test_bad_constructor_arguments_get_one_clear_sentence(arguments, message):
 
 @pytest.mark.parametrize("given", [(), (2,), (1, 1), (2, 1), (0, 1), (1, 2.0), (True, 2), "12", 3, (1, None)])
 def test_sizes_that_are_none_get_one_clear_sentence(given):
-    with pytest.raises(ValueError, match=r"^entry_sizes are two or more whole multiples of position_size from 1 on"):
+    with pytest.raises(ValueError, match=r"^entry_sizes: two or more whole multiples of position_size from 1 on"):
         TradingPhase1(three_days(), entry_sizes=given)
 
 
