@@ -86,15 +86,10 @@ def contracts_allowed(state: Any, params: Any) -> jax.Array:
     return contract_limit(state.funded, state.session_start_equity - state.initial_balance, params)
 
 
-def in_force(state: Any, params: Any, cuts: bool = True) -> Any:
-    """The parameters as they count for this account now; prepared ones stay prepared.
-
-    cuts: the size of an entry is cut to what the account allows; False: it is not, `sizes` sees to it.
-    """
+def in_force(state: Any, params: Any) -> Any:
+    """The parameters as they count for this account now; prepared ones stay prepared."""
     if isinstance(params, PreparedParams):
-        return dataclasses.replace(params, params=in_force(state, params.params, cuts))
-    if not cuts:
-        return dataclasses.replace(params, **rules_in_force(state.funded, params))
+        return dataclasses.replace(params, params=in_force(state, params.params))
     limit = contracts_allowed(state, params)
     return dataclasses.replace(
         params,

@@ -421,7 +421,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
 
     def _in_force(self, state: EnvState, params: EnvParams) -> EnvParams:
         """The parameters as they count for this account now: a life has phases."""
-        return life.in_force(state, params, cuts=not self.entry_sizes) if self.account_life else params
+        return life.in_force(state, params) if self.account_life else params
 
     def _legal(
         self, state: EnvState, now: Bar, terms: rules.Terms, params: EnvParams

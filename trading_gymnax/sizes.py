@@ -26,7 +26,8 @@ def contracts_offered(
 ) -> jax.Array:
     """Contracts of an entry of each size decided at `now`, int32 [sizes]; 0 where the size is not offered.
 
-    limit: most contracts that the account allows, int32; None: any. `params` have their own size, not one cut to it.
+    limit: most contracts that the account allows, int32; None: any. Whether the size of `params` is already cut to it
+    makes no difference: what is cut is the most there may be, and no multiple of that is offered.
     """
     wanted = rules.position_contracts(now, terms, params) * np.array(entry_sizes, np.int32)
     most = jnp.where(params.risk_per_trade > 0, params.max_contracts, jnp.int32(rules.OFF))
