@@ -195,7 +195,7 @@ def trained(
         policies = [start_from.replace(params=one[0], moments=one[1]) for one in begun]
         warm = [warm_started(*pair, env, params, config) for pair in zip(states, policies, strict=True)]
         states = [state for state, _ in warm]
-        print("\n".join(line for line in warm[0][1] if "head" in line or "input" in line))
+        print("\n".join(line for line in warm[0][1] if " new " in line))
     if jax.default_backend() == "cpu":  # its fast paths are those of a single run
         learn_one = jax.jit(learn)
         state = stacked([learn_one(one, params) for one in states])
