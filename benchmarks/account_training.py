@@ -8,7 +8,9 @@
 Both learn from one `regime` tape of micro contracts and are judged on another, by dollars paid out for each of fees.
 
 - For value: it sees its account, is paid by `rewards.account_value` at its own gamma, and each entry chooses one of
-  `sizes` (`entry_sizes`). With `--warm-start` it begins with what the policy for profit of the same seed has learnt.
+  `sizes` (`entry_sizes`). A life ends after `horizon` sessions while it learns as well, worth nothing from then on, and
+  it sees the session's number; with `--endless` it goes on, and only what is judged ends there. With `--warm-start` it
+  begins with what the policy for profit of the same seed has learnt.
 - For profit: it sees no account and enters with one contract while it learns; what it does then is traded with each of
   `sizes`, and the one that pays best on the tape that it learnt from is its size. What the others would have paid is
   printed as well, and no part of the verdict.
@@ -71,6 +73,8 @@ class Options:
     """Of each policy with each size, on either tape."""
     sizes: tuple[int, ...] = (3, 6, 12)
     """Contracts of an entry, the smallest first."""
+    endless: bool = False
+    """Train for the value of lives that go on beyond the horizon; gamma then says how far the policy looks."""
     warm_start: bool = False
     """Begin the training for value with what the policy for profit has learnt; both need networks of one kind."""
     sampled: bool = False
@@ -78,8 +82,18 @@ class Options:
     as good, each is less probable than all of them together are against HOLD, so that this may keep an entry back."""
     profit: PPOConfig = _PROFIT
     """Trainer of the policy for profit."""
-    value: PPOConfig = dataclasses.replace(_PROFIT, gamma=0.9995)
+    value: PPOConfig = dataclasses.replace(_PROFIT, gamma=0.9999)
     """Trainer of the policy for value; its gamma is the discount of the account's value, too."""
+
+
+class EndingPhase2(TradingPhase2):
+    """Lives that end with the session number `last_session`, whatever the account is worth then."""
+
+    last_session = _ENDLESS
+
+    def _next_decision(self, *args: Any) -> Any:
+        state = super()._next_decision(*args)
+        return state.replace(terminated=state.terminated | (state.session_number > self.last_session))
 
 
 class Lives(NamedTuple):
@@ -101,13 +115,14 @@ def main(options: Options) -> None:
     unit = math.gcd(*options.sizes)
     reward = rewards.account_value(options.value.gamma)
     env, blind = TradingPhase2(known), TradingPhase2(known, account_life=True)
-    sees = TradingPhase2(
+    sees = EndingPhase2(
         known,
         account_life=True,
         account_features=True,
         entry_sizes=tuple(size // unit for size in options.sizes),
         reward_fn=reward,
     )
+    sees.last_session = _ENDLESS if options.endless else options.horizon
     fields = {**life_fields(plan(options.account), micro=True), "max_steps_in_episode": _ENDLESS}
     of_account = [blind.default_params.replace(market=tape, **fields) for tape in (known, fresh)]
     keys = [jax.random.key(options.first_seed + seed) for seed in range(options.seeds)]
