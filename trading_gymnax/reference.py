@@ -551,12 +551,11 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         contracts = self._contracts(bar)
         if not self.entry_sizes:
             return contracts
-        contracts *= self.entry_sizes[size]
         limits = [self.params.max_contracts] if self.params.risk_per_trade > 0 else []
         limits += self._contracts_allowed()
-        if size == 0:
-            return min([contracts, *limits])
-        return contracts if all(contracts <= limit for limit in limits) else 0
+        cut = min([contracts * self.entry_sizes[size], *limits])
+        is_more = size == 0 or cut > min([contracts * self.entry_sizes[size - 1], *limits])
+        return cut if is_more else 0
 
     def _contracts_allowed(self) -> list[int]:
         """The account's limit of contracts, where there is one."""

@@ -27,13 +27,13 @@ def contracts_offered(
     """Contracts of an entry of each size decided at `now`, int32 [sizes]; 0 where the size is not offered.
 
     limit: most contracts that the account allows, int32; None: any. Whether the size of `params` is already cut to it
-    makes no difference: what is cut is the most there may be, and no multiple of that is offered.
+    makes no difference: its multiples are all cut to the same then.
     """
     wanted = rules.position_contracts(now, terms, params) * np.array(entry_sizes, np.int32)
     most = jnp.where(params.risk_per_trade > 0, params.max_contracts, jnp.int32(rules.OFF))
     most = most if limit is None else jnp.minimum(most, limit)
-    is_first = np.arange(len(entry_sizes)) == 0
-    return jnp.where(wanted <= most, wanted, jnp.where(is_first, most, 0))
+    cut = jnp.minimum(wanted, most)
+    return jnp.where(cut > jnp.pad(cut[:-1], (1, 0)), cut, 0)
 
 
 def mask_with_sizes(mask: jax.Array, offered: jax.Array) -> jax.Array:

@@ -81,14 +81,14 @@ SIZES = [
         position_size=3,
     ),
     sized(
-        "a scaling plan offers the sizes that it allows",
+        "a scaling plan cuts sizes, and offers none twice",
         [q(), q(), b(0, 40, 0, 40), q(40), q(40), q(40)],
         [BUY_4X, BUY_2X, BUY_4X],
-        # four are not offered, two earn 40 * 2 * 500 cents; the next day begins 400 dollars ahead, and offers four
+        # four would be two again, and two earn 40 * 2 * 500 cents; the next day is 400 dollars ahead: four are three
         [
             see(invalid_action=T, position=0, mask=flat(T, F)),
             see(trade_pnl_cents=40_000, balance_cents=5_040_000, session_number=2, mask=flat(T, T)),
-            see(invalid_action=F, contracts=4),
+            see(invalid_action=F, contracts=3, obs_tail=[0.75]),
         ],
         at_start=see(mask=flat(T, F)),
         market=use(sessions=[1, 1, 1, 2, 2, 2]),
@@ -97,7 +97,7 @@ SIZES = [
         rth_close=9.55,
         contract_limit=2,
         scaling_profit=[400.0, float("inf"), float("inf"), float("inf")],
-        scaling_contracts=[4, 1, 1, 1],
+        scaling_contracts=[3, 1, 1, 1],
     ),
     sized(
         "where the account allows less than the smallest size, that alone is offered, cut",
@@ -109,12 +109,12 @@ SIZES = [
         contract_limit=2,
     ),
     sized(
-        "sizes are multiples of a size by risk, up to max_contracts",
-        [q(), q()],
-        [BUY_2X],
-        # D is worth 6,000 cents: 2 contracts; 4 are offered, 8 are more than 5
-        [see(contracts=4, obs_tail=[0.8])],
-        at_start=see(mask=flat(T, F)),
+        "sizes are multiples of a size by risk, cut to max_contracts",
+        [q(), q(), b(0, 0, -30, 0), q()],
+        [BUY_2X, HOLD, BUY_4X],
+        # D is worth 6,000 cents: 2 contracts, 4, and 8 that are cut to 5
+        [see(contracts=4, obs_tail=[0.8]), see(exit_reason=STOP, mask=flat(T, T)), see(contracts=5, obs_tail=[1.0])],
+        at_start=see(mask=flat(T, T)),
         risk_per_trade=150.0,
         max_contracts=5,
     ),

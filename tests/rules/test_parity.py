@@ -89,7 +89,7 @@ def test_whole_lives_agree(synthetic, phase):
 def test_whole_lives_with_sizes_as_actions_agree(synthetic):
     """The same with limits of contracts that offer some sizes and not others."""
     parity = Parity(synthetic, 2, 450, life=True, account_features=True, entry_sizes=(1, 2, 4))
-    assert parity.check(seed=45, num_episodes=100) > 5_000
+    assert parity.check(seed=45, num_episodes=100) > 4_500
 
 
 @pytest.mark.slow
