@@ -1,6 +1,6 @@
 """A policy trained for its account's value that chooses sizes, beside one trained for profit with its best fixed size.
 
-    python -m benchmarks.account_training                     # five seeds, about forty minutes on two cores
+    python -m benchmarks.account_training                     # five seeds of a short training
     python -m benchmarks.account_training --help              # the plan, the tapes, and both trainers' settings
     python -m benchmarks.account_training --seeds 2 --sessions 20 --lives 16 --horizon 4 \\
         --profit.total-timesteps 8192 --value.total-timesteps 8192                       # shows that it works
