@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from purejaxrl_ppo.sweep.run import SweepResult, sweep
     from purejaxrl_ppo.trackers import TrackedRun, Tracker
     from purejaxrl_ppo.train import TrainResult, TrainState, make_train, make_trainer
-    from purejaxrl_ppo.transfer import transfer_parameters
+    from purejaxrl_ppo.transfer import transfer_parameters, warm_started
     from purejaxrl_ppo.wrappers import FiveValueAdapter
 
 __all__ = [
@@ -67,6 +67,7 @@ __all__ = [
     "transfer_parameters",
     "use_compilation_cache",
     "wants_trace",
+    "warm_started",
 ]
 
 _HOMES = {
@@ -104,6 +105,7 @@ _HOMES = {
     "transfer_parameters": "transfer",
     "use_compilation_cache": "compilation_cache",
     "wants_trace": "cli.errors",
+    "warm_started": "transfer",
 }
 
 

@@ -1,7 +1,7 @@
 """Warm start: carrying what was learned into a network of another shape."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -29,6 +29,7 @@ class _Choice(NamedTuple):
     probability: float  # of each new action
     like: int | None  # old action that the new ones resemble
     old_logits: np.ndarray | None  # float64 [N, old actions]
+    variants: Mapping[int, int]  # old action of each new one that is a variant of it
 
 
 def transfer_parameters(
@@ -38,6 +39,7 @@ def transfer_parameters(
     new_action_probability: float = 0.05,
     like: int | None = None,
     old_logits: Any = None,
+    variants: Mapping[int, int] | None = None,
 ) -> tuple[Any, list[str]]:
     """Copy network parameters into those of a network with more inputs, more actions, or other layers.
 
@@ -56,6 +58,10 @@ def transfer_parameters(
       where the policy's old logits are low, below p where they are high.
     - With neither, where the head sees zeros.
 
+    New actions among `variants` are the same as an old one but for how it is done, an order of another size say. An old
+    action and its v variants share its probability evenly: each has its logits less log(1 + v), so that all others keep
+    theirs wherever the old one and its variants are legal alike. They do not count among the k.
+
     Args:
         source: parameters of the trained network (`policy.params`, `state.params`).
         target: parameters of the new network, freshly initialised.
@@ -63,18 +69,19 @@ def transfer_parameters(
         like: index of an old action, the one that does nothing say.
         old_logits: float [N, old actions], what the source gives for typical observations; -inf or the
             smallest float32 where an action is illegal.
+        variants: new action -> old action.
 
     Returns:
         Parameters shaped as `target`, and one line per array that says what was done with it.
 
     Raises:
         ValueError: for a probability that leaves nothing to the old actions, for a `like` that is no old
-            action, and for `old_logits` of other actions.
+            action, for `old_logits` of other actions, and for variants that are no new actions of old ones.
     """
     old, new = to_arrays(source), to_arrays(target)
     report: list[str] = []
     logits = None if old_logits is None else np.asarray(old_logits, np.float64)
-    choice = _Choice(new_action_probability, like, logits)
+    choice = _Choice(new_action_probability, like, logits, dict(variants or {}))
     merged = {name: _merge(name, old, new, choice, report) for name in new}
     report += [f"{name}: has no place in the new network" for name in old if name not in new]
     return from_arrays(target, merged), report
@@ -107,7 +114,8 @@ def warm_started(
 
     Where actions are new, the old policy first plays one rollout from `state`, which shows where they are
     legal. If one and the same old action is the only other choice in all those places, new actions start at
-    their probability exactly there (`like`), otherwise on average over them (`old_logits`).
+    their probability exactly there (`like`), otherwise on average over them (`old_logits`). Actions that the
+    environment names in `action_variants`, {action: the one that it is a variant of}, share that one's probability.
 
     Raises:
         ValueError: for a policy that sees observations otherwise than `config` says, and would act otherwise.
@@ -121,24 +129,28 @@ def warm_started(
     # copied: the host loop donates the state, and the policy must outlive it
     moments = jax.tree.map(jnp.copy, transfer_moments(policy.moments, state.obs_moments))
     known = policy.spec.action.num_actions
-    more = action_spec(env.action_space(env_params)).num_actions - known
+    choices = action_spec(env.action_space(env_params)).num_actions
+    named = getattr(env, "action_variants", {}).items()
+    variants = {new: old for new, old in named if known <= new and old < known}
     where: dict[str, Any] = {}
-    if known and more > 0:
+    fresh = [action for action in range(known, choices) if action not in variants]
+    if known and fresh:
         timid = transfer_parameters(policy.params, state.params, new_action_probability=1e-9)[0]
-        where = _where_actions_are_new(state.replace(params=timid, obs_moments=moments), env, env_params, config, known)
-    params, report = transfer_parameters(policy.params, state.params, **where)
+        timid_state = state.replace(params=timid, obs_moments=moments)
+        where = _where_actions_are_new(timid_state, env, env_params, config, known, fresh)
+    params, report = transfer_parameters(policy.params, state.params, variants=variants, **where)
     return state.replace(params=params, obs_moments=moments), report
 
 
 def _where_actions_are_new(
-    state: TrainState, env: Any, env_params: Any, config: PPOConfig, known: int
+    state: TrainState, env: Any, env_params: Any, config: PPOConfig, known: int, fresh: list[int]
 ) -> dict[str, Any]:
     """`like` or `old_logits` for `transfer_parameters`, from one rollout with `state`'s policy."""
     env = hashable(env)  # held until the program is traced
     logits, mask = _program(env, config)(state, env_params)
     old = np.asarray(logits).reshape(-1, logits.shape[-1])[:, :known]
     legal = np.ones((len(old), logits.shape[-1]), bool) if mask is None else np.asarray(mask).reshape(len(old), -1)
-    rows = legal[:, known:].any(axis=1) & legal[:, :known].any(axis=1)
+    rows = legal[:, fresh].any(axis=1) & legal[:, :known].any(axis=1)
     rows = rows if rows.any() else legal[:, :known].any(axis=1)  # legal nowhere yet: over all observations
     legal = legal[rows, :known]
     if not rows.any():
@@ -191,17 +203,35 @@ def _merge(name: str, old: Arrays, new: Arrays, choice: _Choice, report: list[st
 
 
 def _widen_head(name: str, known: np.ndarray, more: int, choice: _Choice, report: list[str]) -> np.ndarray:
-    probability, like, logits = choice
-    if not 0 < probability * more < 1:
+    probability, like, logits, variants = choice
+    size = known.shape[-1]
+    if any(not size <= new < size + more or not 0 <= old < size for new, old in variants.items()):
+        raise ValueError(f"variants={variants}: keys are new actions, from {size} to {size + more - 1}, of old ones")
+    fresh = [action for action in range(size, size + more) if action not in variants]
+    if not 0 < probability * max(len(fresh), 1) < 1:
         raise ValueError(
-            f"new_action_probability={probability} for {more} new actions: their sum must lie between 0 and 1"
+            f"new_action_probability={probability} for {len(fresh)} new actions: their sum must lie between 0 and 1"
         )
-    if like is not None and not 0 <= like < known.shape[-1]:
-        raise ValueError(f"like={like} is none of the {known.shape[-1]} old actions, which count from 0")
+    if like is not None and not 0 <= like < size:
+        raise ValueError(f"like={like} is none of the {size} old actions, which count from 0")
+    source = np.array([*range(size), *(variants.get(action, -1) for action in range(size, size + more))])
+    if variants:
+        report.append(f"{name}: {len(variants)} new actions as variants of old ones")
     if known.ndim == 2:
-        weights = np.zeros_like(known[:, :1]) if like is None else known[:, like : like + 1]
-        report.append(f"{name}: {more} new actions {'at zero weight' if like is None else f'like action {like}'}")
-        return np.concatenate([known, np.repeat(weights, more, axis=1)], axis=1)
+        if fresh:
+            report.append(
+                f"{name}: {len(fresh)} new actions {'at zero weight' if like is None else f'like action {like}'}"
+            )
+        new = np.zeros_like(known[:, :1]) if like is None else known[:, like : like + 1]
+        return np.where(source >= 0, known[:, source], new)
+    shared = np.array([np.count_nonzero(source == action) for action in range(size)])
+    bias = _bias_of_fresh_actions(name, known, len(fresh), choice, report) if fresh else 0.0
+    return np.where(source >= 0, (known - np.log(shared).astype(known.dtype))[source], np.asarray(bias, known.dtype))
+
+
+def _bias_of_fresh_actions(name: str, known: np.ndarray, more: int, choice: _Choice, report: list[str]) -> float:
+    """Logit, beside the weights, of each of `more` new actions that are no variants; `known` are the old biases."""
+    probability, like, logits, _ = choice
     if like is not None:
         where = f"exactly where action {like} is the only other one"
         bias = float(known[like]) + float(np.log(probability / (1.0 - more * probability)))
@@ -214,7 +244,7 @@ def _widen_head(name: str, known: np.ndarray, more: int, choice: _Choice, report
             )
         bias = _bias_of_new_actions(logits, more, probability)
     report.append(f"{name}: {more} new actions at probability {probability:g} each {where}")
-    return np.concatenate([known, np.full(more, bias, known.dtype)])
+    return bias
 
 
 def _bias_of_new_actions(logits: np.ndarray, more: int, probability: float) -> float:

@@ -81,11 +81,16 @@ def contract_limit(funded: jax.Array, profit: jax.Array, params: Any) -> jax.Arr
     return limit
 
 
+def contracts_allowed(state: Any, params: Any) -> jax.Array:
+    """Most contracts of an entry that the account allows now, int32; NO_LIMIT where there is no limit."""
+    return contract_limit(state.funded, state.session_start_equity - state.initial_balance, params)
+
+
 def in_force(state: Any, params: Any) -> Any:
     """The parameters as they count for this account now; prepared ones stay prepared."""
     if isinstance(params, PreparedParams):
         return dataclasses.replace(params, params=in_force(state, params.params))
-    limit = contract_limit(state.funded, state.session_start_equity - state.initial_balance, params)
+    limit = contracts_allowed(state, params)
     return dataclasses.replace(
         params,
         **rules_in_force(state.funded, params),

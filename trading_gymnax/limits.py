@@ -1,8 +1,10 @@
-"""What a parameter may be: unit, limits and sentence beside the default, in the metadata of its field."""
+"""What a parameter may be: unit, limits and sentence beside the default, in its field's metadata; and entry sizes."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,3 +129,20 @@ def _limits_text(limits: Limits) -> str:
         return "any"
     text = f"{limits.low:,} or more" if limits.high is None else f"{limits.low:,} to {limits.high:,}"
     return f"{text}; inf: off" if limits.inf_is_off else text
+
+
+def checked_sizes(entry_sizes: Any, name: str = "entry_sizes") -> tuple[int, ...]:
+    """Sizes that an entry chooses from (docs/rules.md, section 4.4) as a tuple, () for None.
+
+    Raises ParameterRefused, by that name, for what is no rising row of two or more whole numbers.
+    """
+    if entry_sizes is None:
+        return ()
+    sizes = tuple(entry_sizes) if isinstance(entry_sizes, Sequence) and not isinstance(entry_sizes, str) else ()
+    whole = all(isinstance(size, int | np.integer) and not isinstance(size, bool) and size >= 1 for size in sizes)
+    if len(sizes) < 2 or not whole or any(a >= b for a, b in itertools.pairwise(sizes)):
+        raise ParameterRefused(
+            f"{name}: two or more whole multiples of position_size from 1 on are wanted, the smallest first, 1 2 4 say;"
+            f" got {' '.join(map(str, sizes)) or entry_sizes!r}"
+        )
+    return tuple(int(size) for size in sizes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -14,9 +14,10 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from trading_gymnax import life, observation, rules, starts
+from trading_gymnax import life, observation, rules, sizes, starts
 from trading_gymnax.arguments import check_reset, check_step, one_reward
 from trading_gymnax.data.contracts import check_switch
+from trading_gymnax.limits import checked_sizes
 from trading_gymnax.market import (
     CLOCK_COLUMNS,
     FIRST_DECISION,
@@ -111,8 +112,9 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     / trailing limit, distance to the profit target / target, distance to the daily limit / limit (each 0 where the rule
     is off), number of the session in the episode / 30 (the first is 1). `account_life=True` makes an episode the whole
     life of an account, evaluation, funded account and payouts (docs/rules.md, section 9), and appends ten more behind
-    those four. `market_one_hot=True` appends at the very end one number a market: 1 for the state's market, 0 for the
-    others.
+    those four. `entry_sizes=(1, 2, 4)` adds a BUY and a SELL of each further size behind the other actions, and to the
+    observation the contracts held, relative to the largest size. `market_one_hot=True` appends at the very end one
+    number a market: 1 for the state's market, 0 for the others.
 
     Reward: change of equity in units of the market's reward scale (by default its median ordinary stop), so that the
     rewards of an episode add up to its net profit. `reward_fn(before, after, fill, params) -> float32` replaces it.
@@ -136,6 +138,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     LifeParams: type[EnvParams] = EnvParamsLife  # these two take their place with account_life=True
     LifeState: type[EnvState] = EnvStateLife
     action_names: tuple[str, ...] = ("HOLD", "BUY", "SELL")
+    manages_stops = False  # phase 2 has actions and fields of the state for that
     observation_from_state = True  # `observe` reads state and params alone, and gives what `reset` and `step` return
 
     def __init__(
@@ -147,6 +150,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         account_features: bool = False,
         account_life: bool = False,
         market_one_hot: bool = False,
+        entry_sizes: Sequence[int] | None = None,
         reward_fn: Callable[..., jax.Array] | None = None,
         **options: Any,
     ) -> None:
@@ -157,6 +161,8 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         account_features: append the room to each rule of the account. account_life: evaluation, funded account and
             payouts, with parameters and fields of the state for them.
         market_one_hot: append which of the markets it is, one number each (contracts of a market count as one).
+        entry_sizes: sizes that an entry chooses from, in multiples of `position_size`, the smallest first: (1, 2, 4)
+            say. None: every entry has `position_size` contracts, or those that its risk allows.
         options: those of the loader, and fields of `EnvParams` that change the defaults.
         Raises ValueError for anything that does not fit.
         """
@@ -170,6 +176,8 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         self.window = window
         self.account_features = bool(account_features)
         self.account_life = bool(account_life)
+        self.entry_sizes = checked_sizes(entry_sizes)
+        self.action_names = (*type(self).action_names, *sizes.names(self.entry_sizes))
         if account_life:
             self.Params, self.State = self.LifeParams, self.LifeState
         self.reward_fn = reward_fn
@@ -181,6 +189,8 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         rth = {"rth_open": table.rth[0], "rth_close": table.rth[1]}
         self._default_params = self.Params.create(table, **{**rth, **fields})
         check_usable(self._default_params, window)
+        if self.entry_sizes:  # the largest order must be counted exactly, too
+            self._default_params.replace(position_size=self._default_params.position_size * self.entry_sizes[-1])
 
     def __repr__(self) -> str:
         """Market, size of the observation and actions, in a line."""
@@ -205,11 +215,23 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         return len(self.action_names)
 
     @property
+    def action_variants(self) -> dict[int, int]:
+        """Entries of further sizes -> the entry of the first size on the same side, by number; for warm starts."""
+        first = len(type(self).action_names)
+        return {action: rules.BUY + (action - first) % 2 for action in range(first, self.num_actions)}
+
+    @property
+    def entry_sides(self) -> dict[int, int]:
+        """Actions that enter -> their side, +1 long and -1 short, by number."""
+        side = {rules.BUY: 1, rules.SELL: -1}
+        return side | {action: side[like] for action, like in self.action_variants.items()}
+
+    @property
     def obs_shape(self) -> tuple[int]:
         """Shape of the observation."""
         size = self.window * (self.num_features + CLOCK_COLUMNS) + self.num_position_features
         account = 4 + life.NUM_FEATURES * self.account_life if self.account_features else 0
-        return (size + account + self.num_one_hot,)
+        return (size + account + bool(self.entry_sizes) + self.num_one_hot,)
 
     @property
     def num_position_features(self) -> int:
@@ -334,7 +356,17 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         """Legal actions at the state's decision bar, bool [num_actions]."""
         params = self._in_force(state, params)
         now, _ = pair_of_bars(params.market, state.market_id, state.step_idx)
-        return self._mask(state, now, self._terms(state.market_id, params), params)
+        return self._legal(state, now, self._terms(state.market_id, params), params)[0]
+
+    def order_contracts(self, state: EnvState, action: jax.Array, params: EnvParams) -> jax.Array:
+        """Contracts of the order that a legal entry gives at the state's decision bar, int32; BUY's for no entry."""
+        params = self._in_force(state, params)
+        now, _ = pair_of_bars(params.market, state.market_id, state.step_idx)
+        terms = self._terms(state.market_id, params)
+        offered = self._legal(state, now, terms, params)[1]
+        if offered is None:
+            return rules.position_contracts(now, terms, params)
+        return sizes.ordinary_action(action, len(type(self).action_names), offered)[1]
 
     def render(self, state: EnvState, params: EnvParams) -> np.ndarray:
         """Picture of the last `window` bars with position, stop and target: RGB, uint8 [450, 800, 3]."""
@@ -358,9 +390,13 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         params = self._in_force(state, params)
         now, bar = pair_of_bars(params.market, state.market_id, state.step_idx)
         terms = self._terms(state.market_id, params)
-        action, invalid = rules.enforce_legality(action, self._mask(state, now, terms, params))
+        mask, offered = self._legal(state, now, terms, params)
+        action, invalid = rules.enforce_legality(action, mask)
+        contracts = None
+        if offered is not None:
+            action, contracts = sizes.ordinary_action(action, len(type(self).action_names), offered)
         state = self._manage_stop(state, action, now, params)
-        state, entered = rules.enter(state, action, now, bar, terms, params)
+        state, entered = rules.enter(state, action, now, bar, terms, params, contracts)
         state = self._note_entry(state, entered)
         balance_in_bar = state.balance
         fill = rules.play_bar(state, now, bar, terms, params, self._stop_reason(state))
@@ -387,6 +423,17 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     def _in_force(self, state: EnvState, params: EnvParams) -> EnvParams:
         """The parameters as they count for this account now: a life has phases."""
         return life.in_force(state, params) if self.account_life else params
+
+    def _legal(
+        self, state: EnvState, now: Bar, terms: rules.Terms, params: EnvParams
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """The mask, and contracts of each size where an entry chooses its size; `params` are those in force."""
+        mask = self._mask(state, now, terms, params)
+        if not self.entry_sizes:
+            return mask, None
+        limit = life.contracts_allowed(state, params) if self.account_life else None
+        offered = sizes.contracts_offered(now, terms, params, self.entry_sizes, limit)
+        return sizes.mask_with_sizes(mask, offered), offered
 
     def _mask(self, state: EnvState, now: Bar, terms: rules.Terms, params: EnvParams) -> jax.Array:
         return rules.entry_mask(state, now, terms, params)
@@ -517,6 +564,8 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         if self.account_features:
             numbers += list(observation.account_features(state, self._in_force(state, params)))
             numbers += list(life.features(state, params)) if self.account_life else []
+        if self.entry_sizes:
+            numbers += list(sizes.feature(state, params, self.entry_sizes))
         if self.num_one_hot:
             numbers += list(observation.market_one_hot(state, params.market, self.num_one_hot))
         return numbers

@@ -168,7 +168,8 @@ class Fill:
     t: int  # decision bar
     u: int  # outcome bar
     must_flat: bool
-    action: int = Action.HOLD  # as executed
+    action: int = Action.HOLD  # as executed; BUY or SELL for an entry of any size
+    size: int = 0  # which of the entry sizes
     invalid_action: bool = False
     exit_reason: int = ExitReason.NONE
     exit_price: int = 0
@@ -199,13 +200,15 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
     bars: one market or several with the same number of features.
     phase: 1 (HOLD, BUY, SELL) or 2 (also MOVE_SL_TO_BE, ENABLE_TRAIL, DISABLE_TRAIL).
     window: bars in the observation. account_features: append the four account numbers of section 5.1.
+    entry_sizes: of section 4.4, the smallest first; () for entries of one size.
     view: (first, end) session indices that episodes may use, one pair per market (one pair alone for one
         market); None: all sessions.
     reward_fn: (state before, state after, fill, params) -> reward, in place of section 3.11.
     params: any field of `ReferenceParams`; an unknown name raises ValueError. `env.params` may be changed
         between steps. By default `trailing_dd_limit` is 15,000 in Phase 1 and 2,500 in Phase 2.
 
-    Observation: float32 (window * (num_features + 3) + 5,), Phase 2 six more, account_features four more.
+    Observation: float32 (window * (num_features + 3) + 5,), Phase 2 six more, account_features four more, entry_sizes
+    one more.
     `info`: section 7, and "action_mask" of the state after the step. `state` is the account itself.
     """
 
@@ -220,6 +223,7 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         phase: int = 1,
         window: int = 20,
         account_features: bool = False,
+        entry_sizes: Sequence[int] = (),
         view: Sequence[Any] | None = None,
         reward_fn: RewardFn | None = None,
         **params: Any,
@@ -236,6 +240,7 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
             if name not in known:
                 raise ValueError(f"unknown parameter {name!r}, {did_you_mean(name, known)}")
         self.phase, self.window, self.account_features = phase, window, account_features
+        self.entry_sizes = tuple(entry_sizes)
         self.reward_fn = reward_fn
         self.params = self.Params(**({"trailing_dd_limit": 15_000.0 if phase == 1 else 2_500.0} | params))
         self.view = self._checked_view(view)
@@ -245,10 +250,11 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         if self.params.reward_scale is None:
             self._median_r = [self._median_r_of(market_id) for market_id in range(len(self.markets))]
         size = window * (self.markets[0].features.shape[1] + 3) + 5
-        size += 6 * (phase == 2) + self.num_account_features * account_features
+        size += 6 * (phase == 2) + self.num_account_features * account_features + bool(self.entry_sizes)
         any_number = np.full(size, np.finfo(np.float32).max / 4, np.float32)
         self.observation_space = gymnasium.spaces.Box(-any_number, any_number, dtype=np.float32)
-        self.action_space = gymnasium.spaces.Discrete(3 if phase == 1 else 6)
+        self.num_ordinary = 3 if phase == 1 else 6
+        self.action_space = gymnasium.spaces.Discrete(self.num_ordinary + 2 * len(self.entry_sizes[1:]))
         self.state: ReferenceState
         self._over = True
 
@@ -478,7 +484,13 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         """3.1: an illegal action acts as HOLD."""
         mask = self.action_masks()
         fill.invalid_action = not (0 <= int(action) < len(mask) and bool(mask[int(action)]))
-        fill.action = Action.HOLD if fill.invalid_action else Action(int(action))
+        if fill.invalid_action:
+            return
+        if action < self.num_ordinary:
+            fill.action = Action(int(action))
+        else:  # pairs of BUY and SELL, one a size from the second on
+            pair, is_sell = divmod(int(action) - self.num_ordinary, 2)
+            fill.action, fill.size = (Action.SELL if is_sell else Action.BUY), pair + 1
 
     def _manage_stop(self, fill: Fill) -> None:
         """3.2: the stop is moved at the close of t."""
@@ -512,7 +524,7 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         price = int(market.close[fill.t]) if p.fill_at_close else int(market.open[fill.u])
         stop_ticks = self._stop_ticks(fill.t)
         s.position = side
-        s.contracts = self._contracts(fill.t)
+        s.contracts = self._contracts_of_size(fill.t, fill.size)
         s.entry_price = price + side * self._slippage(fill.t)
         s.sl_price = s.original_sl_price = s.entry_price - side * stop_ticks
         s.tp_price = s.entry_price + side * scaled_ticks(p.tp_sl_ratio, stop_ticks, lowest=1)
@@ -533,6 +545,21 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
             return p.position_size
         risk_per_contract = self._stop_ticks(bar) * self._market.spec.tick_value_cents
         return min(max(cents(p.risk_per_trade) // risk_per_contract, 0), p.max_contracts)
+
+    def _contracts_of_size(self, bar: int, size: int) -> int:
+        """4.4: of an entry of that size; 0 where it is not offered."""
+        contracts = self._contracts(bar)
+        if not self.entry_sizes:
+            return contracts
+        limits = [self.params.max_contracts] if self.params.risk_per_trade > 0 else []
+        limits += self._contracts_allowed()
+        cut = min([contracts * self.entry_sizes[size], *limits])
+        is_more = size == 0 or cut > min([contracts * self.entry_sizes[size - 1], *limits])
+        return cut if is_more else 0
+
+    def _contracts_allowed(self) -> list[int]:
+        """The account's limit of contracts, where there is one."""
+        return []
 
     def _slippage(self, bar: int) -> int:
         p = self.params
@@ -754,6 +781,9 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
         ]
         if self.phase == 2:
             mask += self._management_mask()
+        for size in range(1, len(self.entry_sizes)):
+            offered = self._contracts_of_size(s.step_idx, size) > 0
+            mask += [offered and mask[Action.BUY], offered and mask[Action.SELL]]
         return np.array(mask, np.bool_)
 
     def _entry_allowed(self) -> bool:
@@ -800,6 +830,9 @@ class ReferenceEnv(gymnasium.Env[np.ndarray, int]):
             account += self._management_block()
         if self.account_features:
             account += self._account_block()
+        if self.entry_sizes:
+            most = p.max_contracts if p.risk_per_trade > 0 else self.entry_sizes[-1] * p.position_size
+            account.append(s.contracts / most)
         return np.concatenate([window.ravel(), account]).astype(np.float32)
 
     def _position_block(self) -> list[float]:

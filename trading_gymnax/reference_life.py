@@ -130,7 +130,7 @@ class ReferenceLifeEnv(ReferenceEnv):
     def _in_force(self, given: ReferenceLifeParams) -> ReferenceLifeParams:
         changes: dict[str, Any] = {}
         limit = self._contract_limit(given)
-        if limit is not None:
+        if limit is not None and not self.entry_sizes:
             changes["position_size"] = min(given.position_size, limit)
             changes["max_contracts"] = min(given.max_contracts, limit)
         if self.state.funded:
@@ -155,6 +155,10 @@ class ReferenceLifeEnv(ReferenceEnv):
             if not math.isinf(profit) and s.session_start_equity - s.initial_balance >= cents(profit):
                 limit = int(contracts)
         return limit
+
+    def _contracts_allowed(self) -> list[int]:
+        limit = self._contract_limit(self.params)
+        return [] if limit is None else [limit]
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Play one outcome bar under the rules of the phase."""

@@ -199,14 +199,19 @@ def trail(state: Any, bar: Bar, params: Any) -> Any:
 # -- entry, the bar, exits (sections 3.3 to 3.7) --
 
 
-def enter(state: Any, action: jax.Array, now: Bar, bar: Bar, terms: Terms, params: Any) -> tuple[Any, jax.Array]:
-    """Fill BUY or SELL; returns the state and whether a position was opened."""
+def enter(
+    state: Any, action: jax.Array, now: Bar, bar: Bar, terms: Terms, params: Any, contracts: jax.Array | None = None
+) -> tuple[Any, jax.Array]:
+    """Fill BUY or SELL; returns the state and whether a position was opened.
+
+    contracts: of the entry where its size is part of the action; None: what the parameters say.
+    """
     side = jnp.where(action == BUY, 1, jnp.where(action == SELL, -1, 0))
     entered = side != 0
     price = jnp.where(params.fill_at_close, now.close, bar.open) + side * slippage(now, params)
     stop_ticks = stop_distance(now, params)
     target_ticks = distance(stop_ticks.astype(jnp.float32), params.tp_sl_ratio)
-    contracts = position_contracts(now, terms, params)
+    contracts = position_contracts(now, terms, params) if contracts is None else contracts
 
     def when_entered(new: jax.Array, old: jax.Array) -> jax.Array:
         return jnp.where(entered, new, old)

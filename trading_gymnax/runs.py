@@ -169,6 +169,16 @@ def check_warm_start(settings: TradingSettings, other: TradingSettings) -> None:
             f"{start} sees the account behind the position, where phase {settings.phase} sees the stop's management: "
             f"start from one without account_features, which may be switched on in phase {settings.phase}"
         )
+    if other.entry_sizes and (other.entry_sizes, other.phase) != (settings.entry_sizes, settings.phase):
+        raise ValueError(
+            f"{start} chooses from {' '.join(map(str, other.entry_sizes))} times position_size in phase {other.phase}, "
+            "and its actions mean no other sizes: use --entry-sizes and --phase as there"
+        )
+    if other.entry_sizes and other.account_features != settings.account_features:
+        raise ValueError(
+            f"{start} sees its size where the account would stand: start from one without --entry-sizes, or without "
+            "--account-features as there"
+        )
     there, here = (tuple(x.loader.get("feature_columns", ())) or "the default ones" for x in (other, settings))
     if there != here:
         raise ValueError(f"{start} was trained on other features: {there} there, {here} now")
@@ -182,6 +192,7 @@ def _environment(settings: TradingSettings, market: MarketData) -> TradingPhase1
         market,
         window=settings.window,
         account_features=settings.account_features,
+        entry_sizes=settings.entry_sizes or None,
         account_life=settings.account is not None,
         **paid,
         **settings.changes,

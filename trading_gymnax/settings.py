@@ -29,6 +29,7 @@ class TradingSettings:
     changes: dict[str, Any] = dataclasses.field(default_factory=dict)  # environment parameters
     window: int = 20
     account_features: bool = False
+    entry_sizes: tuple[int, ...] = ()  # that an entry chooses from; none: of one size
     account: str | None = None  # a plan whose whole life an episode is; its rules stand in `changes`
     value_discount: float | None = None  # paid for the account's value, at this discount; None: for profit
     curriculum: str | None = None  # a name of `CURRICULA`
@@ -117,7 +118,7 @@ def read_settings(run_dir: pathlib.Path) -> TradingSettings:
         raise FileNotFoundError(f"{run_dir} holds no run of trading-gymnax: there is no {SETTINGS_FILE} in it")
     try:
         values = dict(json.loads(path.read_text()))
-        tuples = {name: tuple(values.get(name, ())) for name in ("data", "market", "roll", "digests")}
+        tuples = {name: tuple(values.get(name, ())) for name in ("data", "market", "roll", "entry_sizes", "digests")}
         return TradingSettings(**{**values, **tuples})
     except (ValueError, TypeError) as error:
         text = f"{path} is damaged ({error}): restore it from a copy, or use another --run-dir"

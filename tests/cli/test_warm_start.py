@@ -151,27 +151,33 @@ def test_values_are_the_old_ones(started, states):
 
 def test_train_phase_2_says_what_was_transferred(bars, phase1, tmp_path, capsys):
     run_dir = tmp_path / "phase2"
-    loud = [word for word in arguments(bars, run_dir, "--phase", "2", "--warm-start", str(phase1)) if word != "--quiet"]
+    asked = ["--phase", "2", "--entry-sizes", "1", "3"]
+    loud = [word for word in arguments(bars, run_dir, *asked, "--warm-start", str(phase1)) if word != "--quiet"]
     with unjudged():
         cli.main(loud)
     said = capsys.readouterr()
     page = said.out + said.err
     assert "warm start:" in page
-    assert "6 new inputs at zero weight" in page
+    assert "7 new inputs at zero weight" in page  # of the stop's management, and the size
+    assert "2 new actions as variants of old ones" in page
     assert "3 new actions at probability 0.05 each exactly where action 0 is the only other one" in page
-    assert json.loads((run_dir / "trading.json").read_text())["warm_start"] == str(phase1.resolve())
-    assert load_policy(run_dir).spec.action.num_actions == 6
+    kept = json.loads((run_dir / "trading.json").read_text())
+    assert (kept["warm_start"], kept["entry_sizes"]) == (str(phase1.resolve()), [1, 3])
+    assert load_policy(run_dir).spec.action.num_actions == 8
+    assert runs.build(runs.read_settings(run_dir)).env.action_names[6:] == ("BUY_3X", "SELL_3X")
     with unjudged():
-        cli.main(arguments(bars, run_dir, "--phase", "2"))  # going on does not need the policy again
+        cli.main(arguments(bars, run_dir, *asked))  # going on does not need the policy again
 
 
 @pytest.mark.slow
 def test_a_warm_started_run_is_judged(bars, phase1, tmp_path, capsys):
     """As any run is (`test_train_prints_both_tables_and_writes_its_files`), with a column for each new action."""
     with few_attempts():
-        cli.main(arguments(bars, tmp_path / "phase2", "--phase", "2", "--warm-start", str(phase1)))
+        sizes = ["--entry-sizes", "1", "2"]
+        cli.main(arguments(bars, tmp_path / "phase2", "--phase", "2", *sizes, "--warm-start", str(phase1)))
     page = capsys.readouterr().out
     assert "DISABLE %" in page
+    assert "SELL_2X %" in page
     assert "OUT OF SAMPLE" in page
 
 
@@ -209,6 +215,10 @@ def test_a_run_that_does_not_fit_is_one_sentence(bars, phase1, tmp_path, capsys)
     assert "sees the account behind the position" in said(account, "--phase", "2", "--account-features")
     second = changed(phase1, tmp_path / "second", phase=2)
     assert "is of phase 2, whose actions phase 1 lacks" in said(second)
+    sized = changed(phase1, tmp_path / "sized", entry_sizes=[1, 2])
+    assert "chooses from 1 2 times position_size in phase 1, and its actions mean no other sizes" in said(sized)
+    assert "sees its size where the account would stand" in said(sized, "--entry-sizes", "1", "2", "--account-features")
+    assert "--entry-sizes: two or more whole multiples" in said(str(phase1), "--entry-sizes", "2", "1")
     assert "has hidden_sizes=(64, 64): use it here, too, not (32,)" in said(str(phase1), "--hidden-sizes", "32")
     untrained = tmp_path / "untrained"
     untrained.mkdir()

@@ -411,6 +411,23 @@ def test_baselines_enter_as_they_say(env):
     assert uniform.actions["chosen"].min() > 0
 
 
+def test_random_entries_choose_sizes_by_their_shares():
+    """HOLD, BUY, SELL, three of phase 2, pairs of two more sizes, one of them not offered in each third row."""
+    mask = np.tile([True] * 3 + [False] * 3 + [True] * 4, (3_000, 1))
+    mask[::3, 8:] = False
+    mask[1::3, [2, 7, 9]] = False  # one side alone
+    coin = RandomEntries(jnp.float32(0.8), jnp.array([0.0, 0.25, 0.75]))
+    action = np.asarray(coin(KEY, jnp.zeros((3_000, 1)), jnp.asarray(mask)))
+    assert mask[np.arange(3_000), action].all()
+    counts = [np.bincount(action[row::3], minlength=10) for row in range(3)]
+    assert set(np.flatnonzero(counts[0])) == {0, 6, 7}  # the second size takes it all, the first has no share
+    assert set(np.flatnonzero(counts[1])) == {0, 6, 8}
+    assert counts[1][[0, 6, 8]] / 1_000 == pytest.approx([0.2, 0.2, 0.6], abs=0.05)  # three standard errors
+    assert counts[2][[0, 6, 7, 8, 9]] / 1_000 == pytest.approx([0.2, 0.1, 0.1, 0.3, 0.3], abs=0.05)
+    smallest = np.asarray(RandomEntries(jnp.float32(0.8))(KEY, jnp.zeros((3_000, 1)), jnp.asarray(mask)))
+    assert set(smallest) == {0, 1, 2}
+
+
 def test_the_filter_knows_what_the_closes_tell():
     # One bar up by d sigma: log odds 2 drift d; the prior odds are even, and a switch is as likely both ways.
     found = filtered_regime(np.array([0.5, -3.0]), drift=0.5, mean_regime_bars=60)

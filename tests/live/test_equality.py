@@ -76,10 +76,14 @@ def test_a_synthetic_market(recurrent):
 
 
 def test_one_account_goes_on_through_the_sessions():
-    """Without an end of the session the account sleeps, and its floor, number of session and books go on."""
+    """Without an end of the session the account sleeps, and its floor, number of session and books go on.
+
+    Each entry chooses its size, and the order has so many contracts.
+    """
     tape = martingale(5, seed=3)
     market = load_market_data(tape.frame, tape.spec)
-    env = TradingPhase2(market, account_features=True, terminate_at_session_end=False, trailing_dd_limit=100_000.0)
+    rules = {"terminate_at_session_end": False, "trailing_dd_limit": 100_000.0, "position_size": 2}
+    env = TradingPhase2(market, account_features=True, entry_sizes=(1, 2, 4), **rules)
     params = env.default_params
     policy, history = small_policy(env, params), load_bars(tape.frame[: 2 * 1380], tape.spec)
     trader = Trader(policy, env, params, history, guard=NO_GUARD)
@@ -93,6 +97,12 @@ def test_one_account_goes_on_through_the_sessions():
         assert decision.observation.tobytes() == step.obs.tobytes()
         assert decision.wanted == env.action_names[step.action]
     assert round(decisions[-1].account.balance_usd * 100) == steps[-1].balance
+    orders = [decision for decision in decisions if decision.order]
+    size = {"BUY": 2, "SELL": 2, "BUY_2X": 4, "SELL_2X": 4, "BUY_4X": 8, "SELL_4X": 8}
+    for decision in orders:
+        assert decision.order.contracts == size[decision.action]
+        assert decision.order.side == (1 if decision.action.startswith("BUY") else -1)
+    assert len({decision.order.contracts for decision in orders}) > 1
     assert trader.books.account["session_number"] == 4  # it has slept after each of the three
 
 

@@ -89,6 +89,27 @@ def test_new_actions_like_an_old_one_have_their_probability_exactly():
         transfer_parameters(old, new, like=3)
 
 
+def test_variants_share_the_probability_of_an_old_action():
+    old, apply_old = build(5, ActionSpec(3), 1)
+    new, apply_new = build(5, ActionSpec(6), 2)
+    old = jax.tree_util.tree_map_with_path(lambda path, x: x * (500.0 if "actor_head" in str(path) else 1.0), old)
+    x = jax.random.normal(jax.random.key(3), (64, 5))
+    before = np.asarray(jax.nn.softmax(apply_old(old, x)[0]))
+    moved, report = transfer_parameters(old, new, variants={3: 1, 4: 2, 5: 1})
+    after = np.asarray(jax.nn.softmax(apply_new(moved, x)[0]))
+    np.testing.assert_allclose(after, before[:, [0, 1, 2, 1, 2, 1]] / [1, 3, 2, 3, 2, 3], atol=1e-5)
+    assert "params.actor_head.bias: 3 new actions as variants of old ones" in report
+    # beside one that is none, which is 0.1 / 0.9 as likely as action 0
+    moved, report = transfer_parameters(old, new, variants={3: 1, 5: 1}, like=0, new_action_probability=0.1)
+    logits = np.asarray(apply_new(moved, x)[0])
+    np.testing.assert_allclose(logits[:, 4] - logits[:, 0], np.log(0.1 / 0.9), atol=1e-4)
+    after = np.asarray(jax.nn.softmax(logits))
+    np.testing.assert_allclose(after[:, [1, 3, 5]].sum(1) / after[:, 2], before[:, 1] / before[:, 2], rtol=1e-3)
+    for wrong in ({2: 1}, {6: 1}, {3: 3}):
+        with pytest.raises(ValueError, match="keys are new actions, from 3 to 5, of old ones"):
+            transfer_parameters(old, new, variants=wrong)
+
+
 class TwoActions(Table):
     """The table without its last action."""
 

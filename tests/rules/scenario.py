@@ -1,7 +1,8 @@
 """What a scenario is: a hand-made market, some actions, and the exact numbers that docs/rules.md asks for.
 
 A scenario names no implementation; a runner builds its environment from `bars()`, `params`, `phase`, `view`,
-`window`, `account_features` and `account_life`, starts at `start`, plays the actions and calls `check` after each step.
+`window`, `account_features`, `account_life` and `entry_sizes`, starts at `start`, plays the actions and calls `check`
+after each step.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ class Scenario:
     view: tuple[int, int] | None = None  # (first, end) sessions
     account_features: bool = False
     account_life: bool = False
+    entry_sizes: tuple[int, ...] = ()
     window: int = 20
     at_start: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # mask, obs or state after reset
 

@@ -10,5 +10,6 @@ from tests.rules.scenarios_episode import EPISODE
 from tests.rules.scenarios_life import LIVES
 from tests.rules.scenarios_management import MANAGEMENT
 from tests.rules.scenarios_observation import OBSERVATION
+from tests.rules.scenarios_sizes import SIZES
 
-SCENARIOS: list[Scenario] = [*ENTRY, *BAR, *ACCOUNT, *EPISODE, *MANAGEMENT, *OBSERVATION, *LIVES]
+SCENARIOS: list[Scenario] = [*ENTRY, *BAR, *ACCOUNT, *EPISODE, *MANAGEMENT, *OBSERVATION, *LIVES, *SIZES]

@@ -51,6 +51,24 @@ def test_bad_constructor_arguments_get_one_clear_sentence(arguments, message):
         TradingPhase1(**arguments)
 
 
+@pytest.mark.parametrize("given", [(), (2,), (1, 1), (2, 1), (0, 1), (1, 2.0), (True, 2), "12", 3, (1, None)])
+def test_sizes_that_are_none_get_one_clear_sentence(given):
+    with pytest.raises(ValueError, match=r"^entry_sizes: two or more whole multiples of position_size from 1 on"):
+        TradingPhase1(three_days(), entry_sizes=given)
+
+
+def test_sizes_add_actions_a_number_and_a_limit_of_the_largest_order():
+    env = TradingPhase1(three_days(), entry_sizes=[1, 2, 5])
+    assert (env.entry_sizes, env.num_actions, env.obs_shape) == ((1, 2, 5), 7, (226,))
+    assert env.action_names == ("HOLD", "BUY", "SELL", "BUY_2X", "SELL_2X", "BUY_5X", "SELL_5X")
+    assert env.action_variants == {3: 1, 4: 2, 5: 1, 6: 2}
+    assert (TradingPhase1(three_days()).action_variants, TradingPhase1.action_names) == ({}, ("HOLD", "BUY", "SELL"))
+    most = 10_000
+    TradingPhase1(three_days(), position_size=most)
+    with pytest.raises(ValueError, match=r"50000 contracts of .* could exceed"):
+        TradingPhase1(three_days(), position_size=most, entry_sizes=(1, 5))
+
+
 def test_an_unknown_option_is_answered_with_those_there_are():
     with pytest.raises(
         ValueError, match=r"^TradingPhase1-v0 has no option 'xyzzy': there are timezone, .*, roll, symbol, max_"

@@ -78,11 +78,18 @@ def test_real_episodes_agree(real, phase):
     assert Parity(real, phase, 450).check(seed=20 + phase, num_episodes=45) > 2_400
 
 
-@pytest.mark.parametrize("phase", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", [1, 2])
 def test_whole_lives_agree(synthetic, phase):
     """Evaluations, funded accounts and payouts in short sessions, with every rule of a life on in part of them."""
     parity = Parity(synthetic, phase, 450, life=True, account_features=True)
     assert parity.check(seed=40 + phase, num_episodes=100) > 5_000
+
+
+def test_whole_lives_with_sizes_as_actions_agree(synthetic):
+    """The same with limits of contracts that offer some sizes and not others."""
+    parity = Parity(synthetic, 2, 450, life=True, account_features=True, entry_sizes=(1, 2, 4))
+    assert parity.check(seed=45, num_episodes=100) > 4_500
 
 
 @pytest.mark.slow
@@ -104,6 +111,18 @@ def test_a_million_phase_2_steps_agree(real, synthetic, broken):
             steps += parity.check(seed, 300)
             seed += 1
     assert steps >= 1_000_000
+
+
+@pytest.mark.slow
+def test_two_hundred_thousand_steps_with_sizes_as_actions_agree(real, synthetic, broken):
+    """Of both phases, with and without a life."""
+    steps, seed = 0, 70_000
+    for tables, phase, life, share in ((real, 2, True, 0.4), (synthetic, 1, False, 0.7), ([broken], 1, True, 1.0)):
+        parity = Parity(tables, phase, 450, life=life, account_features=life, entry_sizes=(2, 3, 7))
+        while steps < share * 200_000:
+            steps += parity.check(seed, 300)
+            seed += 1
+    assert steps >= 200_000
 
 
 @pytest.mark.slow

@@ -54,6 +54,7 @@ def test_scenario(scenario: Scenario) -> None:
         phase=scenario.phase,
         window=scenario.window,
         account_features=scenario.account_features,
+        entry_sizes=scenario.entry_sizes,
         view=scenario.view,
         **scenario.params,
     )

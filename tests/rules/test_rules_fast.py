@@ -18,19 +18,25 @@ from tests import quick
 from tests.rules.scenario import Scenario
 from tests.rules.scenarios import SCENARIOS
 from trading_gymnax import EnvParams, EnvParamsPhase2, TradingPhase1, TradingPhase2, life, market, params
-from trading_gymnax.params_life import EnvParamsLife
+from trading_gymnax.params_life import EnvParamsLife, EnvParamsPhase2Life
 
 NUM_BARS, NUM_SESSIONS = 1_200, 12  # every market is padded to these
 PER_BAR = {"bars": NUM_BARS + 1, "features": NUM_BARS, "close_minute": NUM_BARS}
 PER_SESSION = dict.fromkeys(("sessions", "bar_at", "session_date"), NUM_SESSIONS)
 ACCOUNT_NUMBERS = 4  # account_features=True appends them
 
-Shape = tuple[int, int, int, bool]  # phase, window, markets, account_life
+Shape = tuple[int, int, int, bool, tuple[int, ...]]  # phase, window, markets, account_life, entry_sizes
+PARAMS = {
+    (1, False): EnvParams,
+    (2, False): EnvParamsPhase2,
+    (1, True): EnvParamsLife,
+    (2, True): EnvParamsPhase2Life,
+}
 
 
 def shape_of(one: Scenario) -> Shape:
     """What fixes the program that a worked example needs."""
-    return one.phase, one.window, len(one.others) + 1, one.account_life
+    return one.phase, one.window, len(one.others) + 1, one.account_life, one.entry_sizes
 
 
 def of_shape(shape: Shape) -> list[Scenario]:
@@ -56,7 +62,7 @@ def parameters(one: Scenario, num_steps: int) -> list[EnvParams]:
     data = market.pack(one.bars())
     if one.view is not None:
         data = data.with_view([one.view])
-    make = (EnvParamsLife if one.account_life else EnvParams) if one.phase == 1 else EnvParamsPhase2
+    make = PARAMS[one.phase, one.account_life]
     steps = [make.create(data, **{"rth_open": data.rth[0], "rth_close": data.rth[1], **one.params})]
     for t in range(num_steps):
         steps.append(steps[-1].replace(**one.changes[t]) if t in one.changes else steps[-1])
@@ -112,7 +118,8 @@ def check(shape: Shape) -> int:
     """All numbers of all scenarios of that shape; returns how many scenarios there are."""
     scenarios = of_shape(shape)
     make = TradingPhase1 if shape[0] == 1 else TradingPhase2
-    env = make(market.pack(scenarios[0].bars()), window=shape[1], account_features=True, account_life=shape[3])
+    options = {"window": shape[1], "account_features": True, "account_life": shape[3], "entry_sizes": shape[4] or None}
+    env = make(market.pack(scenarios[0].bars()), **options)
     starts, steps = play(env, *inputs(shape))
     for i, one in enumerate(scenarios):
         pick = lambda tree, *at: jax.tree.map(lambda x: x[at], tree)  # noqa: E731

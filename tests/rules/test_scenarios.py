@@ -37,11 +37,19 @@ def padded(market: MarketData, num_bars: int = NUM_BARS, num_sessions: int = NUM
 
 
 @functools.cache
-def environment(phase: int, window: int, account_features: bool, account_life: bool = False) -> TradingPhase1:
+def environment(
+    phase: int, window: int, account_features: bool, account_life: bool = False, entry_sizes: tuple[int, ...] = ()
+) -> TradingPhase1:
     """One object, and so one set of compiled programs, for all scenarios of that shape."""
     market = padded(pack([STARTS[0].bars()]))
     make = TradingPhase1 if phase == 1 else TradingPhase2
-    return make(market, window=window, account_features=account_features, account_life=account_life)
+    return make(
+        market,
+        window=window,
+        account_features=account_features,
+        account_life=account_life,
+        entry_sizes=entry_sizes or None,
+    )
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -71,7 +79,8 @@ def parameters(env: TradingPhase1, given: Starts | Scenario, tables: list[Any]) 
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_scenario(scenario: Scenario) -> None:
-    env = environment(scenario.phase, scenario.window, scenario.account_features, scenario.account_life)
+    shape = (scenario.phase, scenario.window, scenario.account_features, scenario.account_life, scenario.entry_sizes)
+    env = environment(*shape)
     params = parameters(env, scenario, scenario.bars())
     obs, state = env.reset_at(params, scenario.market_id, scenario.start)
     state = state.replace(forced_side=jnp.int32(scenario.forced_side))

@@ -468,6 +468,8 @@ def test_a_policy_that_sees_its_account_is_refused():
     env = TradingPhase1(market, account_features=True)
     with pytest.raises(ValueError, match="account_features=True, so its policy acts on the account"):
         survival(always_buy, market, evaluation_account(50_000), key=KEY, env=env)
+    with pytest.raises(ValueError, match="an entry chooses its size"):
+        survival(always_buy, market, evaluation_account(50_000), key=KEY, env=TradingPhase1(market, entry_sizes=(1, 2)))
     by_risk = params.replace(risk_per_trade=100.0)
     with pytest.raises(ValueError, match="size entries by risk_per_trade; leave out contracts="):
         survival(always_buy, market, evaluation_account(50_000), key=KEY, params=by_risk, contracts=1, phase=1)

@@ -18,6 +18,7 @@ from trading_gymnax.cli.values import Hour, check_limits, help_of_set, parse_cha
 from trading_gymnax.data.contracts import contract
 from trading_gymnax.data.spec import RTH
 from trading_gymnax.extras import missing_extra
+from trading_gymnax.limits import checked_sizes
 from trading_gymnax.settings import CERTIFIED_SESSIONS, TradingSettings, check_sources, check_there, flag, read_settings
 
 
@@ -218,6 +219,9 @@ class Trading:
     """Bars that an observation shows."""
     account_features: bool = False
     """Let observations show the account's limits."""
+    entry_sizes: tuple[int, ...] = ()
+    """Sizes that each entry chooses from, in multiples of position_size, the smallest first, 1 2 4 say; by default all
+    entries are of one size."""
     curriculum: Literal["original-plan"] | None = None
     """Parameters that change while training goes on. original-plan: trailing limit from 15,000 to 2,500 dollars, stop
     from 2.0 to 1.5 ATR, a quarter to the whole of the commission, half of the episodes to none started in a position.
@@ -234,6 +238,8 @@ class Trading:
         """Refuse what can be told from the arguments alone, before JAX is imported. Raises ValueError, OSError."""
         check_tried(self.configurations_tried)
         if not self.show_config:
+            if self.entry_sizes:
+                checked_sizes(self.entry_sizes, "--entry-sizes")
             settings = self.settings()
             check_limits(settings.changes, self.phase, settings.account is not None)
             check_sources(settings)
@@ -251,6 +257,7 @@ class Trading:
             changes=self.typed_changes(),
             window=self.window,
             account_features=self.account_features,
+            entry_sizes=self.entry_sizes,
             curriculum=self.curriculum,
             **more,
         )

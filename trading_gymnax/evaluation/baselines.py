@@ -35,17 +35,32 @@ class RandomLegal:
 class RandomEntries:
     """Enters with a given chance wherever an entry is legal, long or short by a coin; manages nothing.
 
-    With a policy's own rate it has that policy's number of trades and none of its skill.
+    With a policy's own rate it has that policy's number of trades and none of its skill; with its shares of sizes, as
+    many contracts.
     """
 
     rate: jax.Array  # chance of an entry at a step where one is legal, float32 ()
+    shares: jax.Array | None = None  # of each of the environment's entry_sizes, float32 [sizes]; None: the smallest
 
     def __call__(self, key: jax.Array, obs: jax.Array, mask: jax.Array) -> jax.Array:
-        """HOLD, BUY or SELL in every row, int32 [B]."""
+        """HOLD or an entry in every row, int32 [B]; a size that is not offered leaves its share to the others."""
         key_enter, key_side = jax.random.split(key)
         enters = jax.random.uniform(key_enter, mask.shape[:1], jnp.float32) < self.rate
         side = jax.random.categorical(key_side, jnp.where(mask[:, BUY : SELL + 1], jnp.float32(0), -jnp.inf)) + BUY
+        if self.shares is not None:
+            side = self._of_a_size(jax.random.fold_in(key_side, 1), side, mask)
         return jnp.where(enters & (mask[:, BUY] | mask[:, SELL]), side, HOLD).astype(jnp.int32)
+
+    def _of_a_size(self, key: jax.Array, side: jax.Array, mask: jax.Array) -> jax.Array:
+        """BUY or SELL in every row as the entry of a drawn size."""
+        shares = jnp.asarray(self.shares)
+        first_further = mask.shape[1] - 2 * (len(shares) - 1)
+        places = np.array([[BUY, SELL], *np.arange(first_further, mask.shape[1]).reshape(-1, 2)])  # [sizes, 2]
+        actions = jnp.asarray(places)[:, side - BUY].T  # [B, sizes]
+        offered = jnp.take_along_axis(mask, actions, axis=1)
+        # A share of nothing is drawn only where no other size is offered.
+        size = jax.random.categorical(key, jnp.where(offered, jnp.log(shares + 1e-9)[None], -jnp.inf))
+        return jnp.take_along_axis(actions, size[:, None], axis=1)[:, 0]
 
 
 @struct.dataclass

@@ -1,7 +1,7 @@
 """Three compiled programs of a live account: begin, play a bar, decide. Each is one call with arrays of fixed shape.
 
-They call the environment's public face alone (`reset_at`, `play`, `observe`, `action_mask`, attributes of the state),
-so what they compute is what training computed.
+They call the environment's public face alone (`reset_at`, `play`, `observe`, `action_mask`, `order_contracts`,
+attributes of the state), so what they compute is what training computed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from trading_gymnax import rules
 from trading_gymnax.evaluation.walk import Kind, Rules, Structure, chooser, split_policy
-from trading_gymnax.market import of_market, pair_of_bars
+from trading_gymnax.market import pair_of_bars
 from trading_gymnax.phase1 import TradingPhase1
 
 ACCOUNT = (
@@ -62,7 +62,7 @@ class Programs:
         self.structure, self.kind, self.arrays = split_policy(policy)
         if self.kind.reads_state:
             raise ValueError("a policy that reads states knows a table of bars, and a live account has none")
-        self.fields = ACCOUNT + (MANAGEMENT if env.num_actions > 3 else ())
+        self.fields = ACCOUNT + (MANAGEMENT if env.manages_stops else ())
         self.num_actions = env.num_actions
         self.tells_odds = callable(getattr(policy, "head", None))
 
@@ -125,7 +125,7 @@ def _play(program: Rules, state: Any, action: Any, bars: Any, features: Any, par
     moved = jnp.where(state.position != 0, state.position_entry_step - 1, state.position_entry_step)
     state = state.replace(step_idx=jnp.full_like(state.step_idx, newest - 1), position_entry_step=moved)
     after, _, fill = env.play(state, action, params)
-    numbers = _numbers(after, env.num_actions > 3) + [jnp.asarray(getattr(fill, name), jnp.int32) for name in FILL]
+    numbers = _numbers(after, env.manages_stops) + [jnp.asarray(getattr(fill, name), jnp.int32) for name in FILL]
     # In the form in which the state came, which a saved one must have: an environment may play in another.
     after = state.replace(**{name: getattr(after, name) for name in after.__dataclass_fields__})
     return after, jnp.stack(numbers)
@@ -154,18 +154,11 @@ def _decide(
     now, _ = pair_of_bars(params.market, state.market_id, state.step_idx)
     stop = rules.stop_distance(now, params)
     target = rules.distance(stop.astype(jnp.float32), params.tp_sl_ratio)
-    terms: Any = _Tick(of_market(params.market.tick_cents, state.market_id))
-    contracts = rules.position_contracts(now, terms, params)
-    managed = rules.manage_stop(state, actions[0], now, params).sl_price if env.num_actions > 3 else state.sl_price
-    numbers = _numbers(state, env.num_actions > 3)
+    contracts = env.order_contracts(state, actions[0], params)
+    managed = rules.manage_stop(state, actions[0], now, params).sl_price if env.manages_stops else state.sl_price
+    numbers = _numbers(state, env.manages_stops)
     numbers += [actions[0], contracts, stop, target, rules.slippage(now, params), managed, *mask.astype(jnp.int32)]
     return Chosen(obs, jnp.stack(numbers), odds, after)
-
-
-class _Tick(NamedTuple):
-    """The part of `rules.Terms` that the size of an order asks for."""
-
-    tick_cents: jax.Array
 
 
 def _odds(policy: Any, obs: jax.Array, mask: jax.Array, memory: Any, kind: Kind) -> jax.Array:

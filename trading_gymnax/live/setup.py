@@ -99,6 +99,7 @@ def identity(policy: Any, params: Any, spec: ContractSpec, env: TradingPhase1, s
         "market": spec.symbol,
         "environment": type(env).__name__,
         "window": env.window,
+        **({"entry_sizes": list(env.entry_sizes)} if env.entry_sizes else {}),
         "features": list(params.market.feature_names),
         "seed": seed,
     }

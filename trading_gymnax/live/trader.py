@@ -12,7 +12,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from trading_gymnax import rules
 from trading_gymnax.data.features import FeatureFn
 from trading_gymnax.data.loader import WARM_UP_BARS, Bars
 from trading_gymnax.evaluation.evaluate import switched
@@ -128,6 +127,7 @@ class Trader:
         return Wording(
             self.spec,
             self.env.action_names,
+            tuple(self.env.entry_sides),
             self.books,
             self.guard_state,
             self._last,
@@ -310,8 +310,9 @@ class Trader:
         self._last.slippage = slippage
         done, why = self._words.action(wanted, mask, blocked, missed)
         order, working = None, None
-        if done in (rules.BUY, rules.SELL):
-            order = self._words.order(row, 1 if done == rules.BUY else -1, contracts, stop, target)
+        side = self.env.entry_sides.get(done)
+        if side is not None:
+            order = self._words.order(row, side, contracts, stop, target)
             working = Working(order.id, row.minute, order.side, contracts, stop, target)
         self.books.commit(done, working)
         moved = managed if done == wanted else self.books.account["sl_price"]

@@ -46,6 +46,7 @@ class Wording:
         self,
         spec: ContractSpec,
         names: tuple[str, ...],
+        entries: tuple[int, ...],
         books: Books,
         guard: GuardState,
         last: Last,
@@ -54,7 +55,7 @@ class Wording:
         *,
         at_close: bool,
     ) -> None:
-        self.spec, self.names, self.books, self.guard = spec, names, books, guard
+        self.spec, self.names, self.entries, self.books, self.guard = spec, names, entries, books, guard
         self.last, self.clock, self.hours = last, clock, hours
         self._type = "MARKET_ON_CLOSE" if at_close else "MARKET"
 
@@ -66,7 +67,7 @@ class Wording:
             return rules.HOLD, "the bar was missed: no order can be sent at it"
         if not mask[wanted]:
             return rules.HOLD, f"{self.names[wanted]} is not legal here"
-        if wanted in (rules.BUY, rules.SELL) and blocked is not None:
+        if wanted in self.entries and blocked is not None:
             return rules.HOLD, blocked
         if self.books.account["position"]:
             return wanted, "in position"

@@ -182,7 +182,8 @@ def judge(
     if not baselines:
         walks.next("done")
         return Judgement(label, _dates(argmax), rows, argmax, np.array([]), doubts=params.market.doubts)
-    others, luck, long_usd = _baselines(env, params, keys[2], keys[3], rows[POLICY].entry_rate, luck_seeds, walks)
+    coin = _coin(env, argmax, rows[POLICY].entry_rate)
+    others, luck, long_usd = _baselines(env, params, keys[2], keys[3], coin, luck_seeds, walks)
     walks.next("the policy under other fills", _FILLS)
     held = robustness(policy, env, params, key=keys[0], found=argmax)
     walks.next("evaluation accounts")
@@ -205,13 +206,30 @@ def _survival(
         return None, f"not estimated, since {reason}"
 
 
+def _coin(env: TradingPhase1, found: Evaluation, rate: float) -> RandomEntries:
+    """Random entries as often as a policy's and, where entries choose their size, of the sizes that it chose."""
+    shares = None
+    if env.entry_sizes:
+        chosen = found.actions["chosen_legal"].to_numpy()
+        entries = np.array(list(env.entry_sides)).reshape(-1, 2)  # a row a size
+        counts = chosen[entries].sum(axis=1)
+        shares = jnp.asarray(counts / max(counts.sum(), 1), jnp.float32)
+    return RandomEntries(jnp.float32(0 if math.isnan(rate) else rate), shares)
+
+
 def _baselines(
-    env: TradingPhase1, params: Any, key: jax.Array, luck_key: jax.Array, rate: float, luck_seeds: int, walks: _Walks
+    env: TradingPhase1,
+    params: Any,
+    key: jax.Array,
+    luck_key: jax.Array,
+    coin: RandomEntries,
+    luck_seeds: int,
+    walks: _Walks,
 ) -> tuple[dict[str, Summary], np.ndarray, np.ndarray]:
     """Rows of those that learnt nothing; net per session of random entries, one a seed; net of each session of LONG."""
     walks.next(RANDOM)
     rows = {RANDOM: summarise(evaluate_policy(RandomLegal(), env, params, key=key))}
-    coin, tosses = RandomEntries(jnp.float32(0 if math.isnan(rate) else rate)), []
+    tosses = []
     for seed in jax.random.split(luck_key, luck_seeds):
         walks.next(RANDOM_ENTRIES)
         tosses.append(summarise(evaluate_policy(coin, env, params, key=seed), resamples=0))
@@ -226,7 +244,7 @@ def _baselines(
     rows[CROSS] = summarise(evaluate_policy(moving_average_cross(params.market), env, params, key=key))
     walks.next(HOLD)
     # Entries at rate 0 are HOLD always, by a program that is compiled already.
-    rows[HOLD] = summarise(evaluate_policy(RandomEntries(jnp.float32(0)), env, params, key=key))
+    rows[HOLD] = summarise(evaluate_policy(dataclasses.replace(coin, rate=jnp.float32(0)), env, params, key=key))
     luck = np.array([row.net_per_session_usd for row in tosses])
     return rows, luck, held.sessions["net_usd"].to_numpy()
 

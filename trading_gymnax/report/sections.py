@@ -135,7 +135,7 @@ def day_section(material: Material) -> Section:
     counted = legal_shares(material.held_out)
     remark = f"{counted} The charts show the actions other than HOLD by {SLOT_MINUTES} minutes."
     actions = [
-        _shares(name.replace("_", " ").lower(), ACTION_STYLES.get(name, "other"), profile.slots, profile.actions[name])
+        _shares(name.replace("_", " ").lower(), _style_of(name), profile.slots, profile.actions[name])
         for name in profile.actions.columns
     ]
     positions = [_shares(side, side, profile.slots, getattr(profile, side)) for side in ("long", "short")]
@@ -159,6 +159,11 @@ ACTION_STYLES = {
     "DISABLE_TRAIL": "other",
 }
 """Colours of the actions, as classes of the page's style."""
+
+
+def _style_of(action: str) -> str:
+    """Entries of all sizes have the colour of their side: BUY_2X that of BUY."""
+    return ACTION_STYLES.get(action) or ACTION_STYLES.get(action.partition("_")[0], "other")
 
 
 def _shares(kind: str, style: str, slots: Sequence[str], values: Any) -> svg.Bars:

@@ -97,7 +97,7 @@ def attack(
         policies: market, generator -> policies by name, of which one is drawn; by default `simple_policies`.
     """
     rng, played, found = np.random.default_rng(seed), 0, []
-    searched = SEARCHED | (MANAGED if env.num_actions > 3 else {})
+    searched = SEARCHED | (MANAGED if env.manages_stops else {})
     while played < steps:
         market = markets[int(rng.integers(len(markets)))]
         drawn = {name: draw(rng) for name, draw in searched.items()} | (fixed or {})

@@ -69,12 +69,19 @@ def record(
         policy, env, params, key, sampled: as in `evaluate_policy`. A policy with a memory starts each session afresh.
         max_contracts: most contracts that sizes by risk may choose; an account's own limit is applied when it replays.
 
-    Raises ValueError as `evaluate_policy` does, and SurvivalRefused for an environment with `account_features=True`.
+    Raises ValueError as `evaluate_policy` does, and SurvivalRefused for an environment with `account_features=True` or
+    `entry_sizes`.
     """
     if env.account_features:
         raise SurvivalRefused(
             "this environment has account_features=True, so its policy acts on the account and its sessions cannot be "
             "replayed on another one; judge a policy of an environment without them"
+        )
+    if env.entry_sizes:
+        raise SurvivalRefused(
+            "in this environment an entry chooses its size (entry_sizes), and which sizes there are depends on the "
+            "account, so that its sessions cannot be replayed on another one or at another size; judge a policy of an "
+            "environment without them"
         )
     off = float("inf")
     params = of_one_session(params).replace(
