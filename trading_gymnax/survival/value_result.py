@@ -14,6 +14,7 @@ from trading_gymnax.survival.refused import SurvivalRefused
 from trading_gymnax.survival.result import share_text
 from trading_gymnax.text import usd
 
+OWN = "own account"
 _ESTIMATES = ("passed", "paid", "breached", "payouts", "usd", "per_fee")
 
 
@@ -51,10 +52,20 @@ class Value:
 class AccountCase:
     """One plan with one size."""
 
-    plan: Plan
+    plan: Plan | None  # None: the account that the parameters describe
     contracts: int | None  # of every entry; None: chosen by risk
     policy: Value
     coin: Value  # enters at the policy's rate and with its size, long or short by a coin
+
+    @property
+    def name(self) -> str:
+        """The plan's, or that of the parameters' account."""
+        return OWN if self.plan is None else self.plan.name
+
+    @property
+    def fees_assumed(self) -> bool:
+        """Whether no page has the fees of the plan."""
+        return self.plan is not None and bool({"fees.monthly", "fees.evaluation"} & set(self.plan.assumptions))
 
     @property
     def size_text(self) -> str:
@@ -82,10 +93,10 @@ class AccountValues:
 
     def first_size(self) -> tuple[AccountCase, ...]:
         """Of each plan the case of the size that was asked for first."""
-        return tuple({case.plan.name: case for case in reversed(self.cases)}.values())[::-1]
+        return tuple({case.name: case for case in reversed(self.cases)}.values())[::-1]
 
-    def best_size(self, plan: Plan) -> AccountCase:
-        """Of a plan the case with the most dollars an account."""
+    def best_size(self, plan: Plan | None) -> AccountCase:
+        """Of a plan, None for the parameters' account, the case with the most dollars an account."""
         return max((case for case in self.cases if case.plan == plan), key=lambda case: case.policy.usd.value)
 
     @property
@@ -93,7 +104,7 @@ class AccountValues:
         """Which account suits the policy, if any."""
         best = max(self.cases, key=lambda case: case.policy.usd.value)
         size = "sized by risk" if best.contracts is None else f"with {best.size_text} at a time"
-        found = f"{best.plan.name} {size}, {_money(best.policy.usd)} dollars an account after fees"
+        found = f"{best.name} {size}, {_money(best.policy.usd)} dollars an account after fees"
         if best.pays and best.policy.usd.value > best.coin.usd.value:
             return f"The account that suits it best is {found}."
         if best.policy.usd.value > 0:
@@ -105,7 +116,7 @@ class AccountValues:
         rows = []
         for case in self.cases:
             for who, value in (("policy", case.policy), ("coin", case.coin)):
-                row: dict[str, Any] = {"plan": case.plan.name, "contracts": case.contracts, "who": who}
+                row: dict[str, Any] = {"plan": case.name, "contracts": case.contracts, "who": who}
                 found = {name: getattr(value, name) for name in _ESTIMATES}
                 found |= {"days_to_pass": value.days_to_pass.median, "days_to_payout": value.days_to_payout.median}
                 found |= {} if value.ruin is None else {"ruin": value.ruin}
@@ -139,14 +150,14 @@ class AccountValues:
             best = self.best_size(case.plan)
             shown = [("policy", case, case.policy), ("coin", case, case.coin)]
             shown += [("policy, best size", best, best.policy)] if best is not case else []
-            rows += [self._row(case.plan, at == 0, *one) for at, one in enumerate(shown)]
+            rows += [self._row(at == 0, *one) for at, one in enumerate(shown)]
         wide = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
         return ["  ".join(_aligned(row, wide)).rstrip() for row in rows]
 
-    def _row(self, plan: Plan, named: bool, who: str, case: AccountCase, value: Value) -> tuple[str, ...]:
-        assumed = "*" if {"fees.monthly", "fees.evaluation"} & set(plan.assumptions) else ""
+    def _row(self, named: bool, who: str, case: AccountCase, value: Value) -> tuple[str, ...]:
+        assumed = "*" if case.fees_assumed else ""
         cells = (
-            *(plan.name if named else "", who, case.size_text, share_text(value.passed), share_text(value.paid)),
+            *(case.name if named else "", who, case.size_text, share_text(value.passed), share_text(value.paid)),
             *(f"{value.payouts.value:.2f}", usd(value.fees_usd, sign=False) + assumed, _money(value.usd)),
             _per_fee(value.per_fee),
         )
