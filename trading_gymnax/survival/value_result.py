@@ -73,6 +73,11 @@ class AccountCase:
         return "by risk" if self.contracts is None else str(self.contracts)
 
     @property
+    def size_words(self) -> str:
+        """The same in a sentence."""
+        return "sized by risk" if self.contracts is None else f"with {self.contracts} at a time"
+
+    @property
     def pays(self) -> bool:
         """Worth its fees beyond what few sessions leave unknown."""
         return self.policy.usd.low > 0
@@ -103,13 +108,36 @@ class AccountValues:
     def verdict(self) -> str:
         """Which account suits the policy, if any."""
         best = max(self.cases, key=lambda case: case.policy.usd.value)
-        size = "sized by risk" if best.contracts is None else f"with {best.size_text} at a time"
-        found = f"{best.name} {size}, {_money(best.policy.usd)} dollars an account after fees"
+        found = f"{best.name} {best.size_words}, {_money(best.policy.usd)} dollars an account after fees"
         if best.pays and best.policy.usd.value > best.coin.usd.value:
             return f"The account that suits it best is {found}."
         if best.policy.usd.value > 0:
             return f"NO ACCOUNT IS PROVEN TO PAY: the best is {found}, which may be luck."
         return f"NO ACCOUNT PAYS: the least is lost on {found}."
+
+    @property
+    def standing(self) -> str:
+        """Whether the size that was asked for first pays its fees: "good", "bad" or "unsure"."""
+        case = self.cases[0]
+        if case.policy.usd.value <= 0:
+            return "bad"
+        return "good" if case.pays and case.policy.usd.value > case.coin.usd.value else "unsure"
+
+    def verdict_per_fee(self, name: str, where: str) -> str:
+        """What the first plan earns for each dollar of fees, beside the coin and beside the best of the fixed sizes.
+
+        name: of the account. where: "out of sample" say.
+        """
+        case, says = self.cases[0], {"good": "PAYS", "bad": "DOES NOT PAY", "unsure": "IS NOT PROVEN TO PAY"}
+        said = (
+            f"The account {name} {says[self.standing]} {where}: {case.size_words} {_earns(case.policy)}, in the hands "
+            f"of a coin that enters as often {_ends(case.coin)}."
+        )
+        others, best = sum(one.plan == case.plan for one in self.cases) - 1, self.best_size(case.plan)
+        if best is not case:
+            found = f"{best.size_words}, {_ends(best.policy)}"
+            return f"{said} The best of {others + 1} sizes on these sessions is that {found}."
+        return said + (f" None of {others} other sizes earns more." if others else "")
 
     def table(self) -> pd.DataFrame:
         """Two rows a case, the policy's and the coin's: each estimate with the ends of its interval."""
@@ -130,31 +158,27 @@ class AccountValues:
             f"{self.num_sessions} sessions, {self.dates}; {self.paths:,} lives of up to {self.horizon} sessions of "
             "each account, 95 % intervals in brackets"
         )
-        return "\n".join([head, "", *self._lines(), "", self.verdict, *self.notes])
+        return "\n".join([head, "", *self.lines(), "", self.verdict, *self.notes])
 
-    def _lines(self) -> list[str]:
+    @property
+    def header(self) -> tuple[str, ...]:
+        """Names of the columns of `row`."""
+        names = ("", "", "size", "passes", "is paid", "payouts", "fees", "dollars an account", "a dollar of fees earns")
+        return names + (("ruined",) if self.bankroll else ())
+
+    def lines(self) -> list[str]:
         """Of each plan the first size, the coin with it, and the best size where that is another."""
-        header = (
-            "",
-            "",
-            "size",
-            "passes",
-            "is paid",
-            "payouts",
-            "fees",
-            "dollars an account",
-            "a dollar of fees earns",
-        )
-        rows = [header + (("ruined",) if self.bankroll else ())]
+        rows = [self.header]
         for case in self.first_size():
             best = self.best_size(case.plan)
             shown = [("policy", case, case.policy), ("coin", case, case.coin)]
             shown += [("policy, best size", best, best.policy)] if best is not case else []
-            rows += [self._row(at == 0, *one) for at, one in enumerate(shown)]
+            rows += [self.row(at == 0, *one) for at, one in enumerate(shown)]
         wide = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
         return ["  ".join(_aligned(row, wide)).rstrip() for row in rows]
 
-    def _row(self, named: bool, who: str, case: AccountCase, value: Value) -> tuple[str, ...]:
+    def row(self, named: bool, who: str, case: AccountCase, value: Value) -> tuple[str, ...]:
+        """Cells of a table, with the account's name or without."""
         assumed = "*" if case.fees_assumed else ""
         cells = (
             *(case.name if named else "", who, case.size_text, share_text(value.passed), share_text(value.paid)),
@@ -171,6 +195,16 @@ def _aligned(row: tuple[str, ...], wide: list[int]) -> list[str]:
 
 def _money(found: Estimate) -> str:
     return f"{found.value:+,.0f} ({found.low:+,.0f} to {found.high:+,.0f})"
+
+
+def _earns(value: Value) -> str:
+    """Of a sentence; an account without fees earns dollars."""
+    what = "an account earns" if math.isnan(value.per_fee.value) else "a dollar of fees earns"
+    return f"{what} {_ends(value)} dollars"
+
+
+def _ends(value: Value) -> str:
+    return _money(value.usd) if math.isnan(value.per_fee.value) else _per_fee(value.per_fee)
 
 
 def _per_fee(found: Estimate) -> str:
