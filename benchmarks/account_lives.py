@@ -1,20 +1,25 @@
 """Whole lives of accounts by the clock: 10,000 of 60 sessions under each of 20 plans, after compiling.
 
 python -m benchmarks.account_lives [--lives 10000] [--sessions 60] [--plans 20] [--contracts 1] [--rate 0.03]
-    [--named -50k] [--recorded 100] [--walks 1] [--free]
+    [--named -50k] [--recorded 100] [--walks 1] [--free] [--write]
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import report
+from benchmarks.machine import RESULTS, busy_share, machine, markdown_table, versions
 from trading_gymnax import TradingPhase2
-from trading_gymnax.accounts import plans
+from trading_gymnax.accounts import Plan, plans
 from trading_gymnax.data.loader import load_bars
 from trading_gymnax.evaluation.baselines import RandomEntries
 from trading_gymnax.market import pack
@@ -43,6 +48,7 @@ def main() -> None:
     asked.add_argument("--recorded", type=int, default=100, help="sessions of the martingale")
     asked.add_argument("--walks", type=int, default=1, help="of the coin through them")
     asked.add_argument("--free", action="store_true", help="without the costs of trading: a fair game")
+    asked.add_argument("--write", action="store_true", help="a page and its figures into benchmarks/results")
     options = asked.parse_args()
     synthetic = martingale(options.recorded, seed=1)
     market = pack([load_bars(synthetic.frame, synthetic.spec)])
@@ -61,23 +67,58 @@ def main() -> None:
     orders += walk * len(recorded.date)
     bars = np.asarray(recorded.tape.num_bars).mean()
     print(f"{recorded.trades / len(recorded.date):.1f} trades and {bars:.0f} recorded bars a session")
+    busy, times = busy_share(), []
     for attempt in ("compiling", "again", "again"):
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.process_time()
         found = jax.block_until_ready(live(tape, rules, tables_of(tape, rules), orders))
-        took = time.perf_counter() - start
+        took, worked = time.perf_counter() - start, time.process_time() - worked
+        times.append({"call": attempt, "seconds": took, "processor_s": worked})
         lived = int(np.asarray(found.days).sum())
-        print(f"{attempt}: {took:.2f} s, {len(chosen)} plans, {lived:,} days lived, {1e9 * took / lived:.0f} ns a day")
-    found = jax.device_get(found)
-    usd = (found.paid_out - found.fees) / 100
-    for at, plan in enumerate(chosen):
-        shares = np.bincount(found.ended[at], minlength=len(DONE_REASONS)) / options.lives
-        ends = ", ".join(f"{name} {share:.3f}" for name, share in zip(DONE_REASONS, shares, strict=True) if share)
         print(
-            f"{plan.name}: passed {(found.pass_day[at] > 0).mean():.3f}, {found.payouts[at].mean():.2f} payouts, paid "
-            f"{found.paid_out[at].mean() / 100:,.0f} for fees of {found.fees[at].mean() / 100:,.0f} dollars, left "
-            f"{usd[at].mean():+,.0f} (standard error {usd[at].std() / options.lives**0.5:.0f}), "
-            f"{found.days[at].mean():.1f} days; {ends}"
+            f"{attempt}: {took:.2f} s, {worked:.2f} of a core, {len(chosen)} plans, {lived:,} days lived, "
+            f"{1e9 * took / lived:.0f} ns a day"
         )
+    rows = plan_rows(chosen, jax.device_get(found))
+    print("\n".join(markdown_table(COLUMNS, [list(row.values()) for row in rows])))
+    if options.write:
+        about = {"device": jax.devices()[0].device_kind, **machine(), **versions(("jax", "gymnax"))}
+        about |= {"busy_before": round(busy, 2)}
+        typed = shlex.join(x for x in sys.argv[1:] if x != "--write")
+        write(f"python -m benchmarks.account_lives {typed}".strip(), about, times, rows, lived)
+
+
+COLUMNS = ("plan", "passed", "payouts", "paid", "fees", "left", "standard error", "days", "ends")
+
+
+def plan_rows(chosen: list[Plan], found: Any) -> list[dict[str, str]]:
+    """What became of the lives of each plan; money is the mean of an account, dollars."""
+    rows = []
+    usd, lives = (found.paid_out - found.fees) / 100, found.fees.shape[1]
+    for at, plan in enumerate(chosen):
+        shares = np.bincount(found.ended[at], minlength=len(DONE_REASONS)) / lives
+        ends = ", ".join(f"{name} {share:.3f}" for name, share in zip(DONE_REASONS, shares, strict=True) if share)
+        cells = (
+            *(plan.name, f"{(found.pass_day[at] > 0).mean():.3f}", f"{found.payouts[at].mean():.2f}"),
+            *(f"{found.paid_out[at].mean() / 100:,.0f}", f"{found.fees[at].mean() / 100:,.0f}"),
+            *(f"{usd[at].mean():+,.0f}", f"{usd[at].std() / lives**0.5:.0f}", f"{found.days[at].mean():.1f}", ends),
+        )
+        rows.append(dict(zip(COLUMNS, cells, strict=True)))
+    return rows
+
+
+def write(
+    command: str, about: dict[str, Any], times: list[dict[str, Any]], rows: list[dict[str, str]], lived: int
+) -> None:
+    """The page and its figures."""
+    said = ", ".join(f"{name} {value}" for name, value in about.items())
+    cells = [[row["call"], f"{row['seconds']:.2f}", f"{row['processor_s']:.2f}"] for row in times]
+    page = [f"`{command}`", "", said, "", *markdown_table(("call", "seconds", "processor seconds"), cells), ""]
+    page += [f"{lived:,} days were lived. Money is dollars an account.", ""]
+    page += markdown_table(COLUMNS, [list(row.values()) for row in rows])
+    name = f"account_lives_{about['device']}_{about['cores']}cores".replace(" ", "_").lower()
+    report.write(
+        RESULTS, name, page, {"command": command, "machine": about, "times": times, "days": lived, "rows": rows}
+    )
 
 
 if __name__ == "__main__":

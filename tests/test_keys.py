@@ -105,7 +105,7 @@ def test_what_splits_a_key_draws_anew(env, monkeypatch, given):
     for module, name in (
         ("trading_gymnax.report.judge", "evaluate_policy"),
         ("trading_gymnax.survival.odds", "record_both"),
-        ("trading_gymnax.survival.value", "record_both"),
+        ("trading_gymnax.survival.value_lives", "record_both"),
     ):
         monkeypatch.setattr(importlib.import_module(module), name, noted)
     with pytest.raises(Drawn):

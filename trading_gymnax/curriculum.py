@@ -3,6 +3,8 @@
 schedule = linear(trailing_dd_limit=(15_000, 2_500), commission_per_side=times(0.25, 1.0))
 train = jax.jit(make_train(env, config, params_schedule=schedule))
 
+schedule = over_plans([plan("topstep-50k"), plan("apex-eod-50k")])  # of an environment with account_life=True
+
 The accounts to train for are those of `accounts`.
 """
 
@@ -10,14 +12,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trading_gymnax.accounts import AccountPreset, evaluation_account, original
+from trading_gymnax.accounts import AccountPreset, Plan, evaluation_account, life_fields, original
 from trading_gymnax.limits import check_value
 from trading_gymnax.params import numbers_of
 from trading_gymnax.params_life import EnvParamsPhase2Life  # the class that has every field
@@ -32,6 +34,7 @@ __all__ = [
     "original",
     "original_plan",
     "over",
+    "over_plans",
     "piecewise",
     "times",
     "vary",
@@ -60,8 +63,9 @@ class Schedule:
     """
 
     points: tuple[float, ...]  # progress, rising from 0 to 1
-    fields: tuple[tuple[str, tuple[float, ...], bool], ...]  # name, value at each point, whether it is a factor
+    fields: tuple[tuple[str, tuple[Any, ...], bool], ...]  # name, value or values at each point, whether it is a factor
     hold: bool = False
+    turns: tuple[str, ...] = ()  # names of the plans that come into force at the points, the last for the last two
 
     def __call__(self, progress: Any, params: Any) -> Any:
         """`params` with the fields' values at `progress` (scalar, 0 to 1).
@@ -78,15 +82,24 @@ class Schedule:
         return params.replace(**changes)
 
     def values(self, progress: Any) -> dict[str, jax.Array]:
-        """What the trainer logs: each field's value at `progress`, float32 (); `<field>_factor` for factors."""
+        """What the trainer logs: each field's value at `progress`, float32 (); `<field>_factor` for factors.
+
+        Where plans take turns, `plan` alone: the number of the present one, from 0.
+        """
+        if self.turns:
+            return {"plan": jnp.minimum(self._reached(progress), len(self.turns) - 1).astype(jnp.float32)}
         return {name + "_factor" * is_factor: self._at(progress, values) for name, values, is_factor in self.fields}
 
-    def _at(self, progress: Any, values: tuple[float, ...]) -> jax.Array:
-        at, known = jnp.asarray(progress, jnp.float32), jnp.asarray(values, jnp.float32)
-        if not self.hold:
-            return jnp.interp(at, jnp.asarray(self.points, jnp.float32), known)
-        reached = jnp.sum(at >= jnp.asarray(self.points, jnp.float32)) - 1
-        return known[jnp.clip(reached, 0)]
+    def _at(self, progress: Any, values: tuple[Any, ...]) -> jax.Array:
+        known = jnp.asarray(values, jnp.float32)
+        if self.hold:
+            return known[self._reached(progress)]
+        return jnp.interp(jnp.asarray(progress, jnp.float32), jnp.asarray(self.points, jnp.float32), known)
+
+    def _reached(self, progress: Any) -> jax.Array:
+        """Number of the last point that is not behind `progress`."""
+        passed = jnp.asarray(progress, jnp.float32) >= jnp.asarray(self.points, jnp.float32)
+        return jnp.clip(jnp.sum(passed) - 1, 0)
 
 
 def _dtype(params: Any, name: str) -> Any:
@@ -107,7 +120,8 @@ def piecewise(points: Sequence[float], *, hold: bool = False, **fields: Any) -> 
     Args:
         points: progress of training, rising from 0 to 1.
         hold: values stay until the next point instead of moving towards it in a straight line.
-        fields: of any class of parameters: as many numbers as points, or `times(...)` of them.
+        fields: of any class of parameters: as many numbers as points, or `times(...)` of them. A field that holds
+            several numbers, payout_cap say, has with `hold` as many of them at each point, or one.
 
     Raises ValueError for a field that does not exist, one that cannot be scheduled, points out of order, and numbers
     that do not fit the points.
@@ -119,18 +133,21 @@ def piecewise(points: Sequence[float], *, hold: bool = False, **fields: Any) -> 
         raise ValueError("a schedule needs a field, sl_atr_mult=(2.0, 1.5) say")
     known = {name: field.metadata.get("dtype") for name, field in EnvParamsPhase2Life.__dataclass_fields__.items()}
     check_names(fields, [name for name in known if name != "market"], "a schedule knows no field")
-    rows = [_scheduled(name, given, known[name], len(places), hold) for name, given in fields.items()]
+    rows = [_scheduled(name, given, known[name], len(places), hold, several=hold) for name, given in fields.items()]
     return Schedule(places, tuple(rows), bool(hold))
 
 
-def _scheduled(name: str, given: Any, dtype: Any, count: int, hold: bool) -> tuple[str, tuple[float, ...], bool]:
-    """One row of `Schedule.fields`, checked."""
+def _scheduled(
+    name: str, given: Any, dtype: Any, count: int, hold: bool, *, several: bool = False
+) -> tuple[str, tuple[Any, ...], bool]:
+    """One row of `Schedule.fields`, checked; `several`: a field of several numbers may have all of them."""
     is_factor = isinstance(given, Factors)
     try:
         values = np.asarray(given.values if is_factor else given, np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"{name} needs numbers, one for each point; got {given!r}") from None
-    if values.shape != (count,):
+    length = EnvParamsPhase2Life.__dataclass_fields__[name].metadata["limits"].length
+    if values.shape != (count,) and not (several and length and values.shape == (count, length)):
         raise ValueError(f"{name} needs {count} numbers, one for each point; got {given!r}")
     if not hold and dtype == jnp.bool_:
         raise ValueError(f"{name} is a switch, which has nothing between False and True; use hold=True")
@@ -140,7 +157,36 @@ def _scheduled(name: str, given: Any, dtype: Any, count: int, hold: bool) -> tup
         raise ValueError(f"{name} is multiplied by {values.min():g}; factors are 0 or more")
     if not is_factor:
         check_value(EnvParamsPhase2Life.__dataclass_fields__[name], values)
-    return name, tuple(float(value) for value in values), is_factor
+    return name, tuple(x if values.ndim == 1 else tuple(x) for x in values.tolist()), is_factor
+
+
+def over_plans(plans: Sequence[Plan], *, points: Sequence[float] | None = None, micro: bool = False) -> Schedule:
+    """Accounts that take turns while training goes on; the last one is there at the end.
+
+    An account that is open when the turn comes goes on under the next plan's rules, with the balance, the floor and the
+    trailing limit that it has; those that begin after it are the next plan's.
+
+    Args:
+        plans: of `trading_gymnax.accounts`, each once.
+        points: progress at which each one's turn begins, the first 0; by default turns of equal length.
+        micro: micro contracts are traded, of which plans allow more.
+
+    Raises ValueError for no plans, one that is named twice, and points that do not rise from 0 to below 1.
+    """
+    names = [one.name for one in plans]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"plans take turns once each, and there is one at least; got {', '.join(names) or 'none'}")
+    return in_turns({one.name: life_fields(one, micro=micro) for one in plans}, points)
+
+
+def in_turns(accounts: Mapping[str, Mapping[str, Any]], points: Sequence[float] | None = None) -> Schedule:
+    """`over_plans` of rules by the name of the account, all of the same fields."""
+    rules, starts = list(accounts.values()), [at / len(accounts) for at in range(len(accounts))]
+    starts = starts if points is None else list(points)
+    if len(starts) != len(rules):
+        raise ValueError(f"{len(rules)} plans need a point each, at which their turns begin; got {tuple(starts)}")
+    held = {name: [one[name] for one in (*rules, rules[-1])] for name in rules[0]}
+    return dataclasses.replace(piecewise([*starts, 1.0], hold=True, **held), turns=tuple(accounts))
 
 
 def original_plan() -> Schedule:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from trading_gymnax import rewards
-from trading_gymnax.curriculum import Schedule, original_plan
+from trading_gymnax.curriculum import Schedule, in_turns, original_plan
 from trading_gymnax.data.contracts import contract
 from trading_gymnax.data.features import FeatureFn
 from trading_gymnax.data.loader import Bars, load_bars
@@ -129,6 +129,9 @@ def schedule_of(settings: TradingSettings) -> Schedule | None:
 
     Raises ValueError for an unknown name, and for parameters that are set and scheduled at once.
     """
+    if settings.accounts_before and settings.account:
+        last = {name: settings.changes[name] for name in next(iter(settings.accounts_before.values()))}
+        return in_turns({**settings.accounts_before, settings.account: last})
     if settings.curriculum is None:
         return None
     check_names([settings.curriculum], list(CURRICULA), "there is no curriculum")

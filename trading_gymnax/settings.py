@@ -31,6 +31,7 @@ class TradingSettings:
     account_features: bool = False
     entry_sizes: tuple[int, ...] = ()  # that an entry chooses from; none: of one size
     account: str | None = None  # a plan whose whole life an episode is; its rules stand in `changes`
+    accounts_before: dict[str, dict[str, Any]] | None = None  # rules of plans that take turns before it, by name
     value_discount: float | None = None  # paid for the account's value, at this discount; None: for profit
     curriculum: str | None = None  # a name of `CURRICULA`
     warm_start: str | None = None  # folder of the run whose policy it starts from

@@ -82,8 +82,8 @@ def reset_key(key: jax.Array) -> jax.Array:
 
     On a GPU the compiler makes single words where they are used, and a row of them in a kernel of its own before.
     """
-    words = jax.random.key_data(jax.random.split(key))
-    own = jnp.stack([words[1, at] for at in range(words.shape[1])])  # two, or the four of JAX's other generators
+    words = jax.random.key_data(jax.random.split(key))  # of two numbers each, or the four of JAX's other generators
+    own = jnp.stack([words[1, at] for at in range(words.shape[1])])  # taken as a row first, it is two kernels more
     return jax.random.wrap_key_data(own, impl=jax.random.key_impl(key))
 
 

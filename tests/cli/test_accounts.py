@@ -7,20 +7,23 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from tests.cli.test_cli import TINY, refusal
+from tests.rules.handmade import LEVEL, make_bars
 from tests.survival.few import few_attempts, short_judgement
-from trading_gymnax import rewards
+from trading_gymnax import TradingPhase2, rewards
 from trading_gymnax.accounts import life_fields, plan
 from trading_gymnax.cli import main as cli
 from trading_gymnax.cli.commands import Train
 from trading_gymnax.cli.stored import WALKS
 from trading_gymnax.data.contracts import CONTRACTS
+from trading_gymnax.market import pack
 from trading_gymnax.parameters_life import life_table
 from trading_gymnax.report.judge import HOLD
-from trading_gymnax.runs import build
-from trading_gymnax.settings import TradingSettings, read_settings
+from trading_gymnax.runs import build, schedule_of
+from trading_gymnax.settings import TradingSettings, read_settings, write_settings
 from trading_gymnax.synthetic import regime
 
 
@@ -111,6 +114,8 @@ def test_a_run_of_a_life_does_not_trade_live(trained, tmp_path, capsys):
         (["--reward", "account-value"], "--reward account-value pays for payouts: give --account"),
         (["--account", "topstp-50k"], "there is no plan 'topstp-50k': did you mean 'topstep-50k'?"),
         (["--account", "mine.json"], "mine.json"),
+        (["--account", "tpt-50k", "tpt-50k"], "--account names a plan twice"),
+        (["--account", "tpt-50k", "apex-eod-50k", "--curriculum", "original-plan"], "leave out --curriculum"),
         (["--account", "tpt-50k", "--set", "payout_split=2"], "payout_split is a share between 0 and 1"),
         (["--account", "tpt-50k", "--set", "payout_cpa=2"], "did you mean 'payout_cap'?"),
         (["--account", "tpt-50k", "--market", "NQ", "MNQ", "--data", "a", "b"], "--account: a plan limits micro"),
@@ -120,10 +125,28 @@ def test_accounts_to_train_for_that_cannot_be(typed, complaint, capsys):
     assert complaint in refusal(capsys, "train", *typed)
 
 
+def test_plans_in_turns_are_remembered_as_they_are_learnt(tmp_path):
+    """What --set says holds in all of them; the last is the run's account, and the one that is judged."""
+    command = Train(account=("apex-eod-50k", "topstep-50k"), changes=("payout_cap=1k", "sl_atr_mult=2"))
+    write_settings(tmp_path / "run", command.settings())
+    settings = read_settings(tmp_path / "run")
+    assert settings.to_dict() == command.settings().to_dict()
+    assert settings.account == "topstep-50k"
+    before, last = ({**life_fields(plan(name)), "payout_cap": 1_000} for name in command.account)
+    assert settings.accounts_before == {"apex-eod-50k": TradingSettings(changes=before).to_dict()["changes"]}
+    schedule = schedule_of(settings)
+    params = TradingPhase2(pack([make_bars([(LEVEL, LEVEL, LEVEL, LEVEL)] * 4)]), account_life=True).default_params
+    for progress, rules in ((0.0, before), (0.49, before), (0.5, last), (1.0, last)):
+        now = schedule(progress, params)
+        held = params.replace(**rules)
+        assert all(np.array_equal(getattr(now, name), getattr(held, name)) for name in rules)
+    assert schedule_of(dataclasses.replace(settings, accounts_before=None)) is None
+
+
 def test_limits_are_in_micros_where_these_are_traded():
     def limit(symbol):
         return (
-            Train(account="topstep-50k", market=(symbol,), data=(pathlib.Path("x"),))
+            Train(account=("topstep-50k",), market=(symbol,), data=(pathlib.Path("x"),))
             .settings()
             .changes["contract_limit"]
         )

@@ -100,11 +100,13 @@ def test_what_is_no_finite_number_is_none_in_json():
 
 def test_odds_that_cannot_be_had_have_a_reason(env):
     few = env.default_params.replace(market=env.default_params.market.between(None, "2025-01-09"))
-    found = judge(Switch(), env, few, key=KEY, label="out of sample", luck_seeds=1, accounts=ACCOUNTS)
+    look = functools.partial(judge, Switch(), env, few, key=KEY, label="out of sample", luck_seeds=1)
+    found = look(accounts=ACCOUNTS, account="mine")
     assert found.survival is None
     assert found.no_survival.startswith("not estimated, since the view has 3 usable sessions, fewer than a block of 5")
     assert found.to_dict()["no_survival"] == found.no_survival
     assert found.no_survival in str(found)
+    assert found.verdict.startswith("What the account mine earns was not estimated, since plans=None asks for the")
 
 
 def test_only_refusals_of_survival_are_reasons(env, monkeypatch):

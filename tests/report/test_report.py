@@ -20,6 +20,8 @@ import pytest
 from flax import struct
 
 from tests.report.browser import Browser
+from tests.report.test_value_section import COIN, values
+from tests.report.test_value_section import value as worth
 from trading_gymnax import ContractSpec, TradingPhase1, runs
 from trading_gymnax.cli import judging, stored
 from trading_gymnax.cli import main as cli
@@ -394,6 +396,24 @@ def test_the_colour_of_a_verdict(made):
     assert standing(row.__class__(**{**vars(row), "trades": 0})) == "unsure"
     many = {"net_per_session_usd": 1.0, "p_value": 0.01, "configurations_tried": 9, "deflated_sharpe": 0.9}
     assert standing(row.__class__(**{**vars(row), **many})) == "unsure"
+
+
+def test_the_account_that_a_run_was_trained_on_comes_first(made, tmp_path):
+    found = values(worth(150, 20, 260), COIN, worth(-10, -20, -5))
+    held_out = dataclasses.replace(made.held_out, account=HOSTILE, value=found)
+    text = write_report(made.path.parents[1], made.split, made.seen, held_out, out=tmp_path).read_text("utf-8")
+    assert '<div class="verdict good">' in text
+    said, sessions = (escape(x) for x in (found.verdict_per_fee(HOSTILE, "out of sample"), made.held_out.verdict))
+    assert 0 < text.index(said) < text.index(sessions)
+    assert re.findall(r"<h2>(.*?)</h2>", text)[:2] == [f"What is the account {escape(HOSTILE)} worth?", "Key figures"]
+    assert ">$2.50</div>" in text
+    assert "<td" in text
+    assert "2.50<br>(1.20 to 3.60)" in text
+    assert "0.90<br>(0.80 to 0.95)" in text
+    assert held_out.to_dict()["account"]["value"][0]["per_fee"] == 2.5
+    assert f"the account {HOSTILE} over its life:" in str(held_out)
+    without = dataclasses.replace(held_out, value=None, no_value="not estimated, since")
+    assert without.verdict.startswith(f"What the account {HOSTILE} earns was not estimated, since.")
 
 
 @pytest.mark.parametrize("package", ["plotly", "matplotlib"])

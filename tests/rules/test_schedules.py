@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from tests.rules.handmade import make_bars
 from tests.rules.scenario import q
 from trading_gymnax import EnvParams, TradingPhase1, TradingPhase2
-from trading_gymnax.curriculum import linear, original_plan, over, piecewise, times, vary
+from trading_gymnax.accounts import life_fields, plan
+from trading_gymnax.curriculum import linear, original_plan, over, over_plans, piecewise, times, vary
 from trading_gymnax.market import MarketData, pack
-from trading_gymnax.params import EnvParamsPhase2
+from trading_gymnax.params import EnvParamsPhase2, numbers_of
 
 KEY = jax.random.key(0)
 
@@ -93,6 +94,43 @@ def test_a_schedule_is_one_program_and_can_be_kept(params):
 
     assert [float(stop(jnp.float32(at), params)) for at in (0, 0.25, 0.5)] == [1.0, 1.5, 2.0]
     assert traced == 1
+
+
+def test_plans_take_turns_to_the_field(market):
+    params = TradingPhase2(market, account_life=True).default_params.replace(payout_split=0.5, sl_atr_mult=1.25)
+    named = [plan(name) for name in ("topstep-50k", "apex-eod-100k", "tpt-25k")]
+    thirds, late = over_plans(named), over_plans(named, points=(0, 0.2, 0.9), micro=True)
+    turns = [(thirds, at, turn, False) for at, turn in ((0, 0), (0.33, 0), (0.34, 1), (0.66, 1), (0.67, 2), (1, 2))]
+    turns += [(late, at, turn, True) for at, turn in ((0.19, 0), (0.2, 1), (0.89, 1), (0.9, 2), (1, 2))]
+    for schedule, at, turn, micro in turns:
+        held = params.replace(**life_fields(named[turn], micro=micro))
+        for now in (schedule(at, params), jax.jit(schedule)(at, params)):
+            for field in numbers_of(type(params)):
+                mine, theirs = getattr(now, field.name), getattr(held, field.name)
+                np.testing.assert_array_equal(mine, theirs, err_msg=f"{field.name} at {at}")
+                assert (mine.dtype, mine.shape) == (theirs.dtype, theirs.shape)
+        assert float(schedule.values(at)["plan"]) == turn
+    assert float(thirds(0.5, params).sl_atr_mult) == 1.25
+    assert pickle.loads(pickle.dumps(thirds)) == thirds == over_plans(named)
+    assert hash(thirds) != hash(late)
+    with pytest.raises(ValueError, match="EnvParamsPhase2 has no field"):
+        thirds(0.0, TradingPhase2(market).default_params)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: over_plans([]), "there is one at least; got none"),
+        (lambda: over_plans([plan("tpt-50k")] * 2), "plans take turns once each, .* got tpt-50k, tpt-50k"),
+        (lambda: over_plans([plan("tpt-50k")], points=(0, 0.5)), "1 plans need a point each"),
+        (lambda: over_plans([plan("tpt-50k"), plan("tpt-25k")], points=(0, 1)), "points of progress rise from 0 to 1"),
+        (lambda: piecewise((0, 1), payout_cap=((1.0,) * 6,) * 2), "payout_cap needs 2 numbers"),
+        (lambda: piecewise((0, 1), hold=True, payout_cap=((1.0,) * 5,) * 2), "payout_cap needs 2 numbers"),
+    ],
+)
+def test_turns_that_cannot_be(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 @pytest.mark.parametrize(

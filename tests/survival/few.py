@@ -8,7 +8,7 @@ import pytest
 
 from trading_gymnax.cli import judging
 from trading_gymnax.report.judge import Judgement, judge
-from trading_gymnax.survival import draws, odds, value
+from trading_gymnax.survival import draws, odds, value_lives
 
 
 @contextlib.contextmanager
@@ -18,7 +18,7 @@ def few_attempts() -> Iterator[None]:
     `judge` compares with 2 policies of random entries, not 20.
     """
     with pytest.MonkeyPatch.context() as patched:
-        for module in (draws, odds, value):
+        for module in (draws, odds, value_lives):
             patched.setattr(module, "SETS", 20)
             patched.setattr(module, "SET_PATHS", 10)
         patched.setitem(odds.survival.__kwdefaults__, "paths", 200)

@@ -160,13 +160,6 @@ def test_a_fault_behind_the_parameters_is_no_refusal(monkeypatch):
     assert not isinstance(fault.value, SurvivalRefused)
 
 
-def test_a_policy_that_sees_its_account_is_refused():
-    market, _, _ = tick_market()
-    env = TradingPhase1(market, account_features=True)
-    with pytest.raises(SurvivalRefused, match="its policy acts on the account"):
-        lifetime_value(always_hold, market, plan("topstep-50k"), key=KEY, env=env)
-
-
 @pytest.mark.slow
 def test_a_life_environment_without_a_view_of_it_is_recorded_without_its_rules():
     """Fifteen dollars end any account of `tiny` within a day, and the tape holds the whole day all the same."""

@@ -23,18 +23,18 @@ class Accounts:
     """List the accounts that firms sell, show some in words, or ask which of them suits the policy of a run.
 
     Its held-out sessions are then played in many orders on the whole life of each account, evaluation, funded account
-    and payouts, beside a coin's.
+    and payouts, beside a coin's. A policy that sees its account takes minutes for it.
     """
 
     what: tyro.conf.Positional[tuple[str, ...]] = ()
     """Names of plans, with their size or without, topstep-50k say, or files of your own. In front of them the folder of
     a run; without plans, those of 50 thousand dollars."""
     contracts: tuple[int, ...] = ()
-    """Sizes of an entry to compare; by default that of the run, and 1 2 3 5."""
+    """Sizes of an entry to compare; by default that of the run, and 1 2 3 5, but for a policy that sees its account."""
     sessions: int = 60
     """Most sessions of an account's life."""
-    lives: int = 10_000
-    """Lives of each account."""
+    lives: int | None = None
+    """Lives of each account; by default 10,000, and 500 where the policy sees its account."""
     bankroll: float | None = None
     """Dollars to buy accounts with, one after another: how often is it ruined?"""
     accounts_bought: int = 10

@@ -11,18 +11,20 @@ import jax
 from trading_gymnax.accounts.plans import plans
 from trading_gymnax.cli.accounts import Accounts, chosen
 from trading_gymnax.cli.looks import looking
+from trading_gymnax.cli.progress import told
 from trading_gymnax.evaluation.evaluate import evaluate_policy
 from trading_gymnax.report.accounts_picture import accounts_picture
 from trading_gymnax.report.write import trainer_settings
 from trading_gymnax.runs import build, check_files, read_settings
 from trading_gymnax.survival import Bankroll, lifetime_value
+from trading_gymnax.survival.tape import acts_on_account
+from trading_gymnax.survival.value import sizes_of
 from trading_gymnax.text import plain
 
 with warnings.catch_warnings():  # distrax and its own dependencies warn while they are imported
     warnings.simplefilter("ignore")
     from purejaxrl_ppo import load_policy
 
-_SIZES = (1, 2, 3, 5)
 _COMMON = "-50k"
 _SEED = 1
 
@@ -38,19 +40,20 @@ def accounts(command: Accounts) -> None:
     split = build(settings)
     params, policy = split.test_params, load_policy(run_dir, checkpoint=command.checkpoint)
     bankroll = None if command.bankroll is None else Bankroll(command.bankroll, command.accounts_bought)
-    by_risk = float(params.risk_per_trade) > 0
-    sizes = command.contracts or (None if by_risk else tuple(dict.fromkeys((int(params.position_size), *_SIZES))))
+    sizes = command.contracts or (None if acts_on_account(split.env) else sizes_of(params))
     key, walk_key = jax.random.split(jax.random.key(_SEED))
-    found = lifetime_value(
-        *(policy, params.market, asked),
-        key=key,
-        env=split.env,
-        params=params,
-        contracts=sizes,
-        sessions=command.sessions,
-        paths=command.lives,
-        bankroll=bankroll,
-    )
+    with told("accounts") as tell:
+        found = lifetime_value(
+            *(policy, params.market, asked),
+            key=key,
+            env=split.env,
+            params=params,
+            contracts=sizes,
+            sessions=command.sessions,
+            paths=command.lives,
+            bankroll=bankroll,
+            progress=tell,
+        )
     look = looking(
         *("accounts", run_dir, settings, [params.market], command.configurations_tried),
         config=trainer_settings(run_dir),

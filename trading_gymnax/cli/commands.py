@@ -333,9 +333,10 @@ class Train(Trading):
     warm_start: pathlib.Path | None = None
     """Folder of a run whose last policy a new run starts from, of phase 1 for phase 2 say; what is new in observations
     has no weight at first. A new action is a nineteenth as likely as HOLD where HOLD alone was legal."""
-    account: str | None = None
+    account: tuple[str, ...] = ()
     """A plan, topstep-50k say, or a file with one: an episode is then the whole life of such an account, evaluation,
-    funded account and payouts; --set changes its rules. `trading-gymnax accounts` lists them."""
+    funded account and payouts; --set changes its rules. `trading-gymnax accounts` lists them. Several take equal turns
+    while training goes on, and judged is under the last."""
     reward: Literal["profit", "account-value"] = "profit"
     """What a step pays: its profit, or the change of what the account of --account is still worth to its trader. The
     latter needs a --gamma near 1, 0.9995 say, as payouts are days away."""
@@ -349,25 +350,36 @@ class Train(Trading):
 
     def typed_changes(self) -> dict[str, float | bool]:
         """What --set says, of the account's life as well where there is one. Raises ValueError."""
-        return parse_changes(self.changes, self.phase, self.account is not None)
+        return parse_changes(self.changes, self.phase, bool(self.account))
 
     def settings(self, **more: Any) -> TradingSettings:
         """As they are remembered: under what --set says lie the rules of the plan. Raises ValueError, OSError."""
         settings = super().settings(**more)
-        if self.account is None:
+        if not self.account:
             if self.reward == "account-value":
                 raise ValueError("--reward account-value pays for payouts: give --account with a plan as well")
             return settings
         micros = {symbol.startswith("M") for symbol in settings.market} or {False}
         if len(micros) > 1:
             raise ValueError("--account: a plan limits micro contracts or full ones, and --market names both")
-        plan = one_plan(self.account)
+        *before, last = self._rules(settings.changes, micro=micros == {True}).items()
         return dataclasses.replace(
             settings,
-            account=plan.name,
+            account=last[0],
+            accounts_before=dict(before) or None,
             value_discount=self.config.gamma if self.reward == "account-value" else None,
-            changes={**life_fields(plan, micro=micros == {True}), **settings.changes},
+            changes={**last[1], **settings.changes},
         )
+
+    def _rules(self, changes: dict[str, Any], *, micro: bool) -> dict[str, dict[str, Any]]:
+        """Rules of the accounts by the names of their plans, as --set leaves them."""
+        plans = {plan.name: plan for plan in map(one_plan, self.account)}
+        if len(plans) < len(self.account):
+            raise ValueError("--account names a plan twice: each takes one turn")
+        if len(plans) > 1 and self.curriculum is not None:
+            raise ValueError(f"--account with several plans is a curriculum: leave out --curriculum {self.curriculum}")
+        rules = {name: life_fields(plan, micro=micro) for name, plan in plans.items()}
+        return {name: {field: changes.get(field, x) for field, x in own.items()} for name, own in rules.items()}
 
     def check(self) -> None:
         """As `Trading.check`, the date too."""

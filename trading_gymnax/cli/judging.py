@@ -122,7 +122,8 @@ def _walked(
             )
             keys = jax.random.split(jax.random.key(JUDGE_SEED))
             seen = judged(split.train_params, key=keys[0], label="in sample", baselines=False)
-            return seen, judged(split.test_params, key=keys[1], label=label, accounts=ACCOUNTS)
+            account = read_settings(run_dir).account or ""
+            return seen, judged(split.test_params, key=keys[1], label=label, accounts=ACCOUNTS, account=account)
 
     found, kept = once(run_dir, what, walk, **asked)
     if kept:

@@ -16,7 +16,11 @@ from trading_gymnax.skill.ledger import Tries, digest_of, ledger_of, look_at, re
 from trading_gymnax.walkforward.folds import session_days
 
 _NOT_COMPARED = ("version", "commit", "digests")  # of the program, and of what the files' names say already
-_LATER = ("account", "value_discount")  # settings that ledgers do not know which were begun before there were any
+_LATER = (
+    "account",
+    "accounts_before",
+    "value_discount",
+)  # settings that ledgers do not know which were begun before there were any
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,7 +34,7 @@ def accounts_picture(found: AccountValues) -> Any:
         ends = [[one.value - one.low for one in estimates], [one.high - one.value for one in estimates]]
         rows = [at + away for at in range(len(first))]
         axes.errorbar(values, rows, xerr=ends, fmt="o", color=color, markersize=4, elinewidth=1.4, label=name)
-    axes.set_yticks(range(len(first)), [case.plan.name for case in first])
+    axes.set_yticks(range(len(first)), [case.name for case in first])
     axes.set_ylim(len(first) - 0.5, -0.5)
     axes.xaxis.set_major_formatter(lambda value, _: usd(value, sign=False))
     axes.set_xlabel(f"dollars an account after fees, within {found.horizon} sessions")

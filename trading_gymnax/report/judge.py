@@ -30,6 +30,8 @@ from trading_gymnax.report.key_statistics import GROUPS
 from trading_gymnax.survival.odds import survival
 from trading_gymnax.survival.refused import SurvivalRefused
 from trading_gymnax.survival.result import Survival
+from trading_gymnax.survival.value import lifetime_value, sizes_of
+from trading_gymnax.survival.value_result import AccountValues
 from trading_gymnax.text import count_text, number, plain, shares, usd
 
 POLICY = "policy, most probable action"
@@ -57,6 +59,9 @@ class Judgement:
     no_survival: str = ""  # why it cannot be had
     long_usd: np.ndarray = dataclasses.field(default_factory=lambda: np.array([]))  # LONG's net of each session [S]
     doubts: tuple[str, ...] = ()  # of the bars: what may make all of this wrong
+    account: str = ""  # that the policy was trained on, where it was
+    value: AccountValues | None = None  # of that account over its whole life, in the run's size and in others
+    no_value: str = ""  # why it cannot be had
 
     @property
     def percentile(self) -> float:
@@ -72,6 +77,18 @@ class Judgement:
 
     @property
     def verdict(self) -> str:
+        """What its account earns for its fees, where it was trained on one, and what the sessions prove."""
+        return f"{self.account_verdict} {self.session_verdict}".strip()
+
+    @property
+    def account_verdict(self) -> str:
+        """Dollars for each dollar of fees, or why they are not known; "" where it was trained on no account."""
+        if self.value is not None:
+            return self.value.verdict_per_fee(self.account, self.label)
+        return f"What the account {self.account} earns was {self.no_value}." if self.no_value else ""
+
+    @property
+    def session_verdict(self) -> str:
         """What the sessions prove about the policy's most probable actions."""
         row = self.rows[POLICY]
         sentences = [verdict(row, self.label)]
@@ -105,7 +122,12 @@ class Judgement:
             if self.survival is None
             else [plain(row) for row in self.survival.table().to_dict("records")],
             "no_survival": self.no_survival or None,
+            **({"account": self._account()} if self.account else {}),
         }
+
+    def _account(self) -> dict[str, Any]:
+        found = None if self.value is None else [plain(row) for row in self.value.table().to_dict("records")]
+        return {"name": self.account, "value": found, "no_value": self.no_value or None}
 
     def __str__(self) -> str:
         parts = [*(f"DOUBTFUL: {doubt}" for doubt in self.doubts), _title(self), *table(self.rows)]
@@ -122,10 +144,13 @@ class Judgement:
             parts += ["", f"evaluation accounts: {self.survival}"]
         elif self.no_survival:
             parts += ["", f"evaluation accounts: {self.no_survival}"]
+        if self.value is not None:
+            parts += ["", f"the account {self.account} over its life:", *self.value.lines(), *self.value.notes]
         return "\n".join([*parts, "", self.verdict])
 
 
 _FILLS = 7  # walks of `robustness`
+_LIVES = 7  # as long as so many walks
 _OTHER_WALKS = 4 + _FILLS + 1  # random, long, averages, HOLD; other fills; the accounts, about as long as one
 
 
@@ -154,6 +179,7 @@ def judge(
     luck_seeds: int = 20,
     configurations_tried: int = 1,
     accounts: Sequence[AccountPreset] = (),
+    account: str = "",
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Judgement:
     """Walk a policy with the switch `sampled`, and its baselines, through the view of `params.market`.
@@ -168,12 +194,14 @@ def judge(
             policy's Sharpe ratios.
         accounts: evaluation accounts whose odds are estimated with the policy (`survival`), in the size of the
             parameters. Where they cannot be had, for lack of sessions say, the judgement holds the reason.
+        account: name of the account that the parameters describe and the policy was trained on; its value over its
+            whole life is then estimated, too (`lifetime_value`), and the verdict begins with it.
         progress: called with walks done, walks in all, and what is walked next.
 
     Raises ValueError for fewer than one configuration, and as `evaluate_policy`.
     """
     keys = jax.random.split(stream(key, "judge"), 5)
-    walks = _Walks(progress, 2 + baselines * (_OTHER_WALKS + luck_seeds), label)
+    walks = _Walks(progress, 2 + baselines * (_OTHER_WALKS + luck_seeds + _LIVES * bool(account)), label)
     walks.next("the policy, most probable actions")
     argmax = evaluate_policy(policy, env, params, key=keys[0])
     walks.next("the policy, drawn actions")
@@ -188,10 +216,12 @@ def judge(
     held = robustness(policy, env, params, key=keys[0], found=argmax)
     walks.next("evaluation accounts")
     odds, reason = _survival(policy, env, params, accounts, keys[4])
+    if account:
+        walks.next("lives of its account", _LIVES)
+    value, no_value = _value(policy, env, params, keys[4]) if account else (None, "")
     walks.next("done")
-    return Judgement(
-        label, _dates(argmax), rows | others, argmax, luck, held, odds, reason, long_usd, params.market.doubts
-    )
+    found = (label, _dates(argmax), rows | others, argmax, luck, held, odds, reason, long_usd, params.market.doubts)
+    return Judgement(*found, account, value, no_value)
 
 
 def _survival(
@@ -215,6 +245,15 @@ def _coin(env: TradingPhase1, found: Evaluation, rate: float) -> RandomEntries:
         counts = chosen[entries].sum(axis=1)
         shares = jnp.asarray(counts / max(counts.sum(), 1), jnp.float32)
     return RandomEntries(jnp.float32(0 if math.isnan(rate) else rate), shares)
+
+
+def _value(policy: Any, env: TradingPhase1, params: Any, key: jax.Array) -> tuple[AccountValues | None, str]:
+    """What the account of the parameters is worth, or why that cannot be had."""
+    how: dict[str, Any] = {"env": env, "params": params, "contracts": sizes_of(params)}
+    try:
+        return lifetime_value(policy, params.market, None, key=key, **how), ""
+    except SurvivalRefused as reason:
+        return None, f"not estimated, since {reason}"
 
 
 def _baselines(

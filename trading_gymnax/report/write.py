@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +19,9 @@ from trading_gymnax.report.path_section import path_section
 from trading_gymnax.report.sections import SECTIONS, ordinary_session, program_version, settings_section
 from trading_gymnax.report.series import equity_path
 from trading_gymnax.report.session_charts import session_charts
+from trading_gymnax.report.value_section import value_section
 from trading_gymnax.runs import Split, TradingSettings, doubt_lines, read_settings
+from trading_gymnax.survival.value_result import AccountValues
 from trading_gymnax.text import annual, chance, interval, percent, ratio, usd
 
 PAGE = "report.html"
@@ -65,7 +68,8 @@ def write_report(
     _write_pictures(folder, material)
     hidden: SectionMaker = functools.partial(path_section, run_dir)
     title = f"{material.markets}, phase {material.settings.phase}"
-    makers: list[SectionMaker] = [*SECTIONS, hidden, *more, settings_section]
+    first: list[SectionMaker] = [value_section] if held_out.account else []
+    makers: list[SectionMaker] = [*first, *SECTIONS, hidden, *more, settings_section]
     sections = [make(material) for make in makers]
     footer = join(["Written by ", program_version(), ". Dollars; New York time; past results of a simulation."], "")
     write_page(folder / PAGE, title, _head(title, material), sections, footer)
@@ -105,15 +109,15 @@ def _head(title: str, material: Material) -> Html:
                 "notice",
             )
         )
-    lines += [_verdict("Out of sample", held_out, standing(held_out.rows[POLICY])), _tiles(held_out)]
+    mood = held_out.value.standing if held_out.value else standing(held_out.rows[POLICY])
+    lines += [_verdict("Out of sample", held_out, mood), _tiles(held_out)]
     # What a policy earns on the bars that it learnt from is no success, so it never shows green.
     return join([*lines, _verdict("In sample", seen, "seen")])
 
 
 def _verdict(label: str, judgement: Judgement, mood: str) -> Html:
-    return Html(
-        f'<div class="verdict {mood}">{badge(label)} {escape(judgement.dates)}{paragraph(judgement.verdict)}</div>'
-    )
+    said = [paragraph(text) for text in (judgement.account_verdict, judgement.session_verdict) if text]
+    return Html(f'<div class="verdict {mood}">{badge(label)} {escape(judgement.dates)}{join(said)}</div>')
 
 
 def standing(row: Summary) -> str:
@@ -123,6 +127,22 @@ def standing(row: Summary) -> str:
     if row.net_per_session_usd <= 0:
         return "bad"
     return "good" if row.significant else "unsure"
+
+
+def _fee_tile(found: AccountValues) -> tuple[str, str, str, float]:
+    """What the account pays for its fees; in dollars where it has none."""
+    policy, coin = found.cases[0].policy, found.cases[0].coin
+    if math.isnan(policy.per_fee.value):
+        ends = interval((policy.usd.low, policy.usd.high))
+        return (
+            "earned an account",
+            usd(policy.usd.value),
+            f"95 %: {ends}; the coin: {usd(coin.usd.value)}",
+            policy.usd.value,
+        )
+    per_fee = policy.per_fee
+    remark = f"95 %: {per_fee.low:.2f} to {per_fee.high:.2f}; the coin: {coin.per_fee.value:.2f}"
+    return "a dollar of fees earns", f"${per_fee.value:.2f}", remark, policy.usd.value
 
 
 def _tiles(judgement: Judgement) -> Html:
@@ -140,6 +160,8 @@ def _tiles(judgement: Judgement) -> Html:
         ("largest drawdown", usd(row.max_drawdown_usd, sign=False), "of the chained equity", 0),
         ("Sharpe ratio", annual(row.sharpe, row.ratio_doubt()), f"annual; deflated: {chance(row.deflated_sharpe)}", 0),
     ]
+    if judgement.value is not None:
+        tiles.insert(0, _fee_tile(judgement.value))
     if row.trades > 1:
         smallest = usd(row.smallest_edge_usd, sign=False)
         tiles.append(("smallest edge to show", smallest, f"a trade; the policy made {usd(row.expectancy_usd)}", 0))

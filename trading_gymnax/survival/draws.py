@@ -61,26 +61,40 @@ def record_both(
 ) -> tuple[Recording, list[Recording]]:
     """The policy's sessions, and those of the coin at its rate, one recording a seed."""
     recorded = record(policy, env, params, key=keys[0], sampled=sampled, max_contracts=max_contracts)
-    count = len(recorded.date)
+    check_enough(len(recorded.date), block)
+    how: dict[str, Any] = {"coin_seeds": coin_seeds, "max_contracts": max_contracts}
+    return recorded, record_coin(recorded.entry_rate, env, params, keys[1], **how)
+
+
+def record_coin(
+    rate: float, env: TradingPhase1, params: Any, key: jax.Array, *, coin_seeds: int, max_contracts: int
+) -> list[Recording]:
+    """The sessions of a coin that enters at a rate, one recording a seed."""
+    coin, seeds = RandomEntries(jnp.float32(rate)), jax.random.split(key, coin_seeds)
+    return [record(coin, env, params, key=seed, max_contracts=max_contracts) for seed in seeds]
+
+
+def check_enough(count: int, block: float) -> None:
+    """Refuse a view of fewer sessions than a block has on average."""
     if count < block:
         raise SurvivalRefused(
             f"the view has {count_text(count, 'usable session')}, fewer than a block of {block:g}; give more sessions "
             "or a smaller block_sessions"
         )
-    coin = RandomEntries(jnp.float32(recorded.entry_rate))
-    seeds = jax.random.split(keys[1], coin_seeds)
-    return recorded, [record(coin, env, params, key=seed, max_contracts=max_contracts) for seed in seeds]
 
 
 def draw_orders(
-    follows: jax.Array, keys: jax.Array, sessions: int, block: float, paths: int
+    follows: jax.Array, keys: jax.Array, sessions: int, block: float, paths: int, sets: tuple[int, int] | None = None
 ) -> tuple[jax.Array, jax.Array]:
-    """Bootstrapped orders, int32 [paths, sessions]; those of resampled sets of sessions, [SETS * SET_PATHS, ...]."""
-    size, mean_block = len(follows), jnp.float32(block)
+    """Bootstrapped orders, int32 [paths, sessions]; those of resampled sets of sessions, [B * Q, sessions].
+
+    sets: how many of them, B, and orders of each, Q; default: SETS and SET_PATHS.
+    """
+    (count, of_each), size, mean_block = sets or (SETS, SET_PATHS), len(follows), jnp.float32(block)
     orders = bootstrap_orders(keys[0], follows, mean_block, paths=paths, horizon=sessions)
-    drawn = bootstrap_orders(keys[1], follows, mean_block, paths=SETS, horizon=size)
+    drawn = bootstrap_orders(keys[1], follows, mean_block, paths=count, horizon=size)
     following = 1 + jnp.arange(size, dtype=jnp.int32)
     ring = jnp.where(following < size, following, -1)
-    places = bootstrap_orders(keys[2], ring, mean_block, paths=SETS * SET_PATHS, horizon=sessions)
-    of_set = jnp.repeat(jnp.arange(SETS), SET_PATHS)[:, None]
+    places = bootstrap_orders(keys[2], ring, mean_block, paths=count * of_each, horizon=sessions)
+    of_set = jnp.repeat(jnp.arange(count), of_each)[:, None]
     return orders, drawn[of_set, places]

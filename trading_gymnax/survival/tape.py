@@ -60,6 +60,11 @@ class Recording:
     trades: int
 
 
+def acts_on_account(env: TradingPhase1) -> bool:
+    """Whether what a policy does depends on its account, by what it sees or by the sizes that it may choose from."""
+    return bool(env.account_features or env.entry_sizes)
+
+
 def record(
     policy: Any, env: TradingPhase1, params: Any, *, key: jax.Array, sampled: bool = False, max_contracts: int
 ) -> Recording:
@@ -122,20 +127,25 @@ def _tape(steps: Step, session: np.ndarray, params: Any, market_id: np.ndarray) 
     count = np.bincount(of, minlength=size)
     table = np.zeros((size, count.max(), NUM_COLUMNS), np.int32)
     table[of, np.arange(len(of)) - (np.cumsum(count) - count)[of]] = rows
-    follows = np.full(size, -1)
-    for m in np.unique(market_id):
-        mine = np.flatnonzero(market_id == m)
-        follows[mine[:-1]] = mine[1:]
     commission = np.asarray(rules.cents(params.commission_per_side))
     return Tape(
         bars=jnp.asarray(table),
         num_bars=jnp.asarray(count, jnp.int32),
         tick_cents=jnp.asarray(np.asarray(params.market.tick_cents)[market_id], jnp.int32),
         commission=jnp.asarray(commission[market_id], jnp.int32),
-        follows=jnp.asarray(follows, jnp.int32),
+        follows=jnp.asarray(next_sessions(market_id), jnp.int32),
         stop_first=jnp.asarray(params.stop_first),
         target_through_ticks=jnp.asarray(params.target_through_ticks),
     )
+
+
+def next_sessions(market_id: np.ndarray) -> np.ndarray:
+    """Of sessions by date, each of a market: the same market's next one, -1 after its last; int [S]."""
+    follows = np.full(len(market_id), -1)
+    for m in np.unique(market_id):
+        mine = np.flatnonzero(market_id == m)
+        follows[mine[:-1]] = mine[1:]
+    return follows
 
 
 def join_tapes(walks: Sequence[Tape]) -> Tape:

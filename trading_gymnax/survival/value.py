@@ -1,7 +1,7 @@
 """What an account is worth to a policy over its whole life, beside a coin's and at other sizes.
 
 The policy's sessions are played in bootstrapped orders (`draws.draw_orders`) on accounts that live through evaluation,
-funded account and payouts (`lives.live`); of the same orders the coin lives through its own. What is counted stands in
+funded account and payouts (`value_lives`); of the same orders the coin lives through its own. What is counted stands in
 `value_result.Value`. Intervals (95 %) contain what few sessions leave unknown, as in `odds`.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -24,26 +24,19 @@ from trading_gymnax.params_life import EnvParamsLife
 from trading_gymnax.phase1 import TradingPhase1
 from trading_gymnax.phase2 import TradingPhase2
 from trading_gymnax.survival.cases import check_amounts, is_micro
-from trading_gymnax.survival.draws import (
-    BLOCK,
-    COIN_SEEDS,
-    PATHS,
-    SET_PATHS,
-    SETS,
-    check_numbers,
-    dates_of,
-    draw_orders,
-    environment_of,
-    record_both,
-)
+from trading_gymnax.survival.draws import BLOCK, COIN_SEEDS, PATHS, check_numbers, environment_of
 from trading_gymnax.survival.estimates import Attempts, Days, Estimate, days_to_pass, interval, mean
-from trading_gymnax.survival.lives import LifeOutcome, LifeRules, live, tables_of
+from trading_gymnax.survival.lives import LifeOutcome, LifeRules
 from trading_gymnax.survival.refused import SurvivalRefused
 from trading_gymnax.survival.replay import BREACHED, PASSED, RUNNING
-from trading_gymnax.survival.tape import Recording, join_tapes
+from trading_gymnax.survival.tape import acts_on_account
+from trading_gymnax.survival.value_lives import Asked, Found, Lived, default_paths, played, replayed
 from trading_gymnax.survival.value_result import AccountCase, AccountValues, Bankroll, Value
 
 SESSIONS = 60
+SIZES = (1, 2, 3, 5)
+"""Contracts of an entry to compare where nobody says others."""
+_NOT_OF_PLANS = ("contracts", "max_contracts", "max_steps_in_episode")
 _FIELDS = EnvParamsLife.__dataclass_fields__
 _PORTFOLIOS = 200  # bankrolls of each resampled set of sessions
 
@@ -51,7 +44,7 @@ _PORTFOLIOS = 200  # bankrolls of each resampled set of sessions
 def lifetime_value(
     policy: Any,
     market: MarketData,
-    plans: Plan | Sequence[Plan],
+    plans: Plan | Sequence[Plan] | None,
     *,
     key: jax.Array,
     env: TradingPhase1 | None = None,
@@ -60,17 +53,21 @@ def lifetime_value(
     contracts: int | Sequence[int] | None = None,
     sessions: int = SESSIONS,
     block_sessions: float = BLOCK,
-    paths: int = PATHS,
+    paths: int | None = None,
     bankroll: Bankroll | None = None,
     sampled: bool = False,
     coin_seeds: int = COIN_SEEDS,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> AccountValues:
     """Odds of pass and payout, dollars after fees, and the odds to be ruined by buying accounts, of each plan.
+
+    A policy of an environment with `account_features=True` or `entry_sizes` plays its lives in the environment itself,
+    which takes a thousand times as long as the replay of a recording; its memory, if it has one, lasts over the nights.
 
     Args:
         policy: as in `evaluate_policy`. It decides by what it sees; one with a memory starts each session afresh.
         market: its view is walked.
-        plans: of `trading_gymnax.accounts`.
+        plans: of `trading_gymnax.accounts`; None: the account that the parameters describe.
         key: typed key.
         env: environment that the policy belongs to; default: that of `phase` with its defaults.
         params: market rules, costs and size; their market is replaced, their account's rules do not count.
@@ -79,39 +76,48 @@ def lifetime_value(
             parameters, or by risk where they say so.
         sessions: most sessions of a life; what is not paid out by then is worth nothing.
         block_sessions: mean length of a block of the bootstrap, sessions.
-        paths: lives of each account.
+        paths: lives of each account; default: 10,000, or 500 where they are played.
         bankroll: dollars with which accounts are bought one after another, and how many; None: not asked.
         sampled: as in `evaluate_policy`.
         coin_seeds: walks of the coin.
+        progress: called with lives done, lives in all and what is done, where they are played.
 
     Raises:
-        SurvivalRefused: an environment with `account_features=True`; fewer sessions than a block; a market of micro
-            contracts beside others; a number that cannot be.
+        SurvivalRefused: fewer sessions than a block; a market of micro contracts beside others; no plans and an
+            environment without `account_life=True`; a number that cannot be.
         ValueError: as `evaluate_policy`.
     """
-    check_numbers(block_sessions, sessions=(sessions, 1), paths=(paths, 2), coin_seeds=(coin_seeds, 1))
     env, params = environment_of(env, params, phase, market)
-    asked = _cases(_plans_of(plans), params, contracts)
+    paths = default_paths(env) if paths is None else paths
+    check_numbers(block_sessions, sessions=(sessions, 1), paths=(paths, 2), coin_seeds=(coin_seeds, 1))
+    cases = _cases(_plans_of(plans, env), params, contracts)
+    rules = stacked(cases, params)
+    asked = Asked(sampled, block_sessions, sessions, paths, coin_seeds, progress)
     keys = jax.random.split(stream(key, "lifetime value"), 6)
-    rules = stacked(asked, params)
-    asked_for: dict[str, Any] = {"sampled": sampled, "block": block_sessions, "coin_seeds": coin_seeds}
-    most = int(rules.max_contracts.max())
-    recorded, coins = record_both(policy, env, params, keys[:2], **asked_for, max_contracts=most)
-    orders = draw_orders(recorded.tape.follows, keys[2:5], sessions, block_sessions, paths)
-    own, tossed = _live_both(recorded, coins, rules, orders, keys[5])
-    data = (len(recorded.date), float(block_sessions))
-    cases = [
-        AccountCase(plan, size, *(_value(found, at, data, plan, bankroll) for found in (own, tossed)))
-        for at, (plan, size) in enumerate(asked)
-    ]
-    notes = _notes(env, recorded, cases)
-    return AccountValues(tuple(cases), data[0], sessions, data[1], paths, dates_of(recorded), bankroll, notes)
+    lived = (played if acts_on_account(env) else replayed)(policy, env, params, rules, asked, keys)
+    data = (len(lived.date), float(block_sessions))
+    found = tuple(
+        AccountCase(plan, size, *(_value(lives, at, data, plan, bankroll) for lives in (lived.policy, lived.coin)))
+        for at, (plan, size) in enumerate(cases)
+    )
+    dates = f"{lived.date.min()} to {lived.date.max()}"
+    return AccountValues(found, data[0], sessions, data[1], paths, dates, bankroll, _notes(env, lived, found))
+
+
+def sizes_of(params: Any) -> tuple[int, ...] | None:
+    """Contracts to compare: those of the parameters, and SIZES; None where they size entries by risk."""
+    by_risk = float(params.risk_per_trade) > 0
+    return None if by_risk else tuple(dict.fromkeys((int(params.position_size), *SIZES)))
 
 
 # -- what is asked --
 
 
-def _plans_of(plans: Plan | Sequence[Plan]) -> list[Plan]:
+def _plans_of(plans: Plan | Sequence[Plan] | None, env: TradingPhase1) -> list[Plan | None]:
+    if plans is None:
+        if not env.account_life:
+            raise SurvivalRefused("plans=None asks for the account of the parameters: give account_life=True, or plans")
+        return [None]
     found: list[Any] = [plans] if isinstance(plans, Plan) else list(plans)
     for one in found:
         if not isinstance(one, Plan):
@@ -121,7 +127,9 @@ def _plans_of(plans: Plan | Sequence[Plan]) -> list[Plan]:
     return found
 
 
-def _cases(plans: list[Plan], params: Any, contracts: int | Sequence[int] | None) -> list[tuple[Plan, int | None]]:
+def _cases(
+    plans: list[Plan | None], params: Any, contracts: int | Sequence[int] | None
+) -> list[tuple[Plan | None, int | None]]:
     """Every plan with every size; None: by risk."""
     by_risk = float(params.risk_per_trade) > 0
     if by_risk and contracts is not None:
@@ -136,15 +144,20 @@ def _cases(plans: list[Plan], params: Any, contracts: int | Sequence[int] | None
     return [(plan, None if by_risk else int(size)) for plan in plans for size in sizes]
 
 
-def stacked(asked: list[tuple[Plan, int | None]], params: Any) -> LifeRules:
-    """The rules of all cases, each field [A] or [A, n]."""
+def stacked(asked: Sequence[tuple[Plan | None, int | None]], params: Any) -> LifeRules:
+    """The rules of all cases, each field [A] or [A, n]; without a plan those of the parameters."""
     micros = {is_micro(spec) for spec in params.market.specs}
     if len(micros) > 1:
         raise SurvivalRefused("the view has markets of micro contracts beside others; judge them one by one")
     rows = []
     for plan, size in asked:
-        fields = life_fields(plan, micro=micros == {True})
-        check_amounts(f"plan {plan.name!r}", params, {"initial_balance": fields["initial_balance"]}, size)
+        fields = _own_fields(params) if plan is None else life_fields(plan, micro=micros == {True})
+        check_amounts(
+            f"plan {plan.name!r}" if plan else "the account",
+            params,
+            {"initial_balance": fields["initial_balance"]},
+            size,
+        )
         rows.append({**fields, "contracts": size or 0, "max_contracts": int(params.max_contracts)})
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     of_kind = {"contracts": jnp.int32, "max_contracts": jnp.int32}
@@ -155,37 +168,16 @@ def stacked(asked: list[tuple[Plan, int | None]], params: Any) -> LifeRules:
     return LifeRules(**arrays, max_steps_in_episode=jnp.zeros(len(rows), jnp.int32))
 
 
-# -- lives --
+def _own_fields(params: Any) -> dict[str, Any]:
+    """What `life_fields` gives, from parameters of a life."""
+    names = [field.name for field in dataclasses.fields(LifeRules) if field.name not in _NOT_OF_PLANS]
+    return {name: np.asarray(getattr(params, name)) for name in names} | {"terminate_at_session_end": False}
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Found:
-    """Lives of all accounts: [A, P] of the orders, [A, B, Q] of the resampled sets of sessions."""
-
-    orders: LifeOutcome
-    sets: LifeOutcome
+# -- estimates --
 
 
-def _live_both(
-    recorded: Recording, coins: list[Recording], rules: LifeRules, orders: tuple[jax.Array, jax.Array], key: jax.Array
-) -> tuple[_Found, _Found]:
-    """What became of the policy's accounts, and of the coin's: in each session the coin takes one of its walks."""
-    tape, count = join_tapes([x.tape for x in (recorded, *coins)]), len(recorded.date)
-    drawn = jnp.concatenate(orders)
-    walk = 1 + jax.random.randint(key, drawn.shape, 0, len(coins), jnp.int32)
-    both = jnp.concatenate([drawn, drawn + count * walk])
-    found = jax.device_get(live(tape, rules, tables_of(tape, rules), both))
-    paths = len(orders[0])
-    ends = (paths, len(drawn), len(drawn) + paths)
-    pieces = list(zip(*(np.split(x, ends, axis=1) for x in found), strict=True))
-    own, tossed = (
-        _Found(LifeOutcome(*first), LifeOutcome(*(x.reshape(len(x), SETS, SET_PATHS) for x in second)))
-        for first, second in (pieces[:2], pieces[2:])
-    )
-    return own, tossed
-
-
-def _value(found: _Found, at: int, data: tuple[int, float], plan: Plan, bankroll: Bankroll | None) -> Value:
+def _value(found: Found, at: int, data: tuple[int, float], plan: Plan | None, bankroll: Bankroll | None) -> Value:
     lives, sets = (LifeOutcome(*(x[at] for x in outcome)) for outcome in (found.orders, found.sets))
 
     def share(happened: np.ndarray, in_sets: np.ndarray) -> Estimate:
@@ -209,7 +201,7 @@ def _value(found: _Found, at: int, data: tuple[int, float], plan: Plan, bankroll
         fees_usd=float(fees.mean()),
         usd=mean(paid - fees, paid_sets - fees_sets, widening),
         per_fee=_ratio(paid, fees, paid_sets, fees_sets, widening),
-        ruin=None if bankroll is None else _ruin(lives, sets, plan, bankroll, widening, data),
+        ruin=None if bankroll is None else _ruin(lives, sets, plan, bankroll, data),
     )
 
 
@@ -236,20 +228,21 @@ def _ratio(
 
 
 def _ruin(
-    lives: LifeOutcome, sets: LifeOutcome, plan: Plan, bankroll: Bankroll, widening: float, data: tuple[int, float]
+    lives: LifeOutcome, sets: LifeOutcome, plan: Plan | None, bankroll: Bankroll, data: tuple[int, float]
 ) -> Estimate:
     """Probability that the money does not suffice for the fees of the next account."""
     draws = np.random.default_rng(0)
     ruined = _portfolios(lives, plan, bankroll, draws.integers(len(lives.fees), size=(PATHS, bankroll.accounts)))
+    many, paths = sets.fees.shape
     of_sets = np.stack(
         [
             _portfolios(
                 LifeOutcome(*(x[at] for x in sets)),
                 plan,
                 bankroll,
-                draws.integers(SET_PATHS, size=(_PORTFOLIOS, bankroll.accounts)),
+                draws.integers(paths, size=(_PORTFOLIOS, bankroll.accounts)),
             )
-            for at in range(SETS)
+            for at in range(many)
         ]
     )
     spent = np.full(len(ruined), float(lives.days.mean()) * bankroll.accounts)
@@ -259,26 +252,32 @@ def _ruin(
     return as_attempts.share(BREACHED)
 
 
-def _portfolios(lives: LifeOutcome, plan: Plan, bankroll: Bankroll, drawn: np.ndarray) -> np.ndarray:
+def _portfolios(lives: LifeOutcome, plan: Plan | None, bankroll: Bankroll, drawn: np.ndarray) -> np.ndarray:
     """Whether each row of accounts, int [N, k], runs out of money; bool [N].
 
     All fees of an account come before its first payout. After a breach of an evaluation the next one starts by a reset
-    where that is cheaper.
+    where a plan has one that is cheaper.
     """
     failed = (lives.pass_day == 0) & _broken(lives)
     fees, paid = lives.fees[drawn] / 100, lives.paid_out[drawn] / 100
-    entry = plan.fees.evaluation + plan.fees.monthly
-    saved = 0.0 if plan.fees.reset is None else max(0.0, entry - plan.fees.reset)
-    fees[:, 1:] -= saved * failed[drawn[:, :-1]]
+    if plan is not None and plan.fees.reset is not None:
+        saved = max(0.0, plan.fees.evaluation + plan.fees.monthly - plan.fees.reset)
+        fees[:, 1:] -= saved * failed[drawn[:, :-1]]
     before = bankroll.usd + np.cumsum(paid - fees, axis=1) - (paid - fees)
     return np.asarray((before < fees).any(axis=1))
 
 
-def _notes(env: TradingPhase1, recorded: Recording, cases: list[AccountCase]) -> tuple[str, ...]:
+def _notes(env: TradingPhase1, lived: Lived, cases: Sequence[AccountCase]) -> tuple[str, ...]:
     notes = []
-    if recorded.trades == 0:
+    if lived.trades == 0:
         notes.append("The policy never trades: an evaluation costs its fees and nothing comes of it.")
-    if isinstance(env, TradingPhase2):
+    if acts_on_account(env):
+        why = "sees its account" if env.account_features else "chooses from the sizes that its account allows"
+        notes.append(
+            f"The policy {why}, so its lives were played in the environment, on each account anew; the coin "
+            "enters at the rate of all of them together."
+        )
+    elif isinstance(env, TradingPhase2):
         notes.append(
             "Phase 2 shows the policy its drawdown. Here it saw that of an account which starts each session at its "
             "high-water mark, under the trailing limit and the size of the parameters."
@@ -288,6 +287,6 @@ def _notes(env: TradingPhase1, recorded: Recording, cases: list[AccountCase]) ->
             f"{len(cases)} accounts and sizes were compared on the same sessions: the best of them looks better than "
             "it is."
         )
-    if any("fees.monthly" in case.plan.assumptions or "fees.evaluation" in case.plan.assumptions for case in cases):
+    if any(case.fees_assumed for case in cases):
         notes.append("Prices marked * are assumed; `trading-gymnax accounts PLAN` says what else is.")
     return tuple(notes)

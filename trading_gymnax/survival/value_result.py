@@ -14,6 +14,7 @@ from trading_gymnax.survival.refused import SurvivalRefused
 from trading_gymnax.survival.result import share_text
 from trading_gymnax.text import usd
 
+OWN = "own account"
 _ESTIMATES = ("passed", "paid", "breached", "payouts", "usd", "per_fee")
 
 
@@ -51,15 +52,30 @@ class Value:
 class AccountCase:
     """One plan with one size."""
 
-    plan: Plan
+    plan: Plan | None  # None: the account that the parameters describe
     contracts: int | None  # of every entry; None: chosen by risk
     policy: Value
     coin: Value  # enters at the policy's rate and with its size, long or short by a coin
 
     @property
+    def name(self) -> str:
+        """The plan's, or that of the parameters' account."""
+        return OWN if self.plan is None else self.plan.name
+
+    @property
+    def fees_assumed(self) -> bool:
+        """Whether no page has the fees of the plan."""
+        return self.plan is not None and bool({"fees.monthly", "fees.evaluation"} & set(self.plan.assumptions))
+
+    @property
     def size_text(self) -> str:
         """The size of an entry."""
         return "by risk" if self.contracts is None else str(self.contracts)
+
+    @property
+    def size_words(self) -> str:
+        """The same in a sentence."""
+        return "sized by risk" if self.contracts is None else f"with {self.contracts} at a time"
 
     @property
     def pays(self) -> bool:
@@ -82,30 +98,53 @@ class AccountValues:
 
     def first_size(self) -> tuple[AccountCase, ...]:
         """Of each plan the case of the size that was asked for first."""
-        return tuple({case.plan.name: case for case in reversed(self.cases)}.values())[::-1]
+        return tuple({case.name: case for case in reversed(self.cases)}.values())[::-1]
 
-    def best_size(self, plan: Plan) -> AccountCase:
-        """Of a plan the case with the most dollars an account."""
+    def best_size(self, plan: Plan | None) -> AccountCase:
+        """Of a plan, None for the parameters' account, the case with the most dollars an account."""
         return max((case for case in self.cases if case.plan == plan), key=lambda case: case.policy.usd.value)
 
     @property
     def verdict(self) -> str:
         """Which account suits the policy, if any."""
         best = max(self.cases, key=lambda case: case.policy.usd.value)
-        size = "sized by risk" if best.contracts is None else f"with {best.size_text} at a time"
-        found = f"{best.plan.name} {size}, {_money(best.policy.usd)} dollars an account after fees"
+        found = f"{best.name} {best.size_words}, {_money(best.policy.usd)} dollars an account after fees"
         if best.pays and best.policy.usd.value > best.coin.usd.value:
             return f"The account that suits it best is {found}."
         if best.policy.usd.value > 0:
             return f"NO ACCOUNT IS PROVEN TO PAY: the best is {found}, which may be luck."
         return f"NO ACCOUNT PAYS: the least is lost on {found}."
 
+    @property
+    def standing(self) -> str:
+        """Whether the size that was asked for first pays its fees: "good", "bad" or "unsure"."""
+        case = self.cases[0]
+        if case.policy.usd.value <= 0:
+            return "bad"
+        return "good" if case.pays and case.policy.usd.value > case.coin.usd.value else "unsure"
+
+    def verdict_per_fee(self, name: str, where: str) -> str:
+        """What the first plan earns for each dollar of fees, beside the coin and beside the best of the fixed sizes.
+
+        name: of the account. where: "out of sample" say.
+        """
+        case, says = self.cases[0], {"good": "PAYS", "bad": "DOES NOT PAY", "unsure": "IS NOT PROVEN TO PAY"}
+        said = (
+            f"The account {name} {says[self.standing]} {where}: {case.size_words} {_earns(case.policy)}, in the hands "
+            f"of a coin that enters as often {_ends(case.coin)}."
+        )
+        others, best = sum(one.plan == case.plan for one in self.cases) - 1, self.best_size(case.plan)
+        if best is not case:
+            found = f"{best.size_words}, {_ends(best.policy)}"
+            return f"{said} The best of {others + 1} sizes on these sessions is that {found}."
+        return said + (f" None of {others} other sizes earns more." if others else "")
+
     def table(self) -> pd.DataFrame:
         """Two rows a case, the policy's and the coin's: each estimate with the ends of its interval."""
         rows = []
         for case in self.cases:
             for who, value in (("policy", case.policy), ("coin", case.coin)):
-                row: dict[str, Any] = {"plan": case.plan.name, "contracts": case.contracts, "who": who}
+                row: dict[str, Any] = {"plan": case.name, "contracts": case.contracts, "who": who}
                 found = {name: getattr(value, name) for name in _ESTIMATES}
                 found |= {"days_to_pass": value.days_to_pass.median, "days_to_payout": value.days_to_payout.median}
                 found |= {} if value.ruin is None else {"ruin": value.ruin}
@@ -119,34 +158,30 @@ class AccountValues:
             f"{self.num_sessions} sessions, {self.dates}; {self.paths:,} lives of up to {self.horizon} sessions of "
             "each account, 95 % intervals in brackets"
         )
-        return "\n".join([head, "", *self._lines(), "", self.verdict, *self.notes])
+        return "\n".join([head, "", *self.lines(), "", self.verdict, *self.notes])
 
-    def _lines(self) -> list[str]:
+    @property
+    def header(self) -> tuple[str, ...]:
+        """Names of the columns of `row`."""
+        names = ("", "", "size", "passes", "is paid", "payouts", "fees", "dollars an account", "a dollar of fees earns")
+        return names + (("ruined",) if self.bankroll else ())
+
+    def lines(self) -> list[str]:
         """Of each plan the first size, the coin with it, and the best size where that is another."""
-        header = (
-            "",
-            "",
-            "size",
-            "passes",
-            "is paid",
-            "payouts",
-            "fees",
-            "dollars an account",
-            "a dollar of fees earns",
-        )
-        rows = [header + (("ruined",) if self.bankroll else ())]
+        rows = [self.header]
         for case in self.first_size():
             best = self.best_size(case.plan)
             shown = [("policy", case, case.policy), ("coin", case, case.coin)]
             shown += [("policy, best size", best, best.policy)] if best is not case else []
-            rows += [self._row(case.plan, at == 0, *one) for at, one in enumerate(shown)]
+            rows += [self.row(at == 0, *one) for at, one in enumerate(shown)]
         wide = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
         return ["  ".join(_aligned(row, wide)).rstrip() for row in rows]
 
-    def _row(self, plan: Plan, named: bool, who: str, case: AccountCase, value: Value) -> tuple[str, ...]:
-        assumed = "*" if {"fees.monthly", "fees.evaluation"} & set(plan.assumptions) else ""
+    def row(self, named: bool, who: str, case: AccountCase, value: Value) -> tuple[str, ...]:
+        """Cells of a table, with the account's name or without."""
+        assumed = "*" if case.fees_assumed else ""
         cells = (
-            *(plan.name if named else "", who, case.size_text, share_text(value.passed), share_text(value.paid)),
+            *(case.name if named else "", who, case.size_text, share_text(value.passed), share_text(value.paid)),
             *(f"{value.payouts.value:.2f}", usd(value.fees_usd, sign=False) + assumed, _money(value.usd)),
             _per_fee(value.per_fee),
         )
@@ -160,6 +195,16 @@ def _aligned(row: tuple[str, ...], wide: list[int]) -> list[str]:
 
 def _money(found: Estimate) -> str:
     return f"{found.value:+,.0f} ({found.low:+,.0f} to {found.high:+,.0f})"
+
+
+def _earns(value: Value) -> str:
+    """Of a sentence; an account without fees earns dollars."""
+    what = "an account earns" if math.isnan(value.per_fee.value) else "a dollar of fees earns"
+    return f"{what} {_ends(value)} dollars"
+
+
+def _ends(value: Value) -> str:
+    return _money(value.usd) if math.isnan(value.per_fee.value) else _per_fee(value.per_fee)
 
 
 def _per_fee(found: Estimate) -> str:
