@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["TRADING_GYMNAX_CALENDAR_CACHE"] = "false"  # tests neither need nor fill the cache of who runs them
 
 with warnings.catch_warnings():  # `import distrax` warns about its own dependencies
     warnings.simplefilter("ignore")
