@@ -380,6 +380,19 @@ def test_wrong_other_bars_are_one_sentence(trained, later_bars, capsys):
     assert "did you mean --from?" in refusal(capsys, "evaluate", run_dir, "--form", "2025-03-10")
 
 
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        (["nothing-50k"], "there is no plan and no folder 'nothing-50k'"),
+        (["--contracts", "0"], "contracts are whole numbers from 1 on"),
+        (["--bankroll", "-1"], "a bankroll is dollars, 0 or more"),
+        (["--lives", "1"], "paths is a whole number, 2 or more"),
+    ],
+)
+def test_accounts_and_sizes_that_cannot_be_are_one_sentence(more, complaint, trained, capsys):
+    assert complaint in refusal(capsys, "accounts", str(trained), *more)
+
+
 def test_audit_passes_causal_features_and_names_the_others(bars, tmp_path, capsys):
     path = tmp_path / "mine.py"
     path.write_text(
