@@ -283,7 +283,7 @@ def test_a_life_worked_by_hand():
         **{"payout_buffer": 200.0, "payout_cap": (1_000.0, *[150.0] * 5), "payout_split": 0.9, "payout_floor": 0.0},
         **{"evaluation_fee": 49.0, "monthly_fee": 49.0, "activation_fee": 149.0},
     )
-    found = run(tape, [rule, rule], [[0, 1, 2, 3, 4, 5], [0, 2, 2, 2, 2, 2]])
+    found = run(tape, [rule], [[0, 1, 2, 3, 4, 5], [0, 2, 2, 2, 2, 2]])
     assert found.ended[0].tolist() == [DoneReason.DRAWDOWN, DoneReason.NONE]
     assert found.pass_day[0].tolist() == [2, 0]
     assert found.payout_day[0].tolist() == [4, 0]
@@ -307,14 +307,11 @@ def test_months_are_paid_while_the_evaluation_goes_on():
 
 
 def test_sizes_follow_the_scaling_plan():
-    """100 dollars a contract and day: 1 contract, from a profit of 100 on 2, from 300 on 4, of the 5 asked for.
-
-    As many days, accounts and lives as in the life above: the same program.
-    """
-    tape = step_tape(np.full((6, 1), 100))
+    """100 dollars a contract and day: 1 contract, from a profit of 100 on 2, from 300 on 4, of the 5 asked for."""
+    tape = step_tape(np.array([[100]]))
     rule = account(
         **{"contracts": 5, "contract_limit": 1, "scaling_profit": (100.0, 300.0, OFF, OFF), "profit_target": 1_101.0},
         **{"scaling_contracts": (2, 4, 1, 1), "funded_phase": False},
     )
-    found = run(tape, [rule, {**rule, "profit_target": 1_100.0}], np.zeros((2, 6), int))
+    found = run(tape, [rule, {**rule, "profit_target": 1_100.0}], np.zeros((1, 6), int))
     assert found.pass_day[:, 0].tolist() == [5, 4]  # 100, 300, 700, 1,100, 1,500
