@@ -33,26 +33,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
 # Files that take longest. Processes that share the suite take them first, so that none ends long after the others.
 _LONGEST = (
-    "cli/test_accounts",
-    "ppo/test_fast_paths",
-    "ppo/test_train",
-    "cli/test_warm_start",
     "cli/test_cli",
     "survival/test_survival",
-    "walkforward/test_walkforward_run",
-    "cli/test_options",
     "survival/test_lives",
-    "rules/test_parity",
-    "rules/test_phase2",
-    "rules/test_phase1",
+    "ppo/test_train",
+    "walkforward/test_walkforward_run",
+    "ppo/test_fast_paths",
+    "cli/test_options",
     "evaluation/test_evaluate",
     "ppo/test_fit",
     "report/test_judge",
+    "rules/test_interop",
+    "skill/test_redteam",
+    "rules/test_phase2",
+    "rules/test_phase1",
+    "cli/test_warm_start",
+    "rules/test_parity",
     "report/test_report",
+    "survival/test_value",
     "ppo/test_fused",
     "rules/test_markets",
-    "rules/test_causality",
-    "rules/test_interop",
 )
 
 
