@@ -16,7 +16,7 @@ train: $(STAMP)  ## train Phase 1 on the built-in market and judge it out of sam
 test: $(STAMP)  ## style, types and the fast suite
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	XLA_FLAGS="$$($(BIN)/python -m tests.quick)" $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
+	XLA_FLAGS="$$($(BIN)/python -m tests.quick)" $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(STAMP)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
@@ -27,7 +27,7 @@ test-lowest:  ## the fast suite with the lowest versions that pyproject.toml all
 	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python \
 		--resolution lowest-direct --editable ".[dev]"
 	XLA_FLAGS="$$(.venv-lowest/bin/python -m tests.quick)" \
-		.venv-lowest/bin/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
+		.venv-lowest/bin/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .venv-bench/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-bench

@@ -227,6 +227,7 @@ def test_the_pandas_peer_plays_exactly_as_the_reference():
         assert ended > 0
 
 
+@pytest.mark.slow
 def test_a_smoke_run_writes_every_number_of_its_rows(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("XLA_FLAGS", quick.FLAGS)

@@ -3,14 +3,13 @@
 import subprocess
 import sys
 
-import pytest
-
 import trading_gymnax
 
 FACE = "from trading_gymnax import survival"
 MODULE = "import trading_gymnax.survival.tape"
 INSIDE = "from trading_gymnax.survival import Survival"
 OURS, GYMNAX = "import trading_gymnax", "import gymnax"
+ALL_SAID = "print(survival.__name__, survival.__module__)"
 
 
 def run(*lines: str) -> str:
@@ -24,18 +23,22 @@ def test_every_name_of_the_face_is_there():
     assert sorted(trading_gymnax.__all__) == trading_gymnax.__all__
 
 
-@pytest.mark.parametrize(
-    "lines",
-    [(OURS, GYMNAX, FACE, MODULE, INSIDE), (MODULE, INSIDE, FACE, GYMNAX), (GYMNAX, OURS, FACE, INSIDE, MODULE)],
-    ids=["face first", "module first", "gymnax first"],
-)
-def test_names_and_ids_are_there_in_every_order_of_imports(lines):
-    """`survival` is a function and a folder; the environments are in gymnax once, whatever was imported before."""
+ORDERS = [(OURS, GYMNAX, FACE, MODULE, INSIDE), (MODULE, INSIDE, FACE, GYMNAX), (GYMNAX, OURS, FACE, INSIDE, MODULE)]
+
+
+def test_names_and_ids_are_there_in_every_order_of_imports():
+    """`survival` is a function and a folder; the environments are in gymnax once, whatever was imported before.
+
+    Each order is a fork of a process that has imported what both need, and neither of them.
+    """
     checks = "assert callable(survival) and sys.modules['trading_gymnax.survival.tape'].Tape and Survival.table"
     counted = "print([gymnax.registered_envs.count(f'TradingPhase{n}-v0') for n in (1, 2)])"
     made = "env, params = gymnax.make('TradingPhase2-v0'); print(env.name)"
-    said = run("import sys", *lines, counted, made, checks, "print(survival.__name__, survival.__module__)")
-    assert said == "[1, 1]\nTradingPhase2-v0\nsurvival trading_gymnax.survival.odds\n"
+    programs = ["\n".join([*lines, counted, made, checks, ALL_SAID]) for lines in ORDERS]
+    fork = [f"for program in {programs!r}:", "    pid = os.fork()", "    if pid == 0:", "        exec(program)"]
+    fork += ["        sys.exit()", "    assert os.waitpid(pid, 0)[1] == 0, program"]
+    said = run("import os, sys, jax, flax, pandas", "assert 'gymnax' not in sys.modules", *fork)
+    assert said == len(ORDERS) * "[1, 1]\nTradingPhase2-v0\nsurvival trading_gymnax.survival.odds\n"
 
 
 def test_to_import_the_package_imports_neither_jax_nor_gymnax_nor_pandas():

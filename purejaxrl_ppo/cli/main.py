@@ -8,7 +8,7 @@ import sys
 import traceback
 from typing import Any
 
-from _console_start import stopped_at_once
+from _console_start import while_importing
 from purejaxrl_ppo.cli.commands import Evaluate, Resume, Sweep, Train, commands
 from purejaxrl_ppo.cli.errors import TRACEBACK, parse_command_line, wants_trace
 from purejaxrl_ppo.failures import CheckpointError, ProcessLost
@@ -73,7 +73,7 @@ _WORK: dict[type, tuple[str, str]] = {
 def _run(command: Any, own_process: bool) -> None:
     """Import what does the work, and JAX with it, only now: help and mistakes need neither."""
     module, function = _WORK[type(command)]
-    with stopped_at_once("purejaxrl-ppo") if own_process else contextlib.nullcontext():
+    with while_importing("purejaxrl-ppo") if own_process else contextlib.nullcontext():
         work = getattr(importlib.import_module(f"purejaxrl_ppo.cli.{module}"), function)
         if own_process:
             importlib.import_module("purejaxrl_ppo.compilation_cache").use_compilation_cache()

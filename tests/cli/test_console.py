@@ -16,6 +16,7 @@ from trading_gymnax.extras import MissingExtra
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SLOW = "import time\nprint('importing', flush=True)\ntime.sleep(60)\n"
 TALKATIVE = "def main():\n    for _ in range(100_000):\n        print('a line, and another one')\n"
+COLLECTING = "import gc\nx = gc.isenabled()\ndef main():\n    print(x, gc.isenabled(), bool(gc.get_freeze_count()))\n"
 ACCENTED = "def main():\n    print('caf\\u00e9')\n"
 
 
@@ -49,6 +50,11 @@ def test_a_console_without_a_letter_shows_another(tmp_path):
     with program(tmp_path, ACCENTED, PYTHONIOENCODING="ascii", PYTHONUTF8="0") as process:
         assert process.communicate(timeout=30) == ("caf?\n", "")
     assert process.returncode == 0
+
+
+def test_garbage_is_looked_for_in_what_was_made_after_the_imports(tmp_path):
+    with program(tmp_path, COLLECTING) as process:
+        assert process.communicate(timeout=30) == ("False True True\n", "")
 
 
 @pytest.mark.slow

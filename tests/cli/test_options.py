@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import importlib
 import inspect
 import io
@@ -24,7 +25,7 @@ from trading_gymnax.data.contracts import CONTRACTS
 from trading_gymnax.synthetic import regime
 
 REACHED = "the work was reached"
-NUMBERS, MORE_NUMBERS = ("-1", "nan", "9" * 30), ("0", "1e300")  # these are tried in the slow suite
+NUMBERS, MORE_NUMBERS = ("-1", "nan"), ("0", "1e300", "9" * 30)  # the latter are tried in the slow suite
 TEXTS, MORE_TEXTS = ("", "/dev/null/x", "2025-13-01"), ("x", "0")
 NEEDED = {  # what a command cannot do without
     "trading-gymnax check": ["nowhere.csv", "--market", "NQ"],
@@ -106,7 +107,7 @@ def run(command: str, *args: str) -> tuple[str, int]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _help_is_made_once():
-    """The hundreds of refusals of this file read the help of one program or command again and again."""
+    """The hundreds of refusals of this file read the help and the source of one command again and again."""
     made, make = {}, _Sentences._help_text
 
     def kept(sentences: _Sentences, command: list[str]) -> str:
@@ -117,6 +118,7 @@ def _help_is_made_once():
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(_Sentences, "_help_text", kept)
+        patched.setattr(inspect, "getsource", functools.cache(inspect.getsource))
         yield
 
 

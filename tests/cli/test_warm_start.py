@@ -137,6 +137,7 @@ def test_new_actions_start_at_their_probability(started, states):
     np.testing.assert_allclose(probabilities(new, obs[inside], every)[:, NUM_OLD:], NEW_PROBABILITY, atol=1e-5)
     what = "3 new actions at probability 0.05 each exactly where action 0 is the only other one"
     assert any(what in line for line in report)
+    assert any("6 new inputs at zero weight" in line for line in report)
 
 
 def test_values_are_the_old_ones(started, states):
@@ -149,6 +150,7 @@ def test_values_are_the_old_ones(started, states):
 # -- as a command --
 
 
+@pytest.mark.slow  # what is transferred is looked at above; that `fit` starts from a policy, in tests/ppo/test_fit.py
 def test_train_phase_2_says_what_was_transferred(bars, phase1, tmp_path, capsys):
     run_dir = tmp_path / "phase2"
     asked = ["--phase", "2", "--entry-sizes", "1", "3"]

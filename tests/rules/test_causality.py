@@ -17,8 +17,9 @@ from trading_gymnax.data.loader import Bars, load_bars
 from trading_gymnax.market import pack
 from trading_gymnax.synthetic import regime
 
-NUM_BARS, NUM_SESSIONS, NUM_EPISODES, NUM_STEPS = 14_000, 16, 24, 120
+NUM_SESSIONS, NUM_EPISODES, NUM_STEPS = 16, 24, 120
 COLUMNS = ("open", "high", "low", "close", "atr", "features", "time", "hour", "session")
+RUN_OFTEN = {"xla_backend_optimization_level": 1}  # compiled in a hurry, an episode runs twenty times as long
 SCALE = {"reward_scale": 100.0, "min_bars_left": 0}  # a fixed scale: the default one is a statistic of the whole view
 
 
@@ -37,7 +38,7 @@ def program(phase: int) -> tuple[Any, Any, Any]:
     """An environment of that phase and, compiled once: what a flat account sees at bars, and random episodes."""
     env = (TradingPhase1 if phase == 1 else TradingPhase2)(**SCALE)
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=RUN_OFTEN)
     def see(params: Any, bars: jax.Array) -> Any:
         obs, state = jax.vmap(lambda bar: env._reset_at(params, jnp.int32(0), bar))(bars)
         return obs, jax.vmap(env.action_mask, (0, None))(state, params)
@@ -53,7 +54,7 @@ def program(phase: int) -> tuple[Any, Any, Any]:
 
         return jax.lax.scan(step, env._reset_at(params, jnp.int32(0), bar)[1], jax.random.split(key, NUM_STEPS))[1]
 
-    return env, see, jax.jit(jax.vmap(episode, (None, 0, 0)))
+    return env, see, jax.jit(jax.vmap(episode, (None, 0, 0)), compiler_options=RUN_OFTEN)
 
 
 def loaded(frame: pd.DataFrame, load: Any, cuts: list[int]) -> tuple[Bars, dict[int, Bars]]:
@@ -65,8 +66,8 @@ def check_cuts(tables: tuple[Bars, dict[int, Bars]], phase: int) -> None:
     """What was rebuilt from the first `cut` rows, for each cut, against the whole."""
     env, see, play = program(phase)
     whole, parts = tables
-    params = lambda bars: env.Params.create(padded(pack([bars]), NUM_BARS, NUM_SESSIONS), **SCALE)  # noqa: E731
-    all_bars = jnp.arange(NUM_BARS, dtype=jnp.int32).clip(390, len(whole) - 1)
+    params = lambda bars: env.Params.create(padded(pack([bars]), len(whole), NUM_SESSIONS), **SCALE)  # noqa: E731
+    all_bars = jnp.arange(len(whole), dtype=jnp.int32).clip(390)
     whole_params = params(whole)
     whole_view = jax.tree.map(np.asarray, see(whole_params, all_bars))
     rng = np.random.default_rng(1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trading_gymnax.cli import judging
+from trading_gymnax.cli import judging, training
 from trading_gymnax.report.judge import Judgement, judge
 from trading_gymnax.survival import draws, odds, value_lives
 
@@ -27,13 +27,21 @@ def few_attempts() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def short_judgement() -> Iterator[None]:
-    """The command line judges the policy alone, without baselines, other fills and accounts, and writes no page."""
+def policy_alone() -> Iterator[None]:
+    """The command line judges the policy alone, without baselines, other fills and accounts."""
 
     def briefly(*args: Any, **options: Any) -> Judgement:
         return judge(*args, **options | {"baselines": False, "accounts": ()})
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(judging, "judge", briefly)
-        patched.setattr("trading_gymnax.cli.training.write_page", lambda *args: None)
+        for module in (judging, training):
+            patched.setattr(module, "judge", briefly)
+        yield
+
+
+@contextlib.contextmanager
+def short_judgement() -> Iterator[None]:
+    """`policy_alone`, and no page is written after a training."""
+    with policy_alone(), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(training, "write_page", lambda *args: None)
         yield

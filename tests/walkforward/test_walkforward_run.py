@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from tests.data.tables import PLAIN
-from tests.survival.few import few_attempts
+from tests.survival.few import policy_alone
 from trading_gymnax import TradingPhase1, load_market_data, runs
 from trading_gymnax.cli import main as cli
 from trading_gymnax.cli.learners import ppo_fold_learner
@@ -277,10 +277,11 @@ def contracts(tmp_path_factory) -> list[str]:
 
 @pytest.fixture(scope="module")
 def walk_dir(contracts, tmp_path_factory) -> pathlib.Path:
+    """The folder of a walk-forward. Baselines and odds of accounts do not ask which policy stands beside them."""
     run_dir = tmp_path_factory.mktemp("runs") / "wf"
     where = ["--data", *contracts, "--market", "NQ", "NQ", "--roll", "2025-03-10", "--run-dir", str(run_dir)]
     sizes = ["--train-sessions", "4", "--test-sessions", "3", "--seeds", "2"]
-    with few_attempts():
+    with policy_alone():
         cli.main(["walk-forward", *where, *sizes, "--set", "min_bars_left=0", "trailing_dd_limit=inf", *TINY])
     return run_dir
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from _console_start import stopped_at_once
+from _console_start import while_importing
 from purejaxrl_ppo import (
     TRACEBACK,
     CheckpointError,
@@ -80,7 +80,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _while_importing() -> contextlib.AbstractContextManager[None]:
-    return stopped_at_once("trading-gymnax") if _own_process.get() else contextlib.nullcontext()
+    return while_importing("trading-gymnax") if _own_process.get() else contextlib.nullcontext()
 
 
 def _command(args: list[str]) -> Any:

@@ -14,6 +14,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
+from trading_gymnax.data.calendar_cache import Schedule, kept_schedule
 from trading_gymnax.data.spec import ContractSpec
 from trading_gymnax.text import did_you_mean
 
@@ -113,9 +114,14 @@ def _schedule(spec: ContractSpec, dates: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 @functools.lru_cache(maxsize=64)
-def _calendar(name: str, first_year: int, last_year: int) -> tuple[np.ndarray, np.ndarray]:
+def _calendar(name: str, first_year: int, last_year: int) -> Schedule:
     """Session dates (datetime64[D]) and closes (New York minutes since 1970) over whole years."""
-    import pandas_market_calendars  # takes half a second, and the built-in market needs no calendar
+    return kept_schedule(name, first_year, last_year, lambda: _published(name, first_year, last_year))
+
+
+def _published(name: str, first_year: int, last_year: int) -> Schedule:
+    """What the library says, as `_calendar`. Raises ValueError for an unknown calendar."""
+    import pandas_market_calendars  # takes a quarter of a second, and the built-in market needs no calendar
 
     known = pandas_market_calendars.get_calendar_names()
     if name not in known:
