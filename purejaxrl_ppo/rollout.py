@@ -162,10 +162,9 @@ def collect(task: Task, params: Any, moments: RunningMoments, runner: RunnerStat
     last_value, final_value = value_of(memory, inputs_of(raw), reset), stored.final
     if later:
         final_value = _final_values(task, moments, value_of, steps, stored.final, draws[0])
-    obs_mean, obs_var = stored.moments or _no_moments(config)
     raw = raw if carry_raw else _observed(task.env, task.env_params, env_state)
     runner = runner.replace(env_state=env_state, obs=raw, memory=memory, reset=reset, key=key)
-    return runner, Rollout(steps, final_value, last_value, obs_mean, obs_var)
+    return runner, Rollout(steps, final_value, last_value, *(stored.moments or _no_moments(config)))
 
 
 def _resets(first: jax.Array, steps: Transition) -> jax.Array:

@@ -121,9 +121,9 @@ def test_the_value_of_an_account_that_is_seen(monkeypatch):
 
 @pytest.mark.slow
 def test_lives_of_a_policy_that_chooses_its_size_are_played():
-    """Orders three times as large reach the target more often within six days."""
+    """Orders three times as large are ended by a limit more often."""
     market = noisy()[0]
-    how = {"key": KEY, "contracts": [1], "sessions": DAYS, "paths": 40, "coin_seeds": 1, "sampled": True}
+    how = {"key": KEY, "contracts": [1], "sessions": DAYS, "paths": 40, "coin_seeds": 1}
     found = {}
     for sizes, shares in (((1, 3), (1.0, 0.0)), ((1, 3), (0.0, 1.0))):
         env = TradingPhase2(market, account_life=True, entry_sizes=sizes)
@@ -131,7 +131,7 @@ def test_lives_of_a_policy_that_chooses_its_size_are_played():
         found[shares] = lifetime_value(policy, market, [plan("topstep-50k")], env=env, params=env.default_params, **how)
         assert "chooses from the sizes that its account allows" in str(found[shares])
     small, large = (one.cases[0] for one in found.values())
-    assert small.policy.passed.value < large.policy.passed.value
+    assert 0 < small.policy.breached.value < large.policy.breached.value
 
 
 def test_the_account_of_parameters_that_have_none_is_refused():

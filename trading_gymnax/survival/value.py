@@ -93,15 +93,15 @@ def lifetime_value(
     cases = _cases(_plans_of(plans, env), params, contracts)
     rules = stacked(cases, params)
     asked = Asked(sampled, block_sessions, sessions, paths, coin_seeds, progress)
-    keys = jax.random.split(stream(key, "lifetime value"), 6)
-    lived = (played if acts_on_account(env) else replayed)(policy, env, params, rules, asked, keys)
+    made = played if acts_on_account(env) else replayed
+    lived = made(policy, env, params, rules, asked, jax.random.split(stream(key, "lifetime value"), 6))
     data = (len(lived.date), float(block_sessions))
     found = tuple(
         AccountCase(plan, size, *(_value(lives, at, data, plan, bankroll) for lives in (lived.policy, lived.coin)))
         for at, (plan, size) in enumerate(cases)
     )
-    dates = f"{lived.date.min()} to {lived.date.max()}"
-    return AccountValues(found, data[0], sessions, data[1], paths, dates, bankroll, _notes(env, lived, found))
+    sums = data[0], sessions, data[1], paths, f"{lived.date.min()} to {lived.date.max()}", bankroll
+    return AccountValues(found, *sums, _notes(env, lived, found))
 
 
 def sizes_of(params: Any) -> tuple[int, ...] | None:
