@@ -257,8 +257,8 @@ def test_a_smoke_run_of_the_gpu_script_works_without_a_gpu(tmp_path, monkeypatch
     if importlib.util.find_spec("rejax") is None:
         assert verdicts["rejax-16"].startswith("not measured: rejax, 16 x 16: not installed")
     stepping, training = (content["contenders"][name]["rounds"][0] for name in ("stepping, 16", "PPO, 16 x 16"))
-    # 225 float32 read, and 22 int32 and 3 bool of the state read and written
-    assert stepping["bytes_per_s"] == pytest.approx(stepping["steps_per_s"] * (225 * 4 + 2 * (22 * 4 + 3)))
+    # 225 float32 read, and the state's row of 25 int32 read and written
+    assert stepping["bytes_per_s"] == pytest.approx(stepping["steps_per_s"] * (225 * 4 + 2 * 25 * 4))
     assert training["flops_per_s"] == pytest.approx(training["steps_per_s"] * 968_448)
     [command] = content["contenders"]["command line"]["rounds"]
     assert command["again_s"] > 0
