@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from flax import struct
 
-from tests.survival.material import KEY, noisy, recorded
+from tests.survival.material import KEY, Script, noisy, recorded
 from tests.survival.test_lives import ACCOUNTS, MARKET_FIELDS, stack
 from trading_gymnax import TradingPhase2, life
 from trading_gymnax.accounts import life_fields, plan
-from trading_gymnax.evaluation.baselines import RandomEntries
 from trading_gymnax.rules import BUY, HOLD, SELL, DoneReason
 from trading_gymnax.survival import Bankroll, SurvivalRefused, lifetime_value, value_lives
 from trading_gymnax.survival.lives import LifeOutcome, live, tables_of
@@ -121,17 +120,24 @@ def test_the_value_of_an_account_that_is_seen(monkeypatch):
 
 @pytest.mark.slow
 def test_lives_of_a_policy_that_chooses_its_size_are_played():
-    """Orders three times as large are ended by a limit more often."""
-    market = noisy()[0]
-    how = {"key": KEY, "contracts": [1], "sessions": DAYS, "paths": 40, "coin_seeds": 1}
-    found = {}
-    for sizes, shares in (((1, 3), (1.0, 0.0)), ((1, 3), (0.0, 1.0))):
-        env = TradingPhase2(market, account_life=True, entry_sizes=sizes)
-        policy = RandomEntries(jnp.float32(0.2), jnp.asarray(shares, jnp.float32))
-        found[shares] = lifetime_value(policy, market, [plan("topstep-50k")], env=env, params=env.default_params, **how)
-        assert "chooses from the sizes that its account allows" in str(found[shares])
-    small, large = (one.cases[0] for one in found.values())
-    assert 0 < small.policy.breached.value < large.policy.breached.value
+    """Three contracts that are chosen live as three that are set, to the cent."""
+    _, params = seeing(True, False)
+    env = TradingPhase2(params.market, account_life=True, entry_sizes=(1, 3))
+    params = env.default_params.replace(**{name: getattr(params, name) for name in MARKET_FIELDS})
+    names = env.action_names
+    large = [names.index(f"{name}_3X" if name in ("BUY", "SELL") else name) for name in TradingPhase2.action_names]
+    actions = jnp.asarray(large, jnp.int8)[noisy()[1].actions]
+    tape = recorded()[3].tape
+    orders = jnp.asarray(np.random.default_rng(0).integers(0, len(tape.num_bars), (PATHS, DAYS)), jnp.int32)
+    rules = [stack([{**ACCOUNTS["plain"], "contracts": size}]) for size in (1, 3)]
+    found = play_lives(Script(actions), env, params, rules[0], orders, KEY).lives
+    for mine, theirs in zip(found, live(tape, rules[1], tables_of(tape, rules[1]), orders), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert len(np.unique(found.days)) > 2
+    assert (found.pass_day > 0).any()
+    asked = {"key": KEY, "env": env, "params": params, "sessions": DAYS, "paths": 20, "coin_seeds": 1}
+    value = lifetime_value(Script(actions), params.market, plan("topstep-50k"), **asked)
+    assert "chooses from the sizes that its account allows" in str(value)
 
 
 def test_the_account_of_parameters_that_have_none_is_refused():
