@@ -20,8 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purejaxrl_ppo import CheckpointError, FitOptions, PPOConfig, evaluate, fit, load_policy
+from purejaxrl_ppo import CheckpointError, FitOptions, PPOConfig, evaluate, fit, load_policy, train
 from purejaxrl_ppo.checkpoint import to_arrays
+from purejaxrl_ppo.devices import plan_for
 from purejaxrl_ppo.fit import _programs, evaluation_key
 from purejaxrl_ppo.programs import kept_with_environment
 from tests.ppo.probes import MarketTable, Table, no_bars_left, table
@@ -132,6 +133,25 @@ def test_resuming_equals_never_having_stopped(folder, finished, stop):
     assert again.best_score == finished.best_score
     for name in ("metrics.csv", "evaluations.csv"):
         assert (folder / name).read_text() == (finished.run_dir / name).read_text()
+
+
+@pytest.mark.slow
+def test_resuming_on_the_paths_of_a_gpu_equals_never_having_stopped(tmp_path, monkeypatch):
+    plans = []
+
+    def planned(config, spec, backend):
+        plans.append(plan_for(config, spec, "gpu"))
+        return plans[-1]
+
+    monkeypatch.setattr(train, "plan_for", planned)
+    config = dataclasses.replace(CONFIG, num_envs=16, hidden_sizes=(16, 16), total_timesteps=16 * 16 * 4)
+    env = MarketTable()
+    whole = fit(env, PARAMS, config, run_dir=tmp_path / "run", options=NO_EVALUATION)
+    forget_after(tmp_path / "run", 2)
+    again = fit(env, PARAMS, config, run_dir=tmp_path / "run", options=NO_EVALUATION)
+    assert again.iterations == 4
+    assert_same(again.state, whole.state)
+    assert all(plan.fused_towers and plan.bfloat16 for plan in plans)
 
 
 def test_a_killed_process_leaves_half_a_row(folder, finished):
