@@ -199,7 +199,7 @@ def _environment(options: Options, num_envs: int) -> str:
     from benchmarks.contenders.environments import programs, trading
 
     env, params = trading(phase=options.phase)
-    start, roll = programs(env, "consumed", num_envs, options.num_steps)
+    start, roll = programs(env, "consumed", num_envs, options.num_steps, by_rows=True)
     state = jax.eval_shape(start, jax.random.key(0), params)
     return compiled(roll, jax.random.key(0), state, jnp.zeros(0), params)
 

@@ -55,8 +55,8 @@ def _clocks(
     return (time - opened) / DAY_MINUTES, jnp.minimum(closed - time_before, to_close) / DAY_MINUTES
 
 
-def joined(window: jax.Array, numbers: list[jax.Array]) -> jax.Array:
-    """The window, float32 [W], and behind it the scalars of the account.
+def joined(window: jax.Array, account: jax.Array) -> jax.Array:
+    """Both parts of an observation, one behind the other.
 
     On a GPU without a concatenation, which the compiler would take apart again where the observation's numbers are
     added up or multiplied, at the price of a few kernels more; on a CPU a concatenation is the faster way.
@@ -72,33 +72,33 @@ def joined(window: jax.Array, numbers: list[jax.Array]) -> jax.Array:
     def concatenated(window: jax.Array, account: jax.Array) -> jax.Array:
         return jnp.concatenate([window, account])
 
-    account = jnp.stack(numbers)
     return jax.lax.platform_dependent(window, account, cpu=concatenated, default=padded)
 
 
-def position_features(state: Any, now: Bar) -> list[jax.Array]:
-    """[side, open profit / ATR, close to stop / ATR, close to target / ATR, bars held / 390], float32; 0 when flat.
+def position_features(state: Any, now: Bar) -> jax.Array:
+    """[side, open profit / ATR, close to stop / ATR, close to target / ATR, bars held / 390], float32 [5]; 0 when flat.
 
     ATR is floored at one tick. Both distances are positive while the market lies between stop and target.
     """
-    side, atr = state.position, jnp.maximum(now.atr, 1.0)
-    ticks = now.close - state.entry_price, now.close - state.sl_price, state.tp_price - now.close
-    in_atr = [(side * distance).astype(jnp.float32) / atr for distance in ticks]
+    side = state.position
+    ticks = jnp.stack([now.close - state.entry_price, now.close - state.sl_price, state.tp_price - now.close])
+    in_atr = (side * ticks).astype(jnp.float32) / jnp.maximum(now.atr, 1.0)
     held = jnp.where(side != 0, state.step_idx - state.position_entry_step + 1, 0).astype(jnp.float32)
-    return [side.astype(jnp.float32), *in_atr, held / DAY_MINUTES]
+    return jnp.concatenate([side.astype(jnp.float32)[None], in_atr, held[None] / DAY_MINUTES])
 
 
-def management_features(state: Any, now: Bar) -> list[jax.Array]:
+def management_features(state: Any, now: Bar) -> jax.Array:
     """[trailing, stop at break-even or better, profit / D, best profit / D, locked profit / D, drawdown / limit].
 
-    float32; D is the initial stop distance. The first five are 0 when flat, the last where the limit is off.
+    float32 [6]; D is the initial stop distance. The first five are 0 when flat, the last where the limit is off.
     """
     side = state.position
     profit, locked = side * (now.close - state.entry_price), side * (state.sl_price - state.entry_price)
-    distance = jnp.maximum(state.initial_stop_ticks, 1).astype(jnp.float32)
-    in_stops = [ticks.astype(jnp.float32) / distance for ticks in (profit, state.highest_profit_point, locked)]
-    flags = [flag.astype(jnp.float32) for flag in (state.trailing_stop_active, (side != 0) & (locked >= 0))]
-    return [*flags, *in_stops, in_units_of(state.high_water_mark - state.equity, state.trailing_limit)]
+    ticks = jnp.stack([profit, state.highest_profit_point, locked])
+    in_stops = ticks.astype(jnp.float32) / jnp.maximum(state.initial_stop_ticks, 1).astype(jnp.float32)
+    flags = jnp.stack([state.trailing_stop_active, (side != 0) & (locked >= 0)]).astype(jnp.float32)
+    drawdown = in_units_of(state.high_water_mark - state.equity, state.trailing_limit)
+    return jnp.concatenate([flags, in_stops, drawdown[None]])
 
 
 def account_features(state: Any, params: Any) -> jax.Array:

@@ -283,11 +283,12 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         after, reward, terminated, info = self._transition(state, action, params)
         truncated = self.is_truncated(after, params)
         account = restart(self._fresh_account, starts.reset_key(key), terminated | truncated, after, params)
-        # Without the barrier a GPU's compiler may play the rules anew for each of the observation's numbers.
-        account, numbers = jax.lax.optimization_barrier((account, self._account_numbers(account, params)))
+        # Without the barrier a GPU's compiler may play the rules anew for each of the observation's numbers, and make
+        # those of the account anew for each of the window's.
+        account, numbers = jax.lax.optimization_barrier((account, list(self._account_numbers(account, params))))
         final = self._observation(after, params)
         info = {**info, "terminated": terminated, "truncated": truncated, "final_observation": final}
-        obs = observation.joined(observation.market_window(account, params, self.window), numbers)
+        obs = observation.joined(observation.market_window(account, params, self.window), jnp.stack(numbers))
         return obs, pack(account), reward, terminated, truncated, info
 
     def step_env(
@@ -557,20 +558,20 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         window = observation.market_window(state, params, self.window)
         return observation.joined(window, self._account_numbers(state, params))
 
-    def _account_numbers(self, state: EnvState, params: EnvParams) -> list[jax.Array]:
-        """What stands behind the window, one by one, float32."""
+    def _account_numbers(self, state: EnvState, params: EnvParams) -> jax.Array:
+        """What stands behind the window, float32 [K]."""
         now, _ = pair_of_bars(params.market, state.market_id, state.step_idx)
-        numbers = self._position_features(state, now)
+        parts = [self._position_features(state, now)]
         if self.account_features:
-            numbers += list(observation.account_features(state, self._in_force(state, params)))
-            numbers += list(life.features(state, params)) if self.account_life else []
+            parts.append(observation.account_features(state, self._in_force(state, params)))
+            parts += [life.features(state, params)] if self.account_life else []
         if self.entry_sizes:
-            numbers += list(sizes.feature(state, params, self.entry_sizes))
+            parts.append(sizes.feature(state, params, self.entry_sizes))
         if self.num_one_hot:
-            numbers += list(observation.market_one_hot(state, params.market, self.num_one_hot))
-        return numbers
+            parts.append(observation.market_one_hot(state, params.market, self.num_one_hot))
+        return jnp.concatenate(parts)
 
-    def _position_features(self, state: EnvState, now: Bar) -> list[jax.Array]:
+    def _position_features(self, state: EnvState, now: Bar) -> jax.Array:
         """Phase 2 appends the management of the stop."""
         return observation.position_features(state, now)
 

@@ -103,5 +103,5 @@ class TradingPhase2(TradingPhase1):
         state = super()._new_account(params, market_id, bar, forced_side, idle)
         return state.replace(trailing_stop_active=jnp.bool_(False))
 
-    def _position_features(self, state: EnvStatePhase2, now: Bar) -> list[jax.Array]:
-        return super()._position_features(state, now) + observation.management_features(state, now)
+    def _position_features(self, state: EnvStatePhase2, now: Bar) -> jax.Array:
+        return jnp.concatenate([super()._position_features(state, now), observation.management_features(state, now)])

@@ -78,8 +78,16 @@ def trading(sessions: int | None = None, phase: int = 1) -> tuple[TradingPhase1,
     return env, env.default_params
 
 
-def programs(env: Any, kind: Kind, num_envs: int, num_steps: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """`start(key, params) -> state` and `roll(key, state, buffer, params) -> (state, buffer, total)`."""
+def programs(
+    env: Any, kind: Kind, num_envs: int, num_steps: int, by_rows: bool | None = None
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """`start(key, params) -> state` and `roll(key, state, buffer, params) -> (state, buffer, total)`.
+
+    by_rows: whether actions are chosen one by one and sums are kept for each environment, which is the faster way on an
+    accelerator and the slower one on a CPU; None: as JAX's default device has it.
+    """
+    rows = jax.default_backend() != "cpu" if by_rows is None else by_rows
+    drawn, axis, nothing = (_largest, 1, jnp.zeros(num_envs)) if rows else (_by_argmax, None, jnp.float32(0))
     step = functools.partial(environment.Environment.step, env) if kind == "stock" else env.step
 
     def start(key: jax.Array, params: Any) -> Any:
@@ -88,12 +96,12 @@ def programs(env: Any, kind: Kind, num_envs: int, num_steps: int) -> tuple[Calla
     def one(params: Any, carry: Any, xs: Any) -> Any:
         (state, buffer, total), (at, key, noise) = carry, xs
         mask = jax.vmap(env.action_mask, (0, None))(state, params)
-        action = _largest(noise, mask)
+        action = drawn(noise, mask)
         keys = jax.random.split(key, num_envs)
         obs, state, reward, _, _, _ = jax.vmap(step, (0, 0, 0, None))(keys, state, action, params)
         if kind == "stored":
-            return (state, buffer.at[at].set(obs), total + reward), None
-        return (state, buffer, total + reward + obs.sum(axis=1)), None
+            return (state, buffer.at[at].set(obs), total + (reward if rows else reward.sum())), None
+        return (state, buffer, total + (reward if rows else reward.sum()) + obs.sum(axis=axis)), None
 
     def roll(key: jax.Array, state: Any, buffer: jax.Array, params: Any) -> Any:
         key_steps, key_noise = jax.random.split(key)
@@ -101,13 +109,18 @@ def programs(env: Any, kind: Kind, num_envs: int, num_steps: int) -> tuple[Calla
         noise = jax.random.bits(key_noise, (num_steps, num_envs, env.num_actions), jnp.uint8)
         xs = jnp.arange(num_steps), jax.random.split(key_steps, num_steps), noise
         params = env.prepared(params)
-        return jax.lax.scan(functools.partial(one, params), (state, buffer, jnp.zeros(num_envs)), xs)[0]
+        return jax.lax.scan(functools.partial(one, params), (state, buffer, nothing), xs)[0]
 
     return start, roll
 
 
+def _by_argmax(noise: jax.Array, mask: jax.Array) -> jax.Array:
+    """Legal action with the largest noise [N, K], int32 [N]."""
+    return jnp.argmax(jnp.where(mask, noise.astype(jnp.int32), -1), axis=1)
+
+
 def _largest(noise: jax.Array, mask: jax.Array) -> jax.Array:
-    """Legal action with the largest noise [N, K], int32 [N]; one by one, so that on a GPU it is no kernel alone."""
+    """The same one by one, so that on a GPU it is no kernel alone."""
     best, found = jnp.full(len(noise), -1), jnp.zeros(len(noise), jnp.int32)
     for action in range(noise.shape[1]):
         here = noise[:, action].astype(jnp.int32)
