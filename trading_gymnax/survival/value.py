@@ -84,8 +84,7 @@ def lifetime_value(
 
     Raises:
         SurvivalRefused: fewer sessions than a block; a market of micro contracts beside others; no plans and an
-            environment without `account_life=True`; a number that cannot be.
-        ValueError: as `evaluate_policy`.
+            environment without `account_life=True`; a number that cannot be. ValueError: as `evaluate_policy`.
     """
     env, params = environment_of(env, params, phase, market)
     paths = default_paths(env) if paths is None else paths
