@@ -37,7 +37,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def more_runs(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The other trainings, made once."""
     folder = tmp_path_factory.mktemp("sharded")
-    sharded_run.start(folder, "pair", "gpu", "rows", "envs", "shuffled", "fit")
+    sharded_run.start(folder, "pair", "rows", "envs", "shuffled", "fit")
     return folder
 
 
@@ -76,9 +76,8 @@ def test_devices_learn_what_one_learns(runs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("setting", ["pair", "gpu"])
-def test_two_devices_learn_what_one_learns(more_runs, setting):
-    assert_alike(more_runs, setting, 2)
+def test_two_devices_learn_what_one_learns(more_runs):
+    assert_alike(more_runs, "pair", 2)
 
 
 @pytest.mark.slow
