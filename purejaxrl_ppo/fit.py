@@ -73,7 +73,7 @@ class FitResult:
     run_dir: pathlib.Path
     iterations: int  # done in all
     best_score: float  # highest evaluated return (highest training return where none was evaluated)
-    compile_seconds: float  # of the first chunk, its run included
+    compile_seconds: float  # that the first chunk was waited for: what was left of its compiling, and its run
 
 
 @memory_in_words("training", "num_envs, num_steps, hidden_sizes or eval_episodes")
@@ -252,11 +252,11 @@ class _Loop:
                 self.best_score = found[1]["best_score"]
             self.state = self._owned(from_arrays(shapes, self.team.broadcast_arrays(saved)))
             return []
-        self._compile_ahead(shapes)
-        self.state = self.init(key, self.arguments[0])
         if warm_start is None:
+            self._compile_ahead(shapes)
+            self.state = self.init(key, self.arguments[0])
             return []
-        fresh = self.state
+        fresh = self.init(key, self.arguments[0])
         if self.mesh is not None:  # on one device: a warm start plays a rollout to see what the old policy thinks
             fresh = from_arrays(shapes, to_arrays(gather(fresh, self.mesh)))
         began = scheduled_params(self.config, self.params_schedule, jnp.int32(0), self.env_params)
@@ -268,7 +268,8 @@ class _Loop:
         """Compile the chunk while the first state is made, in a thread; whoever calls the chunk finds it compiled.
 
         It is traced here, where the caller's settings of JAX count. On a mesh, and where arguments are bound to a
-        device, the first call compiles as ever.
+        device, the first call compiles as ever; so it does for a warm start, which may be refused: a process does not
+        end before its threads do.
         """
         if self.mesh is not None or any(getattr(x, "committed", False) for x in jax.tree.leaves(self.arguments)):
             return
