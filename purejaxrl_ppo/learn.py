@@ -24,7 +24,7 @@ from purejaxrl_ppo.losses import (
 )
 from purejaxrl_ppo.networks import evaluate_actions, run_tower, tower_params
 from purejaxrl_ppo.rollout import Task, arranged, padded_size, policy_and_value
-from purejaxrl_ppo.sharding import devices, largest, shuffling_key, whole_minibatch
+from purejaxrl_ppo.sharding import devices, shuffling_key, whole_minibatch
 
 Metrics = dict[str, jax.Array]
 
@@ -71,7 +71,8 @@ def learn(learner: Learner, params: Any, opt_state: Any, key: jax.Array) -> tupl
     """All epochs of minibatch updates.
 
     Returns:
-        Parameters, optimiser state, and metrics: means over the gradient steps that were taken.
+        Parameters, optimiser state, and metrics: means over the gradient steps that were taken, and
+        `first_ratio_error`, which is of this device's rows only.
     """
     config, axis = learner.config, learner.task.axis
     layout = _layout(learner.task, params)
@@ -107,7 +108,7 @@ def learn(learner: Learner, params: Any, opt_state: Any, key: jax.Array) -> tupl
     return (
         ravel_pytree(params)[1](flat),
         opt_state,
-        {**metrics, "gradient_steps": steps, "first_ratio_error": largest(first_error, axis)},
+        {**metrics, "gradient_steps": steps, "first_ratio_error": first_error},
     )
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from purejaxrl_ppo.sharding import Axis, mean, total
+from purejaxrl_ppo.sharding import Axis, total
 
 
 class LossTerms(struct.PyTreeNode):
@@ -216,11 +216,6 @@ def _ratio_error(log_prob: jax.Array, old_log_prob: jax.Array, weights: jax.Arra
     return jnp.max(jnp.where(weights > 0, jnp.abs(jnp.exp(log_prob - old_log_prob) - 1.0), 0.0))
 
 
-def explained_variance(values: jax.Array, targets: jax.Array, axis: Axis = None) -> jax.Array:
-    """1 - Var(targets - values) / Var(targets), over all devices on the axis; 0 where the targets do not vary."""
-
-    def variance(x: jax.Array) -> jax.Array:
-        return mean(jnp.square(x - mean(x.mean(), axis)).mean(), axis)
-
-    spread = variance(targets)
-    return jnp.where(spread > 1e-12, 1.0 - variance(targets - values) / jnp.maximum(spread, 1e-12), 0.0)
+def explained_variance(unexplained: jax.Array, spread: jax.Array) -> jax.Array:
+    """1 - Var(targets - values) / Var(targets), of both variances; 0 where the targets do not vary."""
+    return jnp.where(spread > 1e-12, 1.0 - unexplained / jnp.maximum(spread, 1e-12), 0.0)

@@ -4,12 +4,16 @@ The update step is written for a share of the environments and the name of a mes
 all of them and the functions here return what they are given, so that one device runs a program without any of this.
 Every device plays its environments and takes gradients of its rows; sums over the axis make statistics and gradients
 those of the whole batch, so that all devices hold equal parameters without ever sending them.
+
+Whatever is sent is made of something that the message before it brought; a loop that sends counts as one message. XLA
+on CPUs runs what is independent of a loop beside it, and takes messages that are under way together for one another:
+the process ends, or sums are wrong.
 """
 
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +23,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from purejaxrl_ppo.config import PPOConfig
+from purejaxrl_ppo.normalise import combine_steps
 
 Axis = str | None  # name of the mesh axis that environments are shared out over; None: one device has them all
 AXIS = "envs"
@@ -103,28 +108,33 @@ def total(tree: Any, axis: Axis) -> Any:
     return unravel(jax.lax.psum(flat, axis))
 
 
-def mean(tree: Any, axis: Axis) -> Any:
-    """Means of a tree of float32 over the devices, in one message."""
-    return tree if axis is None else jax.tree.map(lambda x: x / devices(axis), total(tree, axis))
-
-
-def largest(tree: Any, axis: Axis) -> Any:
-    """The largest over the devices."""
-    return tree if axis is None else jax.lax.pmax(tree, axis)
-
-
 def whole_minibatch(gradient: jax.Array, terms: Any, axis: Axis) -> tuple[jax.Array, Any]:
     """Gradient and `LossTerms` of all devices' rows, but `ratio_error` of this device's only."""
     gradient, sums = total((gradient, terms), axis)
     return gradient, sums.replace(ratio_error=terms.ratio_error)
 
 
-def pooled(mean_: jax.Array, var: jax.Array, axis: Axis) -> tuple[jax.Array, jax.Array]:
-    """Mean and population variance of all devices' samples, of which each has equally many."""
+class Told(NamedTuple):
+    """What a device tells the others of its rows: trees of float32, by how they are put together."""
+
+    sums: Any = ()
+    means: Any = ()
+    moments: Any = ()  # a dict of pairs: mean and population variance
+    largest: Any = ()
+
+
+def of_all(told: Told, axis: Axis) -> Told:
+    """The same of all devices' rows, of which each has equally many; in one message."""
     if axis is None:
-        return mean_, var
-    centre, within = mean((mean_, var), axis)
-    return centre, within + mean(jnp.square(mean_ - centre), axis)
+        return told
+    flat, unravel = ravel_pytree(told)
+    each = jax.vmap(unravel)(jax.lax.all_gather(flat, axis))
+    return Told(
+        sums=jax.tree.map(lambda x: x.sum(axis=0), each.sums),
+        means=jax.tree.map(lambda x: x.mean(axis=0), each.means),
+        moments={name: combine_steps(*pair) for name, pair in each.moments.items()},
+        largest=jax.tree.map(lambda x: x.max(axis=0), each.largest),
+    )
 
 
 def environment_indices(num_envs: int, axis: Axis) -> jax.Array:

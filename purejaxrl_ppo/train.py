@@ -20,7 +20,15 @@ from purejaxrl_ppo.hyperparameters import Hyperparameters
 from purejaxrl_ppo.learn import Batch, Learner, Metrics, Rates, choice_rows, learn
 from purejaxrl_ppo.losses import explained_variance, gae
 from purejaxrl_ppo.networks import make_network
-from purejaxrl_ppo.normalise import RunningMoments, batch_moments, combine_steps, init_moments, merge, scale_rewards
+from purejaxrl_ppo.normalise import (
+    RunningMoments,
+    batch_moments,
+    combine_steps,
+    init_moments,
+    merge,
+    scale_rewards,
+    step_moments,
+)
 from purejaxrl_ppo.rollout import (
     Rollout,
     RunnerState,
@@ -32,7 +40,7 @@ from purejaxrl_ppo.rollout import (
     start_runner,
     whole_inputs,
 )
-from purejaxrl_ppo.sharding import Axis, axis_of, local_config, mean, over_devices, pooled, total
+from purejaxrl_ppo.sharding import Axis, Told, axis_of, local_config, of_all, over_devices
 from purejaxrl_ppo.wrappers import prepare
 
 ParamsSchedule = Callable[[jax.Array, Any], Any]
@@ -242,12 +250,13 @@ def _update(
     inputs_of = _as_stored if task.plan.whole_inputs else input_of(task, state.obs_moments)
     learner = Learner(task, parts.optimiser, rates, batch, state.runner.memory, inputs_of)
     params, opt_state, learned = learn(learner, state.params, state.opt_state, key_epochs)
-    episodes = _episode_means(axis, state, ended, done)
+    told = of_all(_told(rollout, ended, targets, learned), axis)
+    episodes = _episode_means(state, told)
     new_state = TrainState(
         params=params,
         opt_state=opt_state,
         runner=runner.replace(episode_return=sums.episode_return, episode_length=sums.episode_length),
-        obs_moments=_merge_observations(config, axis, state.obs_moments, rollout),
+        obs_moments=_merge_observations(config, state.obs_moments, told),
         return_moments=return_moments,
         discounted_return=sums.discounted,
         episode_return=episodes["episode_return"],
@@ -255,7 +264,7 @@ def _update(
         key=key,
         iteration=state.iteration + 1,
     )
-    metrics = {**learned, **_rollout_metrics(axis, steps, targets), **rates._asdict(), **episodes}
+    metrics = {**learned, **_told_metrics(told), **rates._asdict(), **episodes}
     metrics |= _schedule_metrics(config, parts.schedule, state.iteration)
     return jax.tree.map(strong, new_state), metrics
 
@@ -289,36 +298,53 @@ def _rewards(
     """
     if not config.normalise_rewards:
         return rewards, moments
-    moments = merge(moments, *pooled(*batch_moments(discounted), axis), config.batch_size)
+    mean, var = of_all(Told(moments={"return": batch_moments(discounted)}), axis).moments["return"]
+    moments = merge(moments, mean, var, config.batch_size)
     return scale_rewards(moments, rewards, config.reward_clip), moments
 
 
-def _merge_observations(config: PPOConfig, axis: Axis, moments: RunningMoments, rollout: Rollout) -> RunningMoments:
-    if not config.normalise_observations:
-        return moments
-    return merge(moments, *pooled(*combine_steps(rollout.obs_mean, rollout.obs_var), axis), config.batch_size)
+def _told(rollout: Rollout, ended: Ended, targets: jax.Array, learned: Metrics) -> Told:
+    """What a device tells of its rollout once it has learned from it.
 
-
-def _episode_means(axis: Axis, state: TrainState, ended: Ended, done: jax.Array) -> Metrics:
-    """Number of episodes that ended, mean return and length: those known before where none ended."""
-    count = total(done.astype(jnp.float32).sum(), axis)
-    returns, lengths = total((ended.episode_return.sum(), ended.episode_length.astype(jnp.float32).sum()), axis)
-    return {
-        "episodes": count,
-        "episode_return": _mean_or(returns, count, state.episode_return),
-        "episode_length": _mean_or(lengths, count, state.episode_length),
+    A number that learning brings is sent with it, which makes the message wait for those of learning: see `sharding`.
+    """
+    steps = rollout.steps
+    done = steps.terminated | steps.truncated
+    sums = {
+        "episodes": done.astype(jnp.float32).sum(),
+        "episode_return": ended.episode_return.sum(),
+        "episode_length": ended.episode_length.astype(jnp.float32).sum(),
     }
-
-
-def _rollout_metrics(axis: Axis, steps: Transition, targets: jax.Array) -> Metrics:
+    sums |= {f"info/{name}": values.sum() for name, values in steps.info.items()}
     means = {"reward": steps.reward.mean(), "truncated": steps.truncated.astype(jnp.float32).mean()}
-    sums = {f"info/{name}": values.sum() for name, values in steps.info.items()}
     if steps.mask is not None:
         legal = steps.mask.sum(axis=-1)
         means["choice_rows"] = (legal >= 2).astype(jnp.float32).mean()
         sums["all_illegal_rows"] = (legal == 0).astype(jnp.float32).sum()
-    spread = {"explained_variance": explained_variance(steps.value, targets, axis)}
-    return {**mean(means, axis), **spread, **total(sums, axis)}
+    moments = {
+        "observation": combine_steps(rollout.obs_mean, rollout.obs_var),
+        "target": step_moments(targets.ravel()),
+        "unexplained": step_moments((targets - steps.value).ravel()),
+    }
+    return Told(sums, means, moments, largest={"first_ratio_error": learned["first_ratio_error"]})
+
+
+def _told_metrics(told: Told) -> Metrics:
+    variance = {name: var for name, (_, var) in told.moments.items()}
+    explained = explained_variance(variance["unexplained"], variance["target"])
+    return {**told.means, **told.sums, **told.largest, "explained_variance": explained}
+
+
+def _merge_observations(config: PPOConfig, moments: RunningMoments, told: Told) -> RunningMoments:
+    mean, var = told.moments["observation"]
+    return merge(moments, mean, var, config.batch_size) if config.normalise_observations else moments
+
+
+def _episode_means(state: TrainState, told: Told) -> Metrics:
+    """Mean return and length of the episodes that ended: those known before where none did."""
+    count = told.sums["episodes"]
+    before = {"episode_return": state.episode_return, "episode_length": state.episode_length}
+    return {name: _mean_or(told.sums[name], count, value) for name, value in before.items()}
 
 
 def _rates(config: PPOConfig, hyper: Hyperparameters, iteration: jax.Array) -> Rates:

@@ -1,7 +1,7 @@
 """Trainings on virtual devices, for a process that has eight: `python -m tests.ppo.sharded_run FOLDER NAME ...`.
 
-A NAME is one of SETTINGS, or `fit`. FOLDER gets `metrics.npz` (every metric as setting/devices/name), `facts.json`, and
-the runs of `fit`.
+A NAME is one of SETTINGS, of which those of ON_GPU take the paths of one, or `fit`. FOLDER gets `metrics.npz` (every
+metric as setting/devices/name), `facts.json`, and the runs of `fit`.
 """
 
 import dataclasses
@@ -43,9 +43,14 @@ SMALL = PPOConfig(
     log_info=("twice",),
 )
 WHOLE = dataclasses.replace(SMALL, num_minibatches=1)  # one minibatch holds the same rows however they are shuffled
+# large enough for XLA to start parts of an iteration side by side on a CPU, as it does not where arrays are small
+BROAD = dataclasses.replace(SMALL, num_envs=32, total_timesteps=32 * 16 * ITERATIONS, hidden_sizes=(16, 16))
+ON_GPU = ("kernels", "joined")
 SETTINGS = {
     "time": (SMALL, (None, 8)),
-    "pair": (SMALL, (None, 2)),
+    "pair": (BROAD, (None, 2)),
+    "kernels": (BROAD, (None, 2)),
+    "joined": (dataclasses.replace(BROAD, bfloat16=False), (None, 2)),
     "rows": (dataclasses.replace(WHOLE, minibatch_by="rows", num_epochs=4, target_kl=1e-4), (None, 8)),
     "envs": (dataclasses.replace(WHOLE, minibatch_by="envs", recurrent=True, gru_size=8), (None, 8)),
     "shuffled": (dataclasses.replace(SMALL, minibatch_by="envs", num_minibatches=2, learning_rate=2e-2), (8,)),
@@ -72,7 +77,8 @@ def main() -> None:
     for name, (config, counts) in ((name, SETTINGS[name]) for name in names if name != "fit"):
         for count in counts:
             mesh = None if count is None else make_mesh(count)
-            result = jax.jit(make_train(Table(), config, mesh=mesh))(jax.random.key(3), table(**PARAMS))
+            train = make_train(Table(), config, mesh=mesh, backend="gpu" if name in ON_GPU else None)
+            result = jax.jit(train)(jax.random.key(3), table(**PARAMS))
             metrics |= {f"{name}/{count}/{key}": np.asarray(value) for key, value in result.metrics.items()}
             if count == 8:
                 facts[f"{name} equal"] = _equal_on_all(result.state)
