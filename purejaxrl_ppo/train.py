@@ -20,15 +20,7 @@ from purejaxrl_ppo.hyperparameters import Hyperparameters
 from purejaxrl_ppo.learn import Batch, Learner, Metrics, Rates, choice_rows, learn
 from purejaxrl_ppo.losses import explained_variance, gae
 from purejaxrl_ppo.networks import make_network
-from purejaxrl_ppo.normalise import (
-    RunningMoments,
-    batch_moments,
-    combine_steps,
-    init_moments,
-    merge,
-    scale_rewards,
-    step_moments,
-)
+from purejaxrl_ppo.normalise import RunningMoments, batch_moments, combine_steps, init_moments, merge, scale_rewards
 from purejaxrl_ppo.rollout import (
     Rollout,
     RunnerState,
@@ -323,10 +315,15 @@ def _told(rollout: Rollout, ended: Ended, targets: jax.Array, learned: Metrics) 
         sums["all_illegal_rows"] = (legal == 0).astype(jnp.float32).sum()
     moments = {
         "observation": combine_steps(rollout.obs_mean, rollout.obs_var),
-        "target": step_moments(targets.ravel()),
-        "unexplained": step_moments((targets - steps.value).ravel()),
+        "target": _moments(targets),
+        "unexplained": _moments(targets - steps.value),
     }
     return Told(sums, means, moments, largest={"first_ratio_error": learned["first_ratio_error"]})
+
+
+def _moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    mean = x.mean()
+    return mean, jnp.square(x - mean).mean()
 
 
 def _told_metrics(told: Told) -> Metrics:
