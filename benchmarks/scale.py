@@ -42,7 +42,7 @@ PLAN = {
     "seconds a step": 29e-6,  # of all environments of a device, 11 kernels: from the same two
     "gradients": 16,
     "gradient bytes": 150_060,
-    "small messages": 61,
+    "small messages": 4,
     "start in a node": 20e-6,  # of one message among the 8 GPUs of a node
     "start a hop": 10e-6,  # there and back between nodes, for each doubling of their number
     "bytes a second in a node": 450e9,

@@ -5,9 +5,9 @@ all of them and the functions here return what they are given, so that one devic
 Every device plays its environments and takes gradients of its rows; sums over the axis make statistics and gradients
 those of the whole batch, so that all devices hold equal parameters without ever sending them.
 
-Whatever is sent is made of something that the message before it brought; a loop that sends counts as one message. XLA
-on CPUs runs what is independent of a loop beside it, and takes messages that are under way together for one another:
-the process ends, or sums are wrong.
+Whatever is sent is made of something that the message before it brought; a loop that sends counts as one message. On
+CPUs, XLA may run what is independent of a loop beside it, and takes messages that are under way together for one
+another, which ends the process.
 """
 
 import dataclasses
