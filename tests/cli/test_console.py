@@ -17,6 +17,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SLOW = "import time\nprint('importing', flush=True)\ntime.sleep(60)\n"
 TALKATIVE = "def main():\n    for _ in range(100_000):\n        print('a line, and another one')\n"
 COLLECTING = "import gc\nx = gc.isenabled()\ndef main():\n    print(x, gc.isenabled(), bool(gc.get_freeze_count()))\n"
+SELDOM = (
+    "import sys\nimport scipy.stats\nimport scipy.stats as stats\nbefore = 'scipy.stats._stats_py' in sys.modules\n"
+    "def main():\n    print(before, stats.norm.cdf(0.0), type(stats) is type(sys), type(stats.__loader__).__name__)\n"
+)
 ACCENTED = "def main():\n    print('caf\\u00e9')\n"
 
 
@@ -50,6 +54,11 @@ def test_a_console_without_a_letter_shows_another(tmp_path):
     with program(tmp_path, ACCENTED, PYTHONIOENCODING="ascii", PYTHONUTF8="0") as process:
         assert process.communicate(timeout=30) == ("caf?\n", "")
     assert process.returncode == 0
+
+
+def test_what_is_seldom_used_is_executed_when_it_is_used(tmp_path):
+    with program(tmp_path, SELDOM) as process:
+        assert process.communicate(timeout=60) == ("False 0.5 True SourceFileLoader\n", "")
 
 
 def test_garbage_is_looked_for_in_what_was_made_after_the_imports(tmp_path):

@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy import special
 
 from trading_gymnax.survival.replay import BREACHED, PASSED
 
@@ -54,7 +54,7 @@ class Attempts:
         percentile interval moves the percentiles so; here the distances are stretched.
         """
         k = max(2.0, self.sessions / self.block_sessions)
-        return math.sqrt(k / (k - 1)) * float(stdtrit(k - 1, (1 + CONFIDENCE) / 2)) / _NORMAL
+        return math.sqrt(k / (k - 1)) * float(special.stdtrit(k - 1, (1 + CONFIDENCE) / 2)) / _NORMAL
 
 
 def interval(
