@@ -1,6 +1,7 @@
 """Checkpoints by Orbax: written whole or not at all, checked when read, the newest sound one is taken."""
 
 import errno
+import functools
 import hashlib
 import logging
 import os
@@ -74,20 +75,24 @@ class Checkpoints:
     """
 
     def __init__(self, folder: pathlib.Path, keep: int | None, read_only: bool = False) -> None:
-        self._folder = folder.absolute()
+        self._folder, self._keep, self._read_only = folder.absolute(), keep, read_only
         if not read_only:
             self._folder.mkdir(parents=True, exist_ok=True)
         _RAISED.folders.add(str(self._folder))
         logging.getLogger("absl").addFilter(_RAISED)  # once, however often it is added
+
+    @functools.cached_property
+    def _manager(self) -> Any:
+        """Orbax's part, made where something is saved or read: a new run has made its first update before."""
         ocp = _orbax()
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep,
+            max_to_keep=self._keep,
             enable_async_checkpointing=False,
-            cleanup_tmp_directories=not read_only,
+            cleanup_tmp_directories=not self._read_only,
             create=False,
             multiprocessing_options=_this_process(),
         )
-        self._manager = ocp.CheckpointManager(self._folder, options=options)
+        return ocp.CheckpointManager(self._folder, options=options)
 
     def save(self, iteration: int, groups: dict[str, Arrays], record: dict[str, Any]) -> None:
         """Write one checkpoint; an existing one of the same iteration is replaced.
@@ -116,7 +121,8 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Iterations that have a checkpoint, newest first."""
-        return sorted(self._manager.all_steps(), reverse=True)
+        nothing = not any(self._folder.glob("*"))
+        return [] if nothing else sorted(self._manager.all_steps(), reverse=True)
 
     def restore(self, groups: tuple[str, ...]) -> tuple[dict[str, Arrays], dict[str, Any]] | None:
         """Arrays and record of the newest sound checkpoint; None when nothing was ever saved.
@@ -147,7 +153,8 @@ class Checkpoints:
 
     def close(self) -> None:
         """Release Orbax's threads."""
-        self._manager.close()
+        if "_manager" in vars(self):
+            self._manager.close()
 
     def _read(self, step: int, groups: tuple[str, ...]) -> tuple[dict[str, Arrays], dict[str, Any]]:
         ocp = _orbax()
