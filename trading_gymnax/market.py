@@ -146,13 +146,13 @@ class MarketData:
 
         Raises ValueError where no market has a usable session in it.
         """
-        view = np.asarray(view, np.int32).reshape(self.num_markets, 2)
+        view = np.array(view, np.int32).reshape(self.num_markets, 2)
         risk = np.array([self._median_risk(m, view[m]) for m in range(self.num_markets)], np.float32)
         if not risk.any():
             raise ValueError(
                 f"the view holds no usable session: the data has sessions from {self.date_text()}; choose other dates"
             )
-        return dataclasses.replace(self, view=jnp.asarray(view), median_risk_usd=jnp.asarray(risk))
+        return dataclasses.replace(self, **jax.device_put({"view": view, "median_risk_usd": risk}))
 
     def date_text(self) -> str:
         """First and last session date of the view, as "2025-01-02 to 2025-03-17"."""
@@ -188,7 +188,7 @@ class MarketData:
         atr = np.asarray(self.bars)[m, self._entry_allowed(m, view), ATR_BITS].view(np.float32)
         if len(atr) == 0:
             return 0.0
-        return ORDINARY_STOP_ATR * float(np.median(atr)) * int(self.tick_cents[m]) / 100
+        return ORDINARY_STOP_ATR * float(np.median(atr)) * int(np.asarray(self.tick_cents)[m]) / 100
 
 
 def session_hours(rth_open: Any, rth_close: Any, start_minute: Any, xp: Any = jnp) -> tuple[Any, Any]:
@@ -279,21 +279,21 @@ def pack(tables: Sequence[Bars], roots: Sequence[str] | None = None) -> MarketDa
         sessions=_stack([_session_rows(table) for table in tables]),
         bar_at=_stack([_bar_at_minute(table) for table in tables]),
         session_date=_stack([table.session_date.astype("datetime64[D]").astype(np.int32) for table in tables]),
-        view=_int([[0, n] for n in sessions]),
-        num_bars=_int(counts),
-        num_sessions=_int(sessions),
-        bar_minutes=_int([table.bar_minutes for table in tables]),
-        session_start_minute=_int([table.spec.session_start_minute for table in tables]),
-        tick_cents=_int([table.spec.tick_value_cents for table in tables]),
-        price_range=_int([int(table.high.max()) - int(table.low.min()) for table in tables]),
-        median_risk_usd=jnp.zeros(len(tables), jnp.float32),
+        view=_numbers([[0, n] for n in sessions]),
+        num_bars=_numbers(counts),
+        num_sessions=_numbers(sessions),
+        bar_minutes=_numbers([table.bar_minutes for table in tables]),
+        session_start_minute=_numbers([table.spec.session_start_minute for table in tables]),
+        tick_cents=_numbers([table.spec.tick_value_cents for table in tables]),
+        price_range=_numbers([int(table.high.max()) - int(table.low.min()) for table in tables]),
+        median_risk_usd=_numbers([0.0] * len(tables), np.float32),
         specs=tuple(table.spec for table in tables),
         roots=tuple(roots or [table.spec.symbol for table in tables]),
         feature_names=first.feature_names,
         rth=first.rth,
         doubts=tuple(f"{table.spec.symbol}: {doubt}" for table in tables for doubt in table.report.doubts),
     )
-    return market.with_view(market.view)
+    return jax.device_put(market.with_view(market.view))  # whole: array by array, each would be a program to compile
 
 
 _BARS_OPTIONS = tuple(
@@ -437,16 +437,14 @@ def _bar_at_minute(table: Bars) -> np.ndarray:
     return np.searchsorted(key, np.arange(len(table.session_date) * MINUTES)).astype(np.int32).reshape(-1, MINUTES)
 
 
-def _stack(rows: list[np.ndarray]) -> jax.Array:
+def _stack(rows: list[np.ndarray]) -> Any:
     """Arrays of unequal first dimension -> one array, padded by repeating the last row."""
     length = max(len(array) for array in rows)
-    return jnp.asarray(
-        np.stack([np.concatenate([array, np.repeat(array[-1:], length - len(array), axis=0)]) for array in rows])
-    )
+    return np.stack([np.concatenate([array, np.repeat(array[-1:], length - len(array), axis=0)]) for array in rows])
 
 
-def _int(values: Any) -> jax.Array:
-    return jnp.asarray(np.asarray(values), jnp.int32)
+def _numbers(values: Any, dtype: Any = np.int32) -> Any:
+    return np.asarray(values, dtype)
 
 
 def _day(date: Any) -> int:

@@ -57,7 +57,7 @@ class EnvParams(Parameters, environment.EnvParams):
         blank = {f.name: f.default for f in dataclasses.fields(cls)}
         params = cls(**{**blank, **given, "market": market})
         by_hand = given.get("reward_scale") is not None
-        scale = params.reward_scale if by_hand else jnp.asarray(median_reward_scale(params))
+        scale: Any = params.reward_scale if by_hand else median_reward_scale(params)
         return dataclasses.replace(params, reward_scale=scale, reward_scale_given=jnp.bool_(by_hand)).replace(
             market=market
         )
