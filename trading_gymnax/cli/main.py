@@ -108,11 +108,21 @@ def _backend() -> str:
 
 
 def _wake(backend: str) -> None:
-    """Let an accelerator get ready, which takes it a second, while modules are imported."""
+    """Let an accelerator get ready, which takes it two seconds, while modules are imported."""
     if backend != "cpu":
         import jax
 
         threading.Thread(target=jax.device_put, args=(0,)).start()
+
+
+def _on_the_cpu() -> contextlib.AbstractContextManager[Any]:
+    """What is computed meanwhile is on the CPU, where JAX has one: gymnax makes an array while it is imported."""
+    import jax
+
+    try:
+        return jax.default_device(jax.local_devices(backend="cpu")[0])
+    except RuntimeError:  # JAX_PLATFORMS names the accelerator alone
+        return contextlib.nullcontext()
 
 
 def _read(args: list[str], trader: PPOConfig) -> Any:
@@ -167,7 +177,8 @@ def _work(module: str, function: str, *, compiles: bool = True) -> Callable[[Any
         with _while_importing():
             if compiles:
                 _wake(_backend())  # the imports compute: where there is no device, they would end in a trace
-            work = getattr(importlib.import_module(f"trading_gymnax.cli.{module}"), function)
+            with _on_the_cpu() if compiles else contextlib.nullcontext():
+                work = getattr(importlib.import_module(f"trading_gymnax.cli.{module}"), function)
             if compiles and _own_process.get():
                 importlib.import_module("purejaxrl_ppo").use_compilation_cache()
         work(command)
