@@ -282,7 +282,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         check_step(key, state, action, params, self.State)
         after, reward, terminated, info = self._transition(state, action, params)
         truncated = self.is_truncated(after, params)
-        account = restart(self._fresh_account, starts.reset_key(key), terminated | truncated, after, params)
+        account = restart(self._restarted, key, terminated | truncated, after, params)
         # Without the barrier a GPU's compiler may play the rules anew for each of the observation's numbers, and make
         # those of the account anew for each of the window's.
         account, numbers = jax.lax.optimization_barrier((account, list(self._account_numbers(account, params))))
@@ -527,6 +527,10 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
 
     def _fresh_account(self, key: jax.Array, params: EnvParams) -> EnvState:
         return self._new_account(params, *starts.draw_start(key, params, self._plan(params)))
+
+    def _restarted(self, key: jax.Array, params: EnvParams) -> EnvState:
+        """Where an episode has ended; `key` is that of the step."""
+        return self._fresh_account(starts.reset_key(key), params)
 
     def _plan(self, params: EnvParams) -> starts.SessionPlan:
         return params.plan if isinstance(params, PreparedParams) else starts.session_plan(params, self.window)
