@@ -12,17 +12,22 @@ Both learn from one `regime` tape of micro contracts and are judged on another, 
   it sees the session's number; with `--endless` it goes on, and only what is judged ends there. With `--warm-start` it
   begins with what the policy for profit of the same seed has learnt.
 - For profit: it sees no account and enters with one contract while it learns; what it does then is traded with each of
-  `sizes`, and the one that pays best on the tape that it learnt from is its size. What the others would have paid is
-  printed as well, and no part of the verdict.
+  `sizes`, and the one that pays best on the tape that it learnt from is its size.
+- With `--by-phase` the policy for value has a limit of contracts in the evaluation and another one in the funded
+  account, which the mask of its sizes keeps: the two of `sizes` with which the policies for profit would have earned
+  most on the tape that all learnt from. What those earn with the same two is printed as well, and tells what the limits
+  bring and what the training.
 
 All seeds of a kind are trained by one compiled program, side by side on an accelerator; all lives of a kind are lived
-in one, too. What a life is stands in docs/accounts.md. `--drift 0` makes the tape a martingale, on which none may pay.
+in one, too. Sizes are chosen on thousands of lives that are replayed, and the verdict is of lives that are played. What
+a life is stands in docs/accounts.md. `--drift 0` makes the tape a martingale, on which none may pay.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import json
 import math
 import time
@@ -40,6 +45,11 @@ from trading_gymnax.accounts import life_fields, plan
 from trading_gymnax.cli.trader import TRADER
 from trading_gymnax.data.loader import load_bars
 from trading_gymnax.market import MarketData, pack
+from trading_gymnax.survival.lives import live as replay
+from trading_gymnax.survival.lives import tables_of
+from trading_gymnax.survival.paths import bootstrap_orders
+from trading_gymnax.survival.tape import record
+from trading_gymnax.survival.value import stacked as rules_of
 from trading_gymnax.synthetic import SYNTH, regime
 
 MICRO = dataclasses.replace(
@@ -50,6 +60,7 @@ MICRO = dataclasses.replace(
 )
 _BARS = 400  # decisions of a session, at most
 _ENDLESS = 10**6  # steps of an episode
+_REPLAYED, _BLOCK = 2000, 5  # lives that sizes are chosen on, and mean length of the blocks that they are drawn in
 _PROFIT = dataclasses.replace(TRADER, total_timesteps=400_000, num_envs=64)
 
 
@@ -70,9 +81,11 @@ class Options:
     horizon: int = 20
     """Sessions of a life, at most."""
     lives: int = 256
-    """Of each policy with each size, on either tape."""
+    """Of each policy, on the fresh tape."""
     sizes: tuple[int, ...] = (3, 6, 12)
     """Contracts of an entry, the smallest first."""
+    by_phase: bool = False
+    """Limit the policy for value to one of `sizes` in the evaluation and to another one when funded."""
     endless: bool = False
     """Train for the value of lives that go on beyond the horizon; gamma then says how far the policy looks."""
     warm_start: bool = False
@@ -97,11 +110,11 @@ class EndingPhase2(TradingPhase2):
 
 
 class Lives(NamedTuple):
-    """What S policies with each of K sizes made of N accounts."""
+    """What S policies made of N accounts."""
 
-    paid: Any  # dollars to the trader, float [S, K, N]
-    fees: Any  # dollars, float [S, K, N]
-    entries: Any  # by phase (evaluation, funded) and size, int [S, K, 2, sizes of the environment]
+    paid: Any  # dollars to the trader, float [S, N]
+    fees: Any  # dollars, float [S, N]
+    entries: Any  # by phase (evaluation, funded) and size, int [S, 2, sizes of the environment]
 
 
 def main(options: Options) -> None:
@@ -124,57 +137,96 @@ def main(options: Options) -> None:
     )
     sees.last_session = _ENDLESS if options.endless else options.horizon
     fields = {**life_fields(plan(options.account), micro=True), "max_steps_in_episode": _ENDLESS}
-    of_account = [blind.default_params.replace(market=tape, **fields) for tape in (known, fresh)]
     keys = [jax.random.key(options.first_seed + seed) for seed in range(options.seeds)]
     say(f"{len(keys)} seeds, {options.sessions} sessions a tape, {jax.devices()[0].device_kind}")
 
     profit = trained(env, options.profit, env.default_params, keys, sampled=options.sampled)
     say(f"trained for profit, {options.profit.total_timesteps:,} steps each")
-    live = lives(blind, options.horizon, options.lives)
-    of_profit = [live(profit, params, np.array(options.sizes)) for params in of_account]
-    say("its lives are lived")
+    known_ratios = replayed(profit, env, known, options)
+    fixed = np.diagonal(known_ratios, axis1=1, axis2=2).argmax(axis=1)
+    pair = np.unravel_index(known_ratios.mean(axis=0).argmax(), known_ratios.shape[1:])
+    phases = tuple(options.sizes[at] for at in pair)
+    say(f"best sizes on the tape that they learnt from: {[options.sizes[at] for at in fixed]}, by phase {phases}")
+    limits = _limited(fields, phases) if options.by_phase else fields
     value = trained(
         sees,
         options.value,
-        sees.default_params.replace(**fields, position_size=unit),
+        sees.default_params.replace(**limits, position_size=unit),
         keys,
         sampled=options.sampled,
         start_from=profit if options.warm_start else None,
     )
-    say(f"trained for value, {options.value.total_timesteps:,} steps each")
     live = lives(sees, options.horizon, options.lives)
-    of_value = [live(value, params, np.array([unit])) for params in of_account]
-    say("its lives are lived")
-    report(options, of_profit, of_value)
+    of_value = live(value, sees.default_params.replace(**limits, market=fresh), np.full(len(keys), unit))
+    say(f"trained for value, {options.value.total_timesteps:,} steps each, and its lives are lived")
+    live = lives(blind, options.horizon, options.lives)
+    of_account = blind.default_params.replace(market=fresh, **fields)
+    of_profit = [live(profit, of_account, np.array(options.sizes)[fixed])]
+    if options.by_phase:
+        of_account = of_account.replace(**_limited(fields, phases))
+        of_profit.append(live(profit, of_account, np.full(len(keys), max(options.sizes))))
+    say("the lives of those for profit are lived")
+    report(options, [options.sizes[at] for at in fixed], phases, of_profit, of_value)
 
 
-def report(options: Options, of_profit: Sequence[Lives], of_value: Sequence[Lives]) -> None:
+def _limited(fields: dict[str, Any], sizes: tuple[int, ...]) -> dict[str, Any]:
+    """The account's fields with a limit of contracts in the evaluation and one when funded, or the plan's if lower."""
+    names = (("contract_limit", "scaling_contracts"), ("funded_contract_limit", "funded_scaling_contracts"))
+    limits = {}
+    for size, (base, steps) in zip(sizes, names, strict=True):
+        limits[base] = min(size, int(fields[base]) or size)
+        limits[steps] = np.minimum(np.asarray(fields[steps]), size)
+    return {**fields, **limits}
+
+
+def replayed(policies: Policy, env: TradingPhase2, tape: MarketData, options: Options) -> np.ndarray:
+    """Dollars for each of fees of each policy by its size in the evaluation and its size when funded, [S, K, K]."""
+    of_plan, most = plan(options.account), max(options.sizes)
+    fields = life_fields(of_plan, micro=True)
+    pairs = list(itertools.product(options.sizes, repeat=2))
+    params = env.default_params.replace(market=tape)
+    of_pairs = [_limited(fields, pair) for pair in pairs]
+    names = ("contract_limit", "scaling_contracts", "funded_contract_limit", "funded_scaling_contracts")
+    limits = {name: jnp.asarray(np.stack([one[name] for one in of_pairs]), jnp.int32) for name in names}
+    accounts = dataclasses.replace(rules_of([(of_plan, most)] * len(pairs), params), **limits)
+    draw = {"paths": _REPLAYED, "horizon": options.horizon}
+    found = []
+    for at in range(options.seeds):
+        one = jax.tree.map(lambda x, at=at: x[at], arrays_of(policies))
+        policy = policies.replace(params=one[0], moments=one[1])
+        recorded = record(policy, env, params, key=jax.random.key(300), max_contracts=most, sampled=options.sampled)
+        orders = bootstrap_orders(jax.random.key(301), recorded.tape.follows, jnp.float32(_BLOCK), **draw)
+        lived = replay(recorded.tape, accounts, tables_of(recorded.tape, accounts), orders)
+        found.append(np.asarray(lived.paid_out).mean(axis=1) / np.asarray(lived.fees).mean(axis=1))
+    return np.reshape(found, (options.seeds, len(options.sizes), len(options.sizes)))
+
+
+def report(
+    options: Options, fixed: list[int], phases: tuple[int, ...], of_profit: list[Lives], of_value: Lives
+) -> None:
     """Print what each seed made on the fresh tape, how the sizes were chosen, and the difference of the two kinds."""
-    known, fresh = (ratios(found) for found in of_profit)  # [S, K]
-    best = known.argmax(axis=1)
-    profit, value = fresh[np.arange(len(best)), best], ratios(of_value[1])[:, 0]
-    for seed, size in enumerate(best):
-        others = ", ".join(
-            f"{contracts}: {ratio:.1f}" for contracts, ratio in zip(options.sizes, fresh[seed], strict=True)
-        )
+    value, profit, *by_phase = (ratios(found) for found in (of_value, *of_profit))
+    for seed, size in enumerate(fixed):
+        with_both = f", with {phases[0]} and {phases[1]} contracts {by_phase[0][seed]:.1f}" if by_phase else ""
         print(
-            f"seed {options.first_seed + seed}: for value {value[seed]:.1f}, for profit {profit[seed]:.1f} with "
-            f"{options.sizes[size]} contracts ({others})"
+            f"seed {options.first_seed + seed}: for value {value[seed]:.1f}, for profit {profit[seed]:.1f} with {size} "
+            f"contracts{with_both}"
         )
-    entries = np.asarray(of_value[1].entries).sum(axis=(0, 1))
+    entries = np.asarray(of_value.entries).sum(axis=0)
     for phase, counts in zip(("evaluation", "funded"), entries, strict=True):
         shares = zip(options.sizes, counts / max(counts.sum(), 1), strict=True)
         print(f"for value, {counts.sum():,} entries in {phase}: {', '.join(f'{n}: {x:.0%}' for n, x in shares)}")
-    differences = value - profit
-    spread = differences.std(ddof=1) / len(best) ** 0.5 if len(best) > 1 else float("nan")
-    print(f"dollars for each of fees, value less profit: {differences.mean():+.1f}, standard error {spread:.1f}")
-    found = {"value": value, "profit": profit, "profit_by_size": fresh, "profit_known": known}
-    found |= {"value_known": ratios(of_value[0])[:, 0], "entries": entries}
+    for name, other in zip(("profit", "profit with a size for each phase"), (profit, *by_phase), strict=False):
+        differences = value - other
+        spread = differences.std(ddof=1) / len(fixed) ** 0.5 if len(fixed) > 1 else float("nan")
+        print(f"dollars for each of fees, value less {name}: {differences.mean():+.1f}, standard error {spread:.1f}")
+    found = {"value": value, "profit": profit, "fixed": fixed, "by_phase": by_phase, "phases": phases}
+    found |= {"entries": entries}
     print(json.dumps({name: np.round(numbers, 3).tolist() for name, numbers in found.items()}))
 
 
 def ratios(found: Lives) -> np.ndarray:
-    """Dollars paid out for each of fees, [S, K]."""
+    """Dollars paid out for each of fees, [S]."""
     return np.asarray(found.paid).mean(axis=-1) / np.asarray(found.fees).mean(axis=-1)
 
 
@@ -230,22 +282,21 @@ def arrays_of(policy: Policy) -> tuple[Any, Any]:
 
 
 def lives(env: TradingPhase2, horizon: int, number: int) -> Callable[[Policy, Any, np.ndarray], Lives]:
-    """(S policies, params, K sizes) -> what `number` lives of up to `horizon` sessions each came to.
+    """(S policies, params, a size each) -> what `number` lives of up to `horizon` sessions each came to.
 
-    `params` has the account and the tape; `position_size` is each of the sizes.
+    `params` has the account and the tape; `position_size` is the size.
     """
 
-    def live(kind: Policy, arrays: Any, params: Any, size: jax.Array) -> Any:
+    def one(kind: Policy, params: Any, arrays: Any, size: jax.Array) -> Any:
         policy = kind.replace(params=arrays[0], moments=arrays[1])
         params = dataclasses.replace(params, params=dataclasses.replace(params.params, position_size=size))
-        keys = jax.random.split(jax.random.key(200), number)  # the same for all policies and sizes
+        keys = jax.random.split(jax.random.key(200), number)  # the same for all policies
         return _live(env, policy, params, keys, horizon)
 
     @jax.jit
     def play(policy: Policy, params: Any, sizes: jax.Array) -> Lives:
-        one = functools.partial(live, policy)
-        by_size = jax.vmap(one, (None, None, 0))
-        return Lives(*jax.vmap(by_size, (0, None, None))(arrays_of(policy), env.prepared(params), sizes))
+        each = functools.partial(one, policy, env.prepared(params))
+        return Lives(*jax.vmap(each)(arrays_of(policy), sizes))
 
     return lambda policy, params, sizes: jax.device_get(play(policy, params, jnp.asarray(sizes, jnp.int32)))
 
