@@ -3,7 +3,7 @@
 import contextlib
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import tyro
@@ -27,7 +27,8 @@ def parse_command_line(
 ) -> Any:
     """`tyro.cli` for a union of subcommands, but input that it refuses raises instead of printing a box.
 
-    Numbers are read as people write them, see `numbers`. What was refused is learnt from tyro's private events. Where a
+    Numbers are read as people write them, see `numbers`. An option that takes several values may be typed several
+    times, too; of another one the last value counts. What was refused is learnt from tyro's private events. Where a
     release lacks or changes them, tyro prints its box and ends with status 2.
 
     Args:
@@ -55,7 +56,8 @@ def parse_command_line(
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(Exception):  # private: it may be gone, or take other arguments
                 stack.enter_context(tyro._errors.on_parse_error(refuse))
-            return tyro.cli(commands, prog=prog, args=args, description=about, registry=NUMBERS)
+            typed = _gathered(args, sentences.takes_several)
+            return tyro.cli(commands, prog=prog, args=typed, description=about, registry=NUMBERS)
     except _Refused as refused:
         raise ValueError(str(refused)) from None
 
@@ -99,6 +101,11 @@ class _Sentences:
                 return str(event.message)
             return f"{_name(event.argument)} {_rejected(event.message)}: {_expected(event.argument)}"
         return f"the command line cannot be understood ({kind}): `{self._help()}` says what can be typed"
+
+    def takes_several(self, flag: str) -> bool:
+        """Whether the command's option has room for more than one value."""
+        place = rf"{re.escape(flag)}[\s│|]+\[[^]]*\.\.\."  # --set [STR [STR ...]]
+        return self._command() is not None and bool(re.search(place, self._help_text([str(self._command())])))
 
     def _about_command(self, token: str | None) -> str:
         names = self._names()
@@ -154,6 +161,24 @@ class _Sentences:
                 tyro.cli(self._commands, prog=self._prog, args=[*command, "--help"], registry=NUMBERS)
             self._help_texts[tuple(command)] = text.getvalue()
         return self._help_texts[tuple(command)]
+
+
+def _gathered(args: list[str], takes_several: Callable[[str], bool]) -> list[str]:
+    """`args` with the values of an option that takes several together, of which tyro forgets all but the last."""
+    flags = [flag for flag in map(_flag, args) if flag]
+    values: dict[str, list[str]] = {flag: [] for flag in flags if flags.count(flag) > 1 and takes_several(flag)}
+    front: list[str] = []  # the command and its places
+    rest: list[str] = []
+    into = front
+    for token in args:
+        flag, (_, equals, value) = _flag(token), token.partition("=")
+        if flag in values:
+            values[flag] += [value] if equals else []
+            into = front if equals else values[flag]  # behind --set=a no more of its values can stand
+        else:
+            into = rest if flag else into
+            into.append(token)
+    return [*front, *rest, *(token for flag, given in values.items() for token in (flag, *given))]
 
 
 def _flag(token: str) -> str:

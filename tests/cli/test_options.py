@@ -16,7 +16,8 @@ import pytest
 
 from purejaxrl_ppo import FitOptions, PPOConfig
 from purejaxrl_ppo.cli import main as trainer_cli
-from purejaxrl_ppo.cli.errors import _Sentences
+from purejaxrl_ppo.cli.commands import commands as trainer_commands
+from purejaxrl_ppo.cli.errors import _gathered, _Sentences, parse_command_line
 from trading_gymnax import runs
 from trading_gymnax.cli import main as trading_cli
 from trading_gymnax.cli import skill as skill_cli
@@ -243,3 +244,34 @@ def test_a_wrong_value_is_one_sentence_or_reaches_the_work(option, numbers, text
         answer, status = run(option.command, *needed, option.flag, *[value] * width(option))
         assert status in (0, 1, 2)
         assert status != 2 or len(answer) > 30
+
+
+@pytest.mark.parametrize(
+    ("typed", "counted"),
+    [
+        ("train --set a=1 --set b=2", "train --set a=1 b=2"),
+        ("train --set=a=1 x --gamma 0.5 --set b=2 c=3 --seed 1", "train x --gamma 0.5 --seed 1 --set a=1 b=2 c=3"),
+        ("train --columns d e --set=a=1 x --set=b=2", "train x --columns d e --set a=1 b=2"),
+        ("train --set --gamma 0.5 --gamma 0.6", "train --set --gamma 0.5 --gamma 0.6"),
+        ("train --entry_sizes 1 --entry-sizes 2 --set", "train --set --entry-sizes 1 2"),
+        ("train --set a=1 b=2 --gamma 0.5", "train --set a=1 b=2 --gamma 0.5"),
+    ],
+)
+def test_values_of_an_option_that_is_typed_again_are_not_lost(typed, counted):
+    assert _gathered(typed.split(), {"--set", "--entry-sizes"}.__contains__) == counted.split()
+
+
+@pytest.mark.parametrize(
+    ("program", "typed", "field", "values"),
+    [
+        ("trading-gymnax", "--set position_size=2 --set atr=3", "changes", ("position_size=2", "atr=3")),
+        ("trading-gymnax", "--entry-sizes 1 2 --phase=2 --entry-sizes=4", "entry_sizes", (1, 2, 4)),
+        ("purejaxrl-ppo", "CartPole-v1 --hidden-sizes 8 --seed 1 --hidden-sizes 4", "hidden_sizes", (8, 4)),
+        ("purejaxrl-ppo", "CartPole-v1 --gamma 0.5 --gamma 0.6", "gamma", 0.6),
+    ],
+)
+def test_both_programs_read_an_option_that_is_typed_again(program, typed, field, values):
+    args = ["train", *typed.split()]
+    known = {"trading-gymnax": trading_cli._commands, "purejaxrl-ppo": lambda: trainer_commands(args)}[program]
+    command = parse_command_line(known(), prog=program, args=args, description="")
+    assert getattr(command if hasattr(command, field) else command.config, field) == values
