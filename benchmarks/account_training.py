@@ -61,6 +61,7 @@ MICRO = dataclasses.replace(
 _BARS = 400  # decisions of a session, at most
 _ENDLESS = 10**6  # steps of an episode
 _REPLAYED, _BLOCK = 2000, 5  # lives that sizes are chosen on, and mean length of the blocks that they are drawn in
+_LIMITS = (("contract_limit", "scaling_contracts"), ("funded_contract_limit", "funded_scaling_contracts"))  # by phase
 _PROFIT = dataclasses.replace(TRADER, total_timesteps=400_000, num_envs=64)
 
 
@@ -171,9 +172,8 @@ def main(options: Options) -> None:
 
 def _limited(fields: dict[str, Any], sizes: tuple[int, ...]) -> dict[str, Any]:
     """The account's fields with a limit of contracts in the evaluation and one when funded, or the plan's if lower."""
-    names = (("contract_limit", "scaling_contracts"), ("funded_contract_limit", "funded_scaling_contracts"))
     limits = {}
-    for size, (base, steps) in zip(sizes, names, strict=True):
+    for size, (base, steps) in zip(sizes, _LIMITS, strict=True):
         limits[base] = min(size, int(fields[base]) or size)
         limits[steps] = np.minimum(np.asarray(fields[steps]), size)
     return {**fields, **limits}
@@ -186,7 +186,7 @@ def replayed(policies: Policy, env: TradingPhase2, tape: MarketData, options: Op
     pairs = list(itertools.product(options.sizes, repeat=2))
     params = env.default_params.replace(market=tape)
     of_pairs = [_limited(fields, pair) for pair in pairs]
-    names = ("contract_limit", "scaling_contracts", "funded_contract_limit", "funded_scaling_contracts")
+    names = itertools.chain(*_LIMITS)
     limits = {name: jnp.asarray(np.stack([one[name] for one in of_pairs]), jnp.int32) for name in names}
     accounts = dataclasses.replace(rules_of([(of_plan, most)] * len(pairs), params), **limits)
     draw = {"paths": _REPLAYED, "horizon": options.horizon}
