@@ -16,14 +16,13 @@ def over_wanted(wanted: jax.Array, block: int, step: Callable[[Any, jax.Array], 
         step: takes the carry and row numbers int32 [block], in rising order, and gives the next carry.
         start: the first carry.
     """
-    size = wanted.shape[0]
-    block = min(block, size)
-    count = wanted.sum(dtype=jnp.int32)
-    # padded so that the last block lies inside
-    rows = jnp.nonzero(wanted, size=size + block, fill_value=size)[0].astype(jnp.int32)
+    block = min(block, wanted.shape[0])
+    upto = jnp.cumsum(wanted, dtype=jnp.int32)  # rows wanted so far, at each row
+    ranks = jnp.arange(1, block + 1, dtype=jnp.int32)
 
     def body(carry: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
-        at, value = carry
-        return at + block, step(value, jax.lax.dynamic_slice_in_dim(rows, at, block))
+        before, value = carry
+        rows = jnp.searchsorted(upto, before + ranks, method="scan_unrolled").astype(jnp.int32)
+        return before + block, step(value, rows)
 
-    return jax.lax.while_loop(lambda carry: carry[0] < count, body, (jnp.int32(0), start))[1]
+    return jax.lax.while_loop(lambda carry: carry[0] < upto[-1], body, (jnp.int32(0), start))[1]

@@ -521,6 +521,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
             close_minute=of_market(closing, market_id),
             bar_minutes=of_market(market.bar_minutes, market_id),
             reward_scale=of_market(params.reward_scale, market_id),
+            risk_ticks=of_market(rules.floor_div(rules.cents(params.risk_per_trade), market.tick_cents), market_id),
         )
 
     # -- starts (section 2) --

@@ -51,13 +51,14 @@ def _replace_finished(fresh: Callable[[jax.Array], Any], keys: jax.Array, done: 
     typed = jnp.issubdtype(keys.dtype, jax.dtypes.prng_key)
     # As their words: no key serves twice, but `debug_key_reuse` cannot know that the blocks take different ones.
     words = jax.random.key_data(keys) if typed else keys
+    upto = jnp.cumsum(done, dtype=jnp.int32)  # how many are done so far, at each
+    ranks = jnp.arange(1, min(_BLOCK, size) + 1, dtype=jnp.int32)
 
     def block(carry: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
-        left, states = carry
-        rows = jnp.nonzero(left, size=min(_BLOCK, size), fill_value=size)[0]  # `size` is out of range, and dropped
+        before, states = carry
+        rows = jnp.searchsorted(upto, before + ranks, method="scan_unrolled")  # behind the last `size`, and dropped
         mine = words.at[rows].get(mode="clip")
         new = fresh(jax.random.wrap_key_data(mine, impl=jax.random.key_impl(keys)) if typed else mine)
-        states = jax.tree.map(lambda old, x: old.at[rows].set(x, mode="drop"), states, new)
-        return left.at[rows].set(False, mode="drop"), states
+        return before + len(ranks), jax.tree.map(lambda old, x: old.at[rows].set(x, mode="drop"), states, new)
 
-    return jax.lax.while_loop(lambda carry: carry[0].any(), block, (done, states))[1]
+    return jax.lax.while_loop(lambda carry: carry[0] < upto[-1], block, (jnp.int32(0), states))[1]

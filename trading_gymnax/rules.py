@@ -57,6 +57,7 @@ class Terms(NamedTuple):
     close_minute: jax.Array  # flat from this minute on, or from an earlier scheduled close, int32
     bar_minutes: jax.Array  # length of a bar, int32
     reward_scale: jax.Array  # dollars that make a reward of 1, float32
+    risk_ticks: jax.Array  # a contract's distance to its stop that `risk_per_trade` pays for, ticks, int32
 
 
 class Fill(NamedTuple):
@@ -85,6 +86,12 @@ def cents(dollars: jax.Array) -> jax.Array:
     return jnp.where(off, OFF, jnp.rint(jnp.where(off, 0.0, dollars) * jnp.float32(100)).astype(jnp.int32))
 
 
+def floor_div(x: jax.Array, y: jax.Array) -> jax.Array:
+    """floor(x / y) of int32 with y > 0: one division, where `//` makes two for the signs of both."""
+    sign = x >> 31  # 0, or -1 whose bits are all set: x ^ -1 is -1 - x
+    return jax.lax.div(x ^ sign, y) ^ sign
+
+
 def distance(atr: jax.Array, multiple: jax.Array, at_least: int = 1) -> jax.Array:
     """rint(multiple * ATR) in float32, clipped to [at_least, 2^20] ticks, int32."""
     return jnp.clip(jnp.rint(multiple * atr), at_least, MAX_DISTANCE_TICKS).astype(jnp.int32)
@@ -108,9 +115,9 @@ def stop_distance(now: Bar, params: Any) -> jax.Array:
 def position_contracts(now: Bar, terms: Terms, params: Any) -> jax.Array:
     """Contracts of an entry decided at `now`, int32.
 
-    Fixed, or by risk: floor(floor(risk / D) / v) is floor(risk / (D v)) for whole numbers, and cannot overflow.
+    Fixed, or by risk: floor(floor(risk / v) / D) is floor(risk / (D v)) for whole numbers, and cannot overflow.
     """
-    by_risk = cents(params.risk_per_trade) // stop_distance(now, params) // terms.tick_cents
+    by_risk = floor_div(terms.risk_ticks, stop_distance(now, params))
     by_risk = jnp.clip(by_risk, 0, params.max_contracts)
     return jnp.where(params.risk_per_trade > 0, by_risk, params.position_size)
 
@@ -232,7 +239,8 @@ def enter(
 
 def liquidation_level_up(state: Any, unit: jax.Array) -> jax.Array:
     """side * the first price at which equity < floor; `unit` is cents per tick of the position."""
-    ticks = (state.balance - jnp.where(state.trailing_limit == OFF, state.balance, state.floor)) // unit + 1
+    room = state.balance - jnp.where(state.trailing_limit == OFF, state.balance, state.floor)
+    ticks = floor_div(room, unit) + 1
     return jnp.where(state.trailing_limit == OFF, -_FAR, state.position * state.entry_price - ticks)
 
 
@@ -240,7 +248,7 @@ def daily_level_up(state: Any, unit: jax.Array, params: Any) -> jax.Array:
     """side * the first price at which the session's profit <= -daily_loss_limit."""
     limit = cents(params.daily_loss_limit)
     room = state.balance - state.session_start_equity + jnp.where(limit == OFF, 0, limit)
-    ticks = -(-room // unit)
+    ticks = -floor_div(-room, unit)
     return jnp.where(limit == OFF, -_FAR, state.position * state.entry_price - ticks)
 
 

@@ -244,7 +244,7 @@ def as_market(
         stop_slippage_ticks=row[tapes.STOP_SLIP],
     )
     zero, one = jnp.int32(0), jnp.int32(1)
-    terms = rules.Terms(tick_cents, commission, zero, one, one, jnp.float32(1))
+    terms = rules.Terms(tick_cents, commission, zero, one, one, jnp.float32(1), zero)
     flat = (row[tapes.MUST_FLAT] > 0) | ((row[tapes.DATA_END] > 0) & ~keep_open)
     bar = Bar(
         open=row[tapes.OPENED],
