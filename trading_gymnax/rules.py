@@ -117,7 +117,7 @@ def position_contracts(now: Bar, terms: Terms, params: Any) -> jax.Array:
 
     Fixed, or by risk: floor(floor(risk / v) / D) is floor(risk / (D v)) for whole numbers, and cannot overflow.
     """
-    by_risk = floor_div(terms.risk_ticks, stop_distance(now, params))
+    by_risk = jax.lax.div(terms.risk_ticks, stop_distance(now, params))  # of numbers that are not negative
     by_risk = jnp.clip(by_risk, 0, params.max_contracts)
     return jnp.where(params.risk_per_trade > 0, by_risk, params.position_size)
 
