@@ -94,7 +94,8 @@ def programs(
         return jax.vmap(env.reset, (0, None))(jax.random.split(key, num_envs), params)[1]
 
     def one(params: Any, carry: Any, xs: Any) -> Any:
-        (state, buffer, total), (at, key, noise) = carry, xs
+        (state, buffer, total), (at, key, words) = carry, xs
+        noise = [(words[:, action // 4] >> 8 * (action % 4)) & 0xFF for action in range(env.num_actions)]
         mask = jax.vmap(env.action_mask, (0, None))(state, params)
         action = drawn(noise, mask)
         keys = jax.random.split(key, num_envs)
@@ -105,25 +106,24 @@ def programs(
 
     def roll(key: jax.Array, state: Any, buffer: jax.Array, params: Any) -> Any:
         key_steps, key_noise = jax.random.split(key)
-        # Drawn at once, as a trainer does, and in single bytes, which count little in the memory of a rollout.
-        noise = jax.random.bits(key_noise, (num_steps, num_envs, env.num_actions), jnp.uint8)
-        xs = jnp.arange(num_steps), jax.random.split(key_steps, num_steps), noise
+        # Drawn at once, as a trainer does; a word serves four actions, so that drawing counts little beside the steps.
+        words = jax.random.bits(key_noise, (num_steps, num_envs, -(-env.num_actions // 4)), jnp.uint32)
+        xs = jnp.arange(num_steps), jax.random.split(key_steps, num_steps), words
         params = env.prepared(params)
         return jax.lax.scan(functools.partial(one, params), (state, buffer, nothing), xs)[0]
 
     return start, roll
 
 
-def _by_argmax(noise: jax.Array, mask: jax.Array) -> jax.Array:
-    """Legal action with the largest noise [N, K], int32 [N]."""
-    return jnp.argmax(jnp.where(mask, noise.astype(jnp.int32), -1), axis=1)
+def _by_argmax(noise: list[jax.Array], mask: jax.Array) -> jax.Array:
+    """Legal action with the largest noise, of which there are K of [N], int32 [N]."""
+    return jnp.argmax(jnp.where(mask, jnp.stack(noise, axis=1).astype(jnp.int32), -1), axis=1)
 
 
-def _largest(noise: jax.Array, mask: jax.Array) -> jax.Array:
+def _largest(noise: list[jax.Array], mask: jax.Array) -> jax.Array:
     """The same one by one, so that on a GPU it is no kernel alone."""
-    best, found = jnp.full(len(noise), -1), jnp.zeros(len(noise), jnp.int32)
-    for action in range(noise.shape[1]):
-        here = noise[:, action].astype(jnp.int32)
+    best, found = jnp.full(len(mask), -1), jnp.zeros(len(mask), jnp.int32)
+    for action, here in enumerate(n.astype(jnp.int32) for n in noise):
         better = mask[:, action] & (here > best)
         best, found = jnp.where(better, here, best), jnp.where(better, action, found)
     return found
