@@ -26,7 +26,12 @@ ODD_KEYS: tuple[Any, ...] = ("nq", " NQ", "NX", "", None, 5, ("NQ",), b"NQ")
 DAYS = ("2025-01-13", "2025-01-14", "2025-01-16", "2025-01-20", "2025-01-22", "2025-02-03", "2024-01-01")
 ODD_DAYS: tuple[Any, ...] = (
     *("", "soon", "20250116", "2025", "2025-1-16", "volume", None, 5, -1, 1e300, float("nan"), pd.NaT, (), [], b"x"),
-    *(np.datetime64("NaT"), dt.date(2025, 1, 16), pd.Timestamp("2025-01-16 12:00", tz="UTC"), np.datetime64("2025")),
+    *(
+        np.datetime64("NaT", "D"),
+        dt.date(2025, 1, 16),
+        pd.Timestamp("2025-01-16 12:00", tz="UTC"),
+        np.datetime64("2025"),
+    ),
 )
 _MINUTES = 15  # length of a bar: the shortest table with a usable session is then a few hundred rows
 _SESSIONS = 12

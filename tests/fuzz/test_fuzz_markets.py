@@ -63,7 +63,7 @@ def test_a_market_that_is_named_twice_is_refused(source, twice):
         load_market_data(source, roll=roll)
 
 
-@pytest.mark.parametrize("day", [np.datetime64("NaT"), pd.NaT, "", "2025", "today", 5, None])
+@pytest.mark.parametrize("day", [np.datetime64("NaT", "D"), pd.NaT, "", "2025", "today", 5, None])
 def test_what_is_no_date_is_never_taken_for_one(day):
     market = load_market_data(ONE)
     with pytest.raises(ValueError, match="is not a date; write it like '2025-02-15'"):

@@ -39,7 +39,7 @@ def read_fine_bars(path: pathlib.Path, spec: ContractSpec, timezone: str = "UTC"
     stamps = pd.DatetimeIndex(pd.to_datetime(frame["timestamp"], utc=False))
     stamps = stamps.tz_localize(timezone) if stamps.tz is None else stamps
     start = stamps.tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[s]")
-    if np.isnat(start).any() or (np.diff(start) < np.timedelta64(0)).any():
+    if np.isnat(start).any() or (start[1:] < start[:-1]).any():
         raise ValueError(f"the stamps of {path} must run forward, none missing: sort the file by timestamp")
     ratio = frame[list(dict.fromkeys(names))].to_numpy(np.float64) / spec.tick_size
     ticks = np.rint(ratio)
