@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: train test test-slow test-lowest bench fuzz mutants lint types site check clean
+.PHONY: train test test-slow test-lowest test-highest bench fuzz mutants lint types site check clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -21,13 +21,14 @@ test: $(STAMP)  ## style, types and the fast suite
 test-slow: $(STAMP)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-test-lowest:  ## the fast suite with the lowest versions that pyproject.toml allows, in an environment of its own
-	$(PYTHON) -m venv --clear .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
-	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python \
-		--resolution lowest-direct --editable ".[dev]"
-	XLA_FLAGS="$$(.venv-lowest/bin/python -m tests.quick)" \
-		.venv-lowest/bin/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# `make test-highest PYTHON=python3.12`: NumPy's and SciPy's newest need Python 3.12
+test-lowest test-highest: test-%:  ## the fast suite with the lowest, or newest, versions that pyproject.toml allows
+	$(PYTHON) -m venv --clear .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-$*/bin/uv pip install --quiet --python .venv-$*/bin/python \
+		--resolution $(if $(filter lowest,$*),lowest-direct,highest) --editable ".[dev]"
+	XLA_FLAGS="$$(.venv-$*/bin/python -m tests.quick)" \
+		.venv-$*/bin/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .venv-bench/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-bench
@@ -57,4 +58,4 @@ site: $(STAMP)  ## the pages of docs/ as a site, in site/
 	$(BIN)/zensical build --strict
 
 clean:
-	rm -rf .venv .venv-lowest .venv-bench fuzz site .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants
+	rm -rf .venv .venv-lowest .venv-highest .venv-bench fuzz site .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants
