@@ -47,16 +47,15 @@ def restart(
 
 def _replace_finished(fresh: Callable[[jax.Array], Any], keys: jax.Array, done: jax.Array, states: Any) -> Any:
     """States [N, ...] of which those that are `done` [N] are replaced by `fresh(keys of some)`."""
-    size = done.shape[0]
     typed = jnp.issubdtype(keys.dtype, jax.dtypes.prng_key)
     # As their words: no key serves twice, but `debug_key_reuse` cannot know that the blocks take different ones.
     words = jax.random.key_data(keys) if typed else keys
     upto = jnp.cumsum(done, dtype=jnp.int32)  # how many are done so far, at each
-    ranks = jnp.arange(1, min(_BLOCK, size) + 1, dtype=jnp.int32)
+    ranks = jnp.arange(1, min(_BLOCK, len(done)) + 1, dtype=jnp.int32)
 
     def block(carry: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
         before, states = carry
-        rows = jnp.searchsorted(upto, before + ranks, method="scan_unrolled")  # behind the last `size`, and dropped
+        rows = jnp.searchsorted(upto, before + ranks, method="scan_unrolled")  # N behind the last, and dropped
         mine = words.at[rows].get(mode="clip")
         new = fresh(jax.random.wrap_key_data(mine, impl=jax.random.key_impl(keys)) if typed else mine)
         return before + len(ranks), jax.tree.map(lambda old, x: old.at[rows].set(x, mode="drop"), states, new)
