@@ -104,7 +104,7 @@ class PPOConfig:
     """Width of the GRU and of the layer that feeds it."""
     bfloat16: bool | None = None
     """Compute hidden layers in bfloat16; parameters, outputs and losses stay float32, and sums are taken in it.
-    None: in training on a GPU that computes both towers in one kernel (`kernels.py`), and nowhere else."""
+    None: in training on a GPU whose towers have kernels of their own (`fused.fits`), and nowhere else."""
     log_info: tuple[str, ...] = ()
     """Names of scalars in `info` whose sum over an iteration is reported as `info/<name>`."""
     seed: int = 0

@@ -29,7 +29,7 @@ class Plan:
     joined_towers: bool
     """Compute both towers together, as products over all rows (`joined.py`)."""
     fused_towers: bool
-    """Compute both towers and their gradient in a kernel each (`kernels.py`), instead."""
+    """Compute both towers and their gradient in kernels of our own (`kernels.py`), instead."""
     bfloat16: bool
     """Compute hidden layers in bfloat16."""
     whole_inputs: bool
@@ -65,14 +65,14 @@ def plan_for(config: PPOConfig, spec: EnvSpec, backend: str | None = None) -> Pl
     skip = cpu and config.skip_forced_rows and config.choice_rows_only and spec.masked and separate
     rows = config.batch_size // config.num_minibatches
     multiple = 1 if cpu else _LANES
-    one_kernel = backend == "gpu" and separate and _fusible(config, spec, multiple) and _has_bfloat16()
-    bfloat16 = one_kernel if config.bfloat16 is None else config.bfloat16
+    own_kernels = backend == "gpu" and separate and _fusible(config, spec, multiple) and _has_bfloat16()
+    bfloat16 = own_kernels if config.bfloat16 is None else config.bfloat16
     input_bytes = config.batch_size * spec.obs_size * (2 if bfloat16 else 4)
     return Plan(
         skip_in_rollout=skip,
         skip_in_learning=skip,
-        joined_towers=not cpu and separate and not config.layer_norm and not (one_kernel and bfloat16),
-        fused_towers=one_kernel and bfloat16,
+        joined_towers=not cpu and separate and not config.layer_norm and not (own_kernels and bfloat16),
+        fused_towers=own_kernels and bfloat16,
         bfloat16=bfloat16,
         whole_inputs=not cpu and input_bytes <= _INPUT_BYTES,
         prepared_params=not cpu,

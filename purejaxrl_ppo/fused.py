@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from purejaxrl_ppo.joined import first_kernel
 from purejaxrl_ppo.networks import ActorCritic
 
-WIDTHS = (16, 32, 64)  # of layers, whose gradients one program keeps in its registers
+WIDTHS = (16, 32, 64)  # of up to three layers, whose gradients one program keeps in its registers
+WIDE = (128, 256)  # of two layers, whose weights stream through a program (`wide.py`)
 ACTIVATIONS = ("tanh", "relu")  # whose slope can be told from their output
 OUTPUTS = 16  # of both heads together, padded: the least that a matrix unit takes
 LEAST_ROWS = 16  # likewise
@@ -22,6 +23,7 @@ class FusedTowers(NamedTuple):
 
     weights: jax.Array  # float32 [2, rows, H], of each tower what `kernels.Place` says
     log_std: jax.Array | None
+    lean: jax.Array | None = None  # weights of wide towers in the precision of their products, where made before
 
 
 def fits(hidden_sizes: Sequence[int], activation: str, outputs: int, inputs: int) -> bool:
@@ -32,8 +34,10 @@ def fits(hidden_sizes: Sequence[int], activation: str, outputs: int, inputs: int
         outputs: of the policy's head; that of the value is one more.
         inputs: length of a network input, as it is padded.
     """
-    alike = len(set(hidden_sizes)) == 1 and hidden_sizes[0] in WIDTHS and len(hidden_sizes) <= 3
-    return alike and activation in ACTIVATIONS and outputs < OUTPUTS and inputs % CHUNK == 0 and inputs <= MOST_INPUTS
+    alike, width, layers = len(set(hidden_sizes)) == 1, hidden_sizes[0], len(hidden_sizes)
+    known = (width in WIDTHS and layers <= 3) or (width in WIDE and layers == 2)
+    shaped = outputs < OUTPUTS and inputs % CHUNK == 0 and inputs <= MOST_INPUTS
+    return alike and known and activation in ACTIVATIONS and shaped
 
 
 def fuse(network: ActorCritic, params: Any, inputs: int) -> FusedTowers:

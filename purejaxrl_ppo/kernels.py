@@ -2,7 +2,7 @@
 
 What hidden layers hold never leaves the chip: a pass over the rows reads their inputs once and writes the heads, and
 the gradient's pass computes the hidden layers anew instead of reading them. Time steps of a minibatch are read where
-they lie in the rollout. Elsewhere than on a GPU the kernels are interpreted. To import this takes half a second.
+they lie in the rollout. Wide towers have kernels of their own (`wide.py`). To import this takes half a second.
 """
 
 import functools
@@ -11,49 +11,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton
 
-from purejaxrl_ppo.fused import CHUNK, LEAST_ROWS, OUTPUTS, FusedTowers
+from purejaxrl_ppo.fused import CHUNK, OUTPUTS, WIDTHS, FusedTowers
 from purejaxrl_ppo.joined import head_and_value
 from purejaxrl_ppo.networks import ActorCritic
+from purejaxrl_ppo.tiles import Launch, Place, Tiles, activated, before_activation, call, product
+from purejaxrl_ppo.wide import wide_outputs, wide_towers
 
-
-class _Launch(NamedTuple):
-    """How a kernel is started, as was fastest on an H100, which has 132 multiprocessors."""
-
-    rows: int  # multiplied at once, at most
-    programs: int  # that share the tiles of rows out, at most
-    warps: int  # of a program
-
-
-_FORWARD_MANY = _Launch(128, 264, 8)  # where every program has four tiles or more
-_FORWARD = _Launch(64, 132, 4)
-_BACKWARD = _Launch(128, 66, 8)  # for each tower
-
-
-class Place(NamedTuple):
-    """Rows of `FusedTowers.weights`: first kernel, kernel and bias of each further layer, head turned round, its bias.
-
-    The bias of the first layer is the row of its kernel behind the observation's: the input has a 1 there.
-    """
-
-    inputs: int
-    width: int
-    further: int  # layers
-
-    def kernel(self, layer: int) -> int:
-        """First row of the kernel of a further layer; its bias lies behind it."""
-        return self.inputs + layer * (self.width + 1)
-
-    @property
-    def head(self) -> int:
-        """First of `OUTPUTS` rows, one for each output; their biases are the first numbers of the row behind them."""
-        return self.kernel(self.further)
-
-    @property
-    def rows(self) -> int:
-        """In all."""
-        return self.head + OUTPUTS + 1
+_FORWARD_MANY = Launch(128, 264, 8)  # where every program has four tiles or more
+_FORWARD = Launch(64, 132, 4)
+_BACKWARD = Launch(128, 66, 8)  # for each tower
 
 
 def apply_fused(
@@ -66,7 +33,13 @@ def apply_fused(
         inputs: [T, B, D], network inputs; B at least `LEAST_ROWS`. No gradient flows to them.
         picked: int32 [M], time steps.
     """
-    out = both_towers(towers.weights, inputs, picked, network.activation, len(network.hidden_sizes) - 1)
+    activation = network.activation
+    if network.hidden_sizes[0] in WIDTHS:
+        out = both_towers(towers.weights, inputs, picked, activation, len(network.hidden_sizes) - 1)
+    elif towers.lean is None:
+        out = wide_towers(towers.weights, inputs, picked, activation)
+    else:
+        out = wide_outputs(towers.weights, towers.lean, inputs, picked, activation)
     return head_and_value(network, out, towers.log_std)
 
 
@@ -81,7 +54,7 @@ def both_towers(weights: jax.Array, inputs: jax.Array, picked: jax.Array, activa
     """
     many = picked.shape[0] * inputs.shape[1] >= 4 * _FORWARD_MANY.rows * _FORWARD_MANY.programs
     launch = _FORWARD_MANY if many else _FORWARD
-    tiles = _Tiles.of(inputs, picked, launch)
+    tiles = Tiles.of(picked.shape[0], inputs.shape[1], launch)
     place = Place(inputs.shape[2], weights.shape[2], further)
 
     def kernel(weights_ref: Any, inputs_ref: Any, picked_ref: Any, out_ref: Any) -> None:
@@ -97,7 +70,7 @@ def both_towers(weights: jax.Array, inputs: jax.Array, picked: jax.Array, activa
         jax.lax.fori_loop(0, tiles.turns(program), tile, None)
 
     shape = jax.ShapeDtypeStruct((picked.shape[0], inputs.shape[1], OUTPUTS), jnp.float32)
-    return _call(kernel, (tiles.programs,), shape, "towers", launch.warps)(weights, inputs, picked)
+    return call(kernel, (tiles.programs,), shape, "towers", launch)(weights, inputs, picked)
 
 
 def _forward(
@@ -111,7 +84,7 @@ def _backward(
 ) -> tuple[jax.Array, None, None]:
     """Every program adds up the gradient of one tower over its rows; their sums are added up in a fixed order."""
     weights, inputs, picked = kept
-    tiles = _Tiles.of(inputs, picked, _BACKWARD)
+    tiles = Tiles.of(picked.shape[0], inputs.shape[1], _BACKWARD)
     place = Place(inputs.shape[2], weights.shape[2], further)
 
     def kernel(weights_ref: Any, inputs_ref: Any, picked_ref: Any, by_output_ref: Any, out_ref: Any) -> None:
@@ -129,41 +102,12 @@ def _backward(
             out_ref[program, own, pl.ds(start, block.shape[0]), :] = block
 
     shape = jax.ShapeDtypeStruct((tiles.programs, *weights.shape), jnp.float32)
-    call = _call(kernel, (2, tiles.programs), shape, "towers_gradient", _BACKWARD.warps)
-    sums = call(weights, inputs, picked, by_output)
+    run = call(kernel, (2, tiles.programs), shape, "towers_gradient", _BACKWARD)
+    sums = run(weights, inputs, picked, by_output)
     return sums.sum(axis=0), None, None
 
 
 both_towers.defvjp(_forward, _backward)
-
-
-class _Tiles(NamedTuple):
-    """Rows of the picked steps, a few at a time; the last ones of a step reach back to stay within it."""
-
-    steps: int
-    batch: int  # rows of a step
-    rows: int  # of a tile
-    programs: int  # that share the tiles out
-
-    @classmethod
-    def of(cls, inputs: jax.Array, picked: jax.Array, launch: _Launch) -> "_Tiles":
-        """Tiles as large as they can be while every program has one."""
-        steps, batch = picked.shape[0], inputs.shape[1]
-        rows = LEAST_ROWS
-        while 2 * rows <= min(launch.rows, batch, steps * batch // launch.programs):
-            rows *= 2
-        return cls(steps, batch, rows, min(steps * pl.cdiv(batch, rows), launch.programs))
-
-    def at(self, tile: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Which of the picked steps, its first row, and bool [rows]: not in the tile before."""
-        of_step = pl.cdiv(self.batch, self.rows)
-        step, within = tile // of_step, tile % of_step
-        start = jnp.minimum(within * self.rows, self.batch - self.rows)
-        return step, start, start + jnp.arange(self.rows) >= within * self.rows
-
-    def turns(self, program: jax.Array) -> jax.Array:
-        """Tiles of a program: every `programs`-th from its own number on."""
-        return (self.steps * pl.cdiv(self.batch, self.rows) - program + self.programs - 1) // self.programs
 
 
 class _Tower(NamedTuple):
@@ -188,15 +132,15 @@ class _Tower(NamedTuple):
 
     def hidden(self, x: list[jax.Array]) -> list[jax.Array]:
         """What every layer gives for rows of chunks [rows, CHUNK]; [rows, H] each."""
-        sums = functools.reduce(jnp.add, map(_product, x, self.first))
-        layers = [self._activated(sums, x[0].dtype)]
+        sums = functools.reduce(jnp.add, map(product, x, self.first))
+        layers = [activated(sums, self.activation, x[0].dtype)]
         for kernel, bias in self.further:
-            layers.append(self._activated(_product(layers[-1], kernel) + bias[None], x[0].dtype))
+            layers.append(activated(product(layers[-1], kernel) + bias[None], self.activation, x[0].dtype))
         return layers
 
     def outputs(self, last: jax.Array) -> jax.Array:
         """float32 [rows, OUTPUTS]"""
-        return _product(last, self.head[0], b_turned=True) + self.head[1][None]
+        return product(last, self.head[0], b_turned=True) + self.head[1][None]
 
     def nothing(self) -> Any:
         """The gradient of no rows; a tree as `gradient` gives it."""
@@ -208,16 +152,16 @@ class _Tower(NamedTuple):
     def gradient(self, x: list[jax.Array], by_output: jax.Array) -> Any:
         """Gradient by first, further and head, for a gradient float32 [rows, OUTPUTS] by the outputs."""
         layers, d = self.hidden(x), by_output.astype(x[0].dtype)
-        head = _product(d, layers[-1], a_turned=True), by_output.sum(axis=0)
-        by_layer = _product(d, self.head[0])
+        head = product(d, layers[-1], a_turned=True), by_output.sum(axis=0)
+        by_layer = product(d, self.head[0])
         further = []
         for (kernel, _), before, after in reversed(list(zip(self.further, layers, layers[1:], strict=False))):
-            by_sum = self._slope(after, by_layer)
+            by_sum = before_activation(by_layer, after, self.activation)
             d = by_sum.astype(x[0].dtype)
-            further.append((_product(before, d, a_turned=True), by_sum.sum(axis=0)))
-            by_layer = _product(d, kernel, b_turned=True)
-        d = self._slope(layers[0], by_layer).astype(x[0].dtype)
-        return [_product(chunk, d, a_turned=True) for chunk in x], further[::-1], head
+            further.append((product(before, d, a_turned=True), by_sum.sum(axis=0)))
+            by_layer = product(d, kernel, b_turned=True)
+        d = before_activation(by_layer, layers[0], self.activation).astype(x[0].dtype)
+        return [product(chunk, d, a_turned=True) for chunk in x], further[::-1], head
 
     def placed(self, gradient: Any) -> list[tuple[int, jax.Array]]:
         """First row and rows [n, H] of every part of a gradient, where its weights lie."""
@@ -230,34 +174,6 @@ class _Tower(NamedTuple):
         row = jnp.where(diagonal, bias[:, None], 0.0).sum(axis=0)
         return [*found, (self.place.head, head), (self.place.head + OUTPUTS, row[None])]
 
-    def _activated(self, x: jax.Array, dtype: Any) -> jax.Array:
-        if self.activation == "relu":
-            return jnp.maximum(x, 0.0).astype(dtype)
-        # the device's own tanh is wrong by 2^-11 at most, a quarter of what bfloat16 rounds away
-        quick = dtype == jnp.bfloat16 and not _interpreted()
-        return (triton.approx_tanh(x) if quick else jnp.tanh(x)).astype(dtype)
-
-    def _slope(self, layer: jax.Array, by_layer: jax.Array) -> jax.Array:
-        """Gradient by a layer's sums, float32."""
-        layer = layer.astype(jnp.float32)
-        return jnp.where(layer > 0, by_layer, 0.0) if self.activation == "relu" else by_layer * (1.0 - layer * layer)
-
 
 def _rows(ref: Any, step: jax.Array, start: jax.Array, rows: int, inputs: int) -> list[jax.Array]:
     return [ref[step, pl.ds(start, rows), pl.ds(chunk, CHUNK)] for chunk in range(0, inputs, CHUNK)]
-
-
-def _product(a: jax.Array, b: jax.Array, a_turned: bool = False, b_turned: bool = False) -> jax.Array:
-    """Product with float32 sums, of the transpose where it says so."""
-    return triton.dot(a, b, trans_a=a_turned, trans_b=b_turned)
-
-
-def _call(kernel: Any, grid: tuple[int, ...], shape: Any, name: str, warps: int) -> Any:
-    if _interpreted():
-        return pl.pallas_call(kernel, grid=grid, out_shape=shape, name=name, interpret=True)
-    options = triton.CompilerParams(num_warps=warps, num_stages=1)
-    return pl.pallas_call(kernel, grid=grid, out_shape=shape, name=name, compiler_params=options)
-
-
-def _interpreted() -> bool:
-    return jax.default_backend() != "gpu"

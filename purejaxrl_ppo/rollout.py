@@ -10,7 +10,7 @@ from flax import struct
 from purejaxrl_ppo.blocks import over_wanted
 from purejaxrl_ppo.config import PPOConfig
 from purejaxrl_ppo.devices import Plan, padded
-from purejaxrl_ppo.fused import fuse
+from purejaxrl_ppo.fused import WIDE, fuse
 from purejaxrl_ppo.joined import Chain, apply_joined, join
 from purejaxrl_ppo.networks import (
     ActorCritic,
@@ -331,10 +331,12 @@ def policy_and_value(task: Task, arranged: Any) -> Callable[..., tuple[Any, jax.
 
 
 def _narrowed(task: Task, arranged: Any) -> Any:
-    """Joined towers in the precision that their products take; once for all steps instead of in each."""
+    """Towers in the precision that their products take; once for all steps instead of in each."""
+    dtype = task.network.dtype
+    if task.plan.fused_towers and task.network.hidden_sizes[0] in WIDE:
+        return arranged._replace(lean=arranged.weights.astype(dtype))
     if not task.plan.joined_towers:
         return arranged
-    dtype = task.network.dtype
 
     def narrowed(chain: Chain) -> Chain:
         first, further, head = jax.tree.map(lambda x: x.astype(dtype), (chain.first, chain.further, chain.head[0]))
