@@ -70,6 +70,12 @@ class Tiles(NamedTuple):
         start = jnp.minimum(within * self.rows, self.batch - self.rows)
         return step, start, start + jnp.arange(self.rows) >= within * self.rows
 
+    def whole(self, tile: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The same for tiles that do not reach back: picked step, first row, and how many rows the step has from it."""
+        of_step = pl.cdiv(self.batch, self.rows)
+        start = tile % of_step * self.rows
+        return tile // of_step, start, self.batch - start
+
     @property
     def number(self) -> int:
         """Of tiles."""

@@ -2,23 +2,27 @@
 
 The weights of such layers do not fit on a chip beside their sums, so they stream through it: a program makes a few
 units of the first layer at a time for its rows, and adds up at once what they give to the second. For the gradient both
-layers are written. Its programs have a few units of the first layer each, and keep the gradient of their weights in
-their registers while the rows stream by.
+layers are written. Its passes go back through the layers in the same way, and at last a program keeps the gradient of
+a block of weights in its registers while the rows stream by.
 """
 
 import functools
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton
 
 from purejaxrl_ppo.fused import CHUNK, OUTPUTS
 from purejaxrl_ppo.tiles import Launch, Place, Tiles, activated, before_activation, call, product
 
 _FORWARD = Launch(128, 66, 8, 2)  # for each tower, as everywhere here
-_BY_SECOND = Launch(64, 132, 8, 2)
-_BY_KERNELS = Launch(64, 64, 8, 2)  # shared by the programs of all units
+_BY_SECOND = Launch(32, 264, 4, 3)
+_BY_FIRST = Launch(128, 66, 8, 2)
+_BY_KERNEL = Launch(128, 66, 8, 2)  # shared by the programs of all its blocks
+_BLOCK = 256, 128  # of a kernel, whose gradient a program keeps, at most
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -82,9 +86,11 @@ def _forward(
 def _backward(activation: str, kept: tuple[jax.Array, ...], by_output: jax.Array) -> tuple[jax.Array, None, None]:
     """Programs' sums are added up in a fixed order."""
     lean, inputs, picked, first, second = kept
-    by_second, further = _by_second(lean, second, by_output, inputs.shape[2], activation)
-    kernels = _by_kernels(lean, inputs, picked, first, by_second, activation)
-    return jnp.concatenate([kernels.sum(axis=0), further.sum(axis=0)], axis=1), None, None
+    by_second, behind = _by_second(lean, second, by_output, inputs.shape[2], activation)
+    by_first = _by_first(lean, first, by_second, inputs.shape[2], activation)
+    steps = jnp.arange(picked.shape[0], dtype=jnp.int32)
+    parts = _by_kernel(inputs[None], picked, by_first), _by_kernel(first, steps, by_second), behind
+    return jnp.concatenate([part.sum(axis=0) for part in parts], axis=1), None, None
 
 
 wide_towers.defvjp(_forward, _backward)
@@ -126,47 +132,55 @@ def _by_second(
     return call(kernel, (2, tiles.programs), shapes, "wide_by_second", _BY_SECOND)(lean, second, by_output)
 
 
-def _by_kernels(
-    lean: jax.Array, inputs: jax.Array, picked: jax.Array, first: jax.Array, by_second: jax.Array, activation: str
-) -> jax.Array:
-    """Gradient by the kernels of both layers, every program's share [P, 2, D + H, H]."""
-    width, dtype = lean.shape[2], inputs.dtype
-    parts = width // CHUNK
-    launch = _BY_KERNELS._replace(programs=_BY_KERNELS.programs // parts)
-    place, tiles = Place(inputs.shape[2], width, 1), Tiles.of(picked.shape[0], inputs.shape[1], launch)
-    chunks = range(0, width, CHUNK)
+def _by_first(lean: jax.Array, first: jax.Array, by_second: jax.Array, inputs: int, activation: str) -> jax.Array:
+    """Gradient by what the first layer adds up, of that by what the second does; [2, M, B, H] each."""
+    _, steps, batch, width = first.shape
+    second, tiles = Place(inputs, width, 1).kernel(0), Tiles.of(steps, batch, _BY_FIRST)
 
-    def kernel(
-        lean_ref: Any, inputs_ref: Any, picked_ref: Any, first_ref: Any, by_second_ref: Any, out_ref: Any
-    ) -> None:
-        part, tower, program = pl.program_id(0), pl.program_id(1), pl.program_id(2)
-        own, second = pl.ds(part * CHUNK, CHUNK), pl.ds(place.kernel(0) + part * CHUNK, CHUNK)
-        weights = [lean_ref[tower, second, pl.ds(at, CHUNK)] for at in chunks]
+    def kernel(lean_ref: Any, first_ref: Any, by_second_ref: Any, out_ref: Any) -> None:
+        tower = pl.program_id(0)
+        step, start, _ = tiles.at(pl.program_id(1))
+        rows = pl.ds(start, tiles.rows)
+        by_sum = by_second_ref[tower, step, rows, :]
 
-        def tile(turn: jax.Array, total: Any) -> Any:
-            step, start, fresh = tiles.at(program + turn * tiles.programs)
-            rows, fresh, at_step = pl.ds(start, tiles.rows), fresh[:, None], picked_ref[step]
-            layer = jnp.where(fresh, first_ref[tower, step, rows, own], 0)
-            by_sums = [by_second_ref[tower, step, rows, pl.ds(at, CHUNK)] for at in chunks]
-            by_layer = functools.reduce(
-                jnp.add, (product(*pair, b_turned=True) for pair in zip(by_sums, weights, strict=True))
-            )
-            d = jnp.where(fresh, before_activation(by_layer, layer, activation), 0.0).astype(dtype)
-            x = [inputs_ref[at_step, rows, pl.ds(at, CHUNK)] for at in range(0, place.inputs, CHUNK)]
-            more = (
-                [product(part, d, a_turned=True) for part in x],
-                [product(layer, by, a_turned=True) for by in by_sums],
-            )
-            return jax.tree.map(jnp.add, total, more)
+        def units(turn: jax.Array, carry: None) -> None:
+            own = pl.ds(turn * CHUNK, CHUNK)
+            by_layer = product(by_sum, lean_ref[tower, pl.ds(second + turn * CHUNK, CHUNK), :], b_turned=True)
+            by_units = before_activation(by_layer, first_ref[tower, step, rows, own], activation)
+            out_ref[tower, step, rows, own] = by_units.astype(first.dtype)
 
-        nothing = jnp.zeros((CHUNK, CHUNK), jnp.float32)
-        start = [nothing for _ in range(0, place.inputs, CHUNK)], [nothing for _ in chunks]
-        by_first, by_second = jax.lax.fori_loop(0, tiles.turns(program), tile, start)
-        for i, block in enumerate(by_first):
-            out_ref[program, tower, pl.ds(i * CHUNK, CHUNK), own] = block
-        for i, block in enumerate(by_second):
-            out_ref[program, tower, second, pl.ds(i * CHUNK, CHUNK)] = block
+        jax.lax.fori_loop(0, width // CHUNK, units, None)
 
-    shape = jax.ShapeDtypeStruct((tiles.programs, 2, place.inputs + width, width), jnp.float32)
-    run = call(kernel, (parts, 2, tiles.programs), shape, "wide_by_kernels", _BY_KERNELS)
-    return run(lean, inputs, picked, first, by_second)
+    shape = jax.ShapeDtypeStruct(first.shape, first.dtype)
+    by_first: jax.Array = call(kernel, (2, tiles.number), shape, "wide_by_first", _BY_FIRST)(lean, first, by_second)
+    return by_first
+
+
+def _by_kernel(layer: jax.Array, picked: jax.Array, by_next: jax.Array) -> jax.Array:
+    """Gradient by the kernel between a layer [1 or 2, T, B, D], of whose steps M are picked, and the sums behind it, by
+    which it is given [2, M, B, H]; every program's share [P, 2, D, H]."""
+    steps, batch, size, width = *by_next.shape[1:3], layer.shape[3], by_next.shape[3]
+    block, own = math.gcd(size, _BLOCK[0]), min(width, _BLOCK[1])
+    across, blocks = width // own, size // block * (width // own)
+    tiles = Tiles.of(steps, batch, _BY_KERNEL._replace(programs=max(_BY_KERNEL.programs // blocks, 1)))
+
+    def kernel(layer_ref: Any, picked_ref: Any, by_next_ref: Any, out_ref: Any) -> None:
+        place, tower, program = pl.program_id(0), pl.program_id(1), pl.program_id(2)
+        units, behind = pl.ds(place // across * block, block), pl.ds(place % across * own, own)
+        of_tower = jnp.minimum(tower, layer.shape[0] - 1)
+
+        def tile(turn: jax.Array, total: jax.Array) -> jax.Array:
+            step, start, rows_left = tiles.whole(program + turn * tiles.programs)
+            rows = pl.ds(start, tiles.rows)
+            mask = (jnp.arange(tiles.rows) < rows_left)[:, None]
+            here = layer_ref.at[of_tower, picked_ref[step], rows, units]
+            by = by_next_ref.at[tower, step, rows, behind]
+            a, b = (triton.load(ref, mask=jnp.broadcast_to(mask, ref.shape), other=0) for ref in (here, by))
+            return total + product(a, b, a_turned=True)
+
+        nothing = jnp.zeros((block, own), jnp.float32)
+        out_ref[program, tower, units, behind] = jax.lax.fori_loop(0, tiles.turns(program), tile, nothing)
+
+    shape = jax.ShapeDtypeStruct((tiles.programs, 2, size, width), jnp.float32)
+    run = call(kernel, (blocks, 2, tiles.programs), shape, "wide_by_kernel", _BY_KERNEL)
+    return run(layer, picked, by_next)
