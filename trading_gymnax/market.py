@@ -21,6 +21,7 @@ from trading_gymnax.text import check_names, count_text
 
 # Columns of `MarketData.bars`.
 OPEN, HIGH, LOW, CLOSE, TIME, SCHEDULED_CLOSE, SESSION_AND_BREAK, ATR_BITS = range(8)
+BAR_COLUMNS = 8
 # Columns of `MarketData.sessions`.
 START, END, CLOSE_MINUTE, LAST_TIME, FIRST_DECISION, FIRST_FINITE = range(6)
 MINUTES = 1441  # 0 to 1440 since a session's start
@@ -237,11 +238,12 @@ def of_market(values: jax.Array, market_id: jax.Array) -> jax.Array:
 
 def pair_of_bars(market: MarketData, market_id: jax.Array, bar: jax.Array) -> tuple[Bar, Bar]:
     """Bar `bar` of a market and the one after it, by a single gather of two neighbouring rows."""
-    rows = jax.lax.dynamic_slice(market.bars, (market_id, bar, jnp.int32(0)), (1, 2, 8))[0]
-    return _unpack(rows[0]), _unpack(rows[1])
+    rows = jax.lax.dynamic_slice(market.bars, (market_id, bar, jnp.int32(0)), (1, 2, BAR_COLUMNS))[0]
+    return unpack_bar(rows[0]), unpack_bar(rows[1])
 
 
-def _unpack(row: jax.Array) -> Bar:
+def unpack_bar(row: Any) -> Bar:
+    """The bar of the numbers of a row of `MarketData.bars`, each a scalar or an array."""
     packed = row[SESSION_AND_BREAK]
     return Bar(
         open=row[OPEN],

@@ -74,6 +74,11 @@ def packable(*flags: str) -> Callable[[type], type]:
     return register
 
 
+def columns(kind: type) -> tuple[str, ...]:
+    """Names of a packable class's fields, in the order of the row."""
+    return tuple(_COLUMNS[kind])
+
+
 def is_flag(kind: type, name: str) -> bool:
     """Whether a field of a packable class is bool."""
     return name in _FLAGS[kind]
@@ -81,6 +86,8 @@ def is_flag(kind: type, name: str) -> bool:
 
 def pack(state: Any) -> Any:
     """A state with an array for every field, all of one shape -> the same as a `PackedState`, which reads alike."""
+    if isinstance(state, PackedState):
+        return state
     columns = [getattr(state, name).astype(jnp.int32) for name in _COLUMNS[type(state)]]
     return PackedState(jnp.stack(columns, axis=-1), type(state))
 

@@ -79,10 +79,11 @@ class PreparedParams:
 
     params: EnvParams
     plan: Any  # `starts.SessionPlan` under these hours
+    terms: Any  # `rules.Terms` of all markets, [M] each
     tape: jax.Array  # features and clocks of all bars, as they stand in observations, float32 [M, T * (F + 3)]
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in ("params", "plan", "tape"):  # of an object that is not made yet
+        if name.startswith("__") or name in ("params", "plan", "terms", "tape"):  # of an object that is not made yet
             raise AttributeError(name)
         return getattr(self.params, name)
 

@@ -30,10 +30,10 @@ from trading_gymnax.market import (
     pair_of_bars,
     session_hours,
 )
-from trading_gymnax.packed import is_flag, pack, packable, unpack
+from trading_gymnax.packed import PackedState, is_flag, pack, packable, unpack
 from trading_gymnax.params import EnvParams, PreparedParams, check_usable
 from trading_gymnax.params_life import EnvParamsLife
-from trading_gymnax.restarts import restart
+from trading_gymnax.restarts import of_many, restart
 from trading_gymnax.text import check_names
 
 _BOUND = 1e30  # of the observation space: finite, so that it can be sampled
@@ -138,6 +138,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     LifeParams: type[EnvParams] = EnvParamsLife  # these two take their place with account_life=True
     LifeState: type[EnvState] = EnvStateLife
     action_names: tuple[str, ...] = ("HOLD", "BUY", "SELL")
+    plays_in_kernel = True  # the rules of this very class are arithmetic on numbers (`one_kernel`); not inherited
     manages_stops = False  # phase 2 has actions and fields of the state for that
     observation_from_state = True  # `observe` reads state and params alone, and gives what `reset` and `step` return
 
@@ -280,6 +281,13 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
         check_step(key, state, action, params, self.State)
+        if self._has_kernel and isinstance(state, PackedState) and jax.default_backend() == "gpu":
+            return of_many(self._step_alone, self._step_together)(key, state, action, params)
+        return self._step_alone(key, state, action, params)
+
+    def _step_alone(
+        self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
+    ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
         after, reward, terminated, info = self._transition(state, action, params)
         truncated = self.is_truncated(after, params)
         account = restart(self._restarted, key, terminated | truncated, after, params)
@@ -290,6 +298,46 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         info = {**info, "terminated": terminated, "truncated": truncated, "final_observation": final}
         obs = observation.joined(observation.market_window(account, params, self.window), jnp.stack(numbers))
         return obs, pack(account), reward, terminated, truncated, info
+
+    @property
+    def _has_kernel(self) -> bool:
+        """Whether `_play` and `_new_account` are arithmetic on numbers, which a kernel of our own can do."""
+        plain = not (self.account_life or self.entry_sizes or self.reward_fn)
+        return plain and vars(type(self)).get("plays_in_kernel", False)
+
+    def _step_together(
+        self, key: jax.Array, state: PackedState, action: jax.Array, params: EnvParams
+    ) -> tuple[jax.Array, PackedState, jax.Array, jax.Array, jax.Array]:
+        """`_step_alone` of accounts [N] by one kernel for the rules, without `info`."""
+        from trading_gymnax import one_kernel  # only a GPU needs Pallas
+
+        def legal(state: Any, action: jax.Array) -> jax.Array:
+            return rules.enforce_legality(action, self.action_mask(state, params))[0]
+
+        scale = of_market(self._all_terms(params).reward_scale, state.market_id)
+        # Both at once: nothing may read the states once the kernel writes the new ones in their place.
+        action, scale = jax.lax.optimization_barrier((jax.vmap(legal)(state, action), scale))
+        words = jax.random.key_data(key)
+        plain = params.params if isinstance(params, PreparedParams) else params
+        account = one_kernel.Account(self.State, self._outcome, lambda params, start: self._new_account(params, *start))
+        market = params.market
+        tables = one_kernel.Tables(market.bars, market.num_bars, self._plan(params), self._all_terms(params))
+        row, found = one_kernel.step(account, state.row, action, (words[:, 0], words[:, 1]), tables, plain)
+        state = PackedState(row, self.State)
+        reward = rules.reward_of(found.change, found.done_reason, scale, params)
+        shown = jax.vmap(lambda state: list(self._account_numbers(state, params)))(state)
+        shown = jax.lax.optimization_barrier(shown)  # as in `_step_alone`
+        window = jax.vmap(lambda state: observation.market_window(state, params, self.window))(state)
+        obs = jax.vmap(observation.joined)(window, jnp.stack(shown, axis=1))
+        return obs, state, reward, found.terminated, found.truncated
+
+    def _outcome(self, state: EnvState, action: jax.Array, seen: rules.Seen, params: EnvParams) -> Any:
+        """The state after a bar, and `one_kernel.Outcome`."""
+        from trading_gymnax.one_kernel import Outcome
+
+        after, fill = self._play(state, action, None, seen, params)
+        change = rules.profit(state, after, params)
+        return after, Outcome(change, fill.done_reason, after.terminated, self.is_truncated(after, params))
 
     def step_env(
         self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
@@ -343,7 +391,7 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         `scan` on a GPU, where each small computation costs as much as a large one. Of one set of parameters, not of a
         batch of different ones: each set has a tape of its own, as large as the market's features.
         """
-        return PreparedParams(params, self._plan(params), observation.market_tape(params))
+        return PreparedParams(params, self._plan(params), self._all_terms(params), observation.market_tape(params))
 
     def is_truncated(self, state: EnvState, params: EnvParams) -> jax.Array:
         """The time limit is reached, or the view holds nothing more to trade."""
@@ -387,21 +435,29 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         Returns the state (its `terminated` and `data_end` say how it ended), the reward float32, and what happened to
         the position.
         """
-        before = state = unpack(state)
+        state = unpack(state)
         params = self._in_force(state, params)
-        now, bar = pair_of_bars(params.market, state.market_id, state.step_idx)
-        terms = self._terms(state.market_id, params)
-        mask, offered = self._legal(state, now, terms, params)
+        seen = self._seen(state, params)
+        mask, offered = self._legal(state, seen.now, seen.terms, params)
         action, invalid = rules.enforce_legality(action, mask)
         contracts = None
         if offered is not None:
             action, contracts = sizes.ordinary_action(action, len(type(self).action_names), offered)
+        after, fill = self._play(state, action, contracts, seen, params)
+        fill = fill._replace(invalid=invalid)
+        return after, self._reward(state, after, fill, seen.terms, params), fill
+
+    def _play(
+        self, state: EnvState, action: jax.Array, contracts: jax.Array | None, seen: rules.Seen, params: EnvParams
+    ) -> tuple[EnvState, rules.Fill]:
+        """`play` of a legal action, by what was looked up. All of it is arithmetic on numbers (`one_kernel`)."""
+        before, now, bar, terms = state, seen.now, seen.bar, seen.terms
         state = self._manage_stop(state, action, now, params)
         state, entered = rules.enter(state, action, now, bar, terms, params, contracts)
         state = self._note_entry(state, entered)
         balance_in_bar = state.balance
         fill = rules.play_bar(state, now, bar, terms, params, self._stop_reason(state))
-        fill = fill._replace(entered=entered, invalid=invalid)
+        fill = fill._replace(entered=entered)
         state, fill = rules.settle(state, fill, terms)
         state = rules.mark_to_market(state, bar, terms)
         state = rules.raise_floor(state, fill, balance_in_bar, terms, params)
@@ -410,10 +466,9 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
         reached = rules.daily_limit_reached(state, fill, params)
         state, done_reason, day_over = self._end_of_step(state, breached, reached, fill.must_flat, params)
         done_reason = jnp.where(before.data_end, rules.DoneReason.NONE, done_reason)  # nothing was there to trade
-        state = self._next_decision(state, bar, done_reason != 0, reached, day_over, params)
+        state = self._next_decision(state, seen, done_reason != 0, reached, day_over)
         over_time = state.time >= params.max_steps_in_episode
-        fill = fill._replace(done_reason=rules.truncation_reason(done_reason, over_time, state.data_end))
-        return state, self._reward(before, state, fill, terms, params), fill
+        return state, fill._replace(done_reason=rules.truncation_reason(done_reason, over_time, state.data_end))
 
     def _transition(
         self, state: EnvState, action: jax.Array, params: EnvParams
@@ -473,21 +528,19 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
     def _next_decision(
         self,
         state: EnvState,
-        bar: Bar,
+        seen: rules.Seen,
         terminated: jax.Array,
         limit_reached: jax.Array,
         day_over: jax.Array,
-        params: EnvParams,
     ) -> EnvState:
         """Go on at the outcome bar, or sleep until the next usable session of the view."""
-        market, played = params.market, state.step_idx + 1
-        next_start = of_market(self._plan(params).next_start, state.market_id)[bar.session]
+        played = state.step_idx + 1
         night = (day_over | limit_reached) & ~terminated
-        sleeps = night & (next_start >= 0)
-        table_ends = played + 1 >= of_market(market.num_bars, state.market_id)
+        sleeps = night & (seen.next_start >= 0)
+        table_ends = played + 1 >= seen.num_bars
         return state.replace(
             time=state.time + 1,
-            step_idx=jnp.where(sleeps, next_start, played),
+            step_idx=jnp.where(sleeps, seen.next_start, played),
             session_start_equity=jnp.where(sleeps, state.equity, state.session_start_equity),
             session_number=state.session_number + sleeps.astype(jnp.int32),
             day_over=limit_reached & ~sleeps,
@@ -511,17 +564,29 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
             **of_life,
         }
 
+    def _seen(self, state: EnvState, params: EnvParams) -> rules.Seen:
+        now, bar = pair_of_bars(params.market, state.market_id, state.step_idx)
+        next_start = of_market(self._plan(params).next_start, state.market_id)[bar.session]
+        num_bars = of_market(params.market.num_bars, state.market_id)
+        return rules.Seen(now, bar, self._terms(state.market_id, params), next_start, num_bars)
+
     def _terms(self, market_id: jax.Array, params: EnvParams) -> rules.Terms:
+        return jax.tree.map(lambda values: of_market(values, market_id), self._all_terms(params))
+
+    def _all_terms(self, params: EnvParams) -> rules.Terms:
+        """Those of every market, [M] each."""
+        if isinstance(params, PreparedParams):
+            return params.terms
         market = params.market
         opening, closing = session_hours(params.rth_open, params.rth_close, market.session_start_minute)
         return rules.Terms(
-            tick_cents=of_market(market.tick_cents, market_id),
-            commission=of_market(rules.cents(params.commission_per_side), market_id),
-            open_minute=of_market(opening, market_id),
-            close_minute=of_market(closing, market_id),
-            bar_minutes=of_market(market.bar_minutes, market_id),
-            reward_scale=of_market(params.reward_scale, market_id),
-            risk_ticks=of_market(rules.floor_div(rules.cents(params.risk_per_trade), market.tick_cents), market_id),
+            tick_cents=market.tick_cents,
+            commission=rules.cents(params.commission_per_side),
+            open_minute=opening,
+            close_minute=closing,
+            bar_minutes=market.bar_minutes,
+            reward_scale=params.reward_scale,
+            risk_ticks=rules.floor_div(rules.cents(params.risk_per_trade), market.tick_cents),
         )
 
     # -- starts (section 2) --

@@ -72,6 +72,7 @@ class TradingPhase2(TradingPhase1):
     LifeParams = EnvParamsPhase2Life
     LifeState = EnvStatePhase2Life
     action_names = ("HOLD", "BUY", "SELL", "MOVE_SL_TO_BE", "ENABLE_TRAIL", "DISABLE_TRAIL")
+    plays_in_kernel = True
     manages_stops = True
 
     @property

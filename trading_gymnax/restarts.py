@@ -1,7 +1,8 @@
-"""Fresh accounts in the place of finished ones, for many environments at once."""
+"""Steps of many environments at once: by one kernel, and fresh accounts in the place of finished ones."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 _BLOCK = 64  # accounts that are made at once
+_LEAST = 32_768  # accounts that one kernel pays for: with fewer, the number of kernels counts and not their bytes
 
 
 def restart(
@@ -43,6 +45,40 @@ def restart(
         return state, jax.tree.map(lambda _: True, state)
 
     return one(key, done, after, params)
+
+
+def of_many(alone: Callable[..., Any], together: Callable[..., Any]) -> Callable[..., Any]:
+    """`alone(key, state, action, params)`, for which `together` stands under `vmap` on a GPU where accounts are many.
+
+    `alone` returns a tuple with `info` at its end, and `together` the same for [N] accounts without it: what `info`
+    holds is played once more where it is read.
+    """
+    one = jax.custom_batching.custom_vmap(alone)
+
+    @one.def_vmap
+    def many(size: int, batched: Any, *inputs: Any) -> Any:
+        axes = jax.tree.map(lambda is_batched: 0 if is_batched else None, tuple(batched))
+        every = jax.vmap(alone, axes, axis_size=size)
+
+        def one_by_one(*inputs: Any) -> Any:
+            return every(*inputs)[:-1]
+
+        *found, info = every(*inputs)
+        *accounts, params = (jax.tree.leaves(part) for part in batched)
+        if size >= _LEAST and all(map(all, accounts)) and not any(params) and _is_known(inputs[0]):
+            kernel = jax.custom_jvp(together)
+            kernel.defjvp(functools.partial(jax.jvp, one_by_one))
+            found = jax.lax.platform_dependent(*inputs, cuda=kernel, default=one_by_one)
+        result = (*found, info)
+        return result, jax.tree.map(lambda _: True, result)
+
+    return one
+
+
+def _is_known(keys: jax.Array) -> bool:
+    """Whether they are of that generator, the only one whose keys are two words."""
+    partitionable: bool = jax.config.jax_threefry_partitionable  # type: ignore[attr-defined]
+    return partitionable and jax.random.key_data(keys).shape[-1] == 2
 
 
 def _replace_finished(fresh: Callable[[jax.Array], Any], keys: jax.Array, done: jax.Array, states: Any) -> Any:

@@ -34,6 +34,7 @@ OFF = 2**31 - 1  # cents of a rule that is switched off: never converted, only c
 FLOOR_OFF = -OFF  # floor of an account without a trailing limit: below any equity
 MAX_WINDOW = 390  # bars in an observation: no more than the warm-up of a table
 _FAR = 2**30  # ticks; a level that no price reaches
+_MOST_CENTS = 2**30  # of any amount that is allowed
 
 
 class ExitReason:
@@ -60,6 +61,16 @@ class Terms(NamedTuple):
     risk_ticks: jax.Array  # a contract's distance to its stop that `risk_per_trade` pays for, ticks, int32
 
 
+class Seen(NamedTuple):
+    """What a step looks up at the account's decision bar."""
+
+    now: Bar  # the decision bar
+    bar: Bar  # the outcome bar
+    terms: Terms
+    next_start: jax.Array  # first decision bar of the usable session after the outcome bar's, -1 if none, int32
+    num_bars: jax.Array  # of the market's table, int32
+
+
 class Fill(NamedTuple):
     """What one step did to the position; scalars. `side` and `contracts` are those held in the bar, 0 when flat."""
 
@@ -83,7 +94,18 @@ class Fill(NamedTuple):
 def cents(dollars: jax.Array) -> jax.Array:
     """Dollars float32 -> cents int32, rint(float32(x) * float32(100)); inf gives OFF."""
     off = jnp.isinf(dollars)
-    return jnp.where(off, OFF, jnp.rint(jnp.where(off, 0.0, dollars) * jnp.float32(100)).astype(jnp.int32))
+    return jnp.where(off, OFF, rounded(jnp.where(off, 0.0, dollars) * jnp.float32(100), -_MOST_CENTS, _MOST_CENTS))
+
+
+def rounded(x: jax.Array, low: int, high: int) -> jax.Array:
+    """rint(x) of float32, clipped to whole numbers, int32; by operations that Pallas has for a GPU's kernels, too.
+
+    Clipped first: else a compiler could join the product that `x` may be and the difference, and round only once.
+    """
+    x = jnp.clip(x, low, high)
+    below = jnp.floor(x)
+    rest, whole = x - below, below.astype(jnp.int32)
+    return whole + ((rest > 0.5) | ((rest == 0.5) & (whole & 1 == 1))).astype(jnp.int32)
 
 
 def floor_div(x: jax.Array, y: jax.Array) -> jax.Array:
@@ -94,7 +116,7 @@ def floor_div(x: jax.Array, y: jax.Array) -> jax.Array:
 
 def distance(atr: jax.Array, multiple: jax.Array, at_least: int = 1) -> jax.Array:
     """rint(multiple * ATR) in float32, clipped to [at_least, 2^20] ticks, int32."""
-    return jnp.clip(jnp.rint(multiple * atr), at_least, MAX_DISTANCE_TICKS).astype(jnp.int32)
+    return rounded(multiple * atr, at_least, MAX_DISTANCE_TICKS)
 
 
 def slippage(now: Bar, params: Any) -> jax.Array:
@@ -396,8 +418,17 @@ def by_trading(change: jax.Array, before: Any, after: Any) -> jax.Array:
 
 def profit_reward(before: Any, after: Any, fill: Fill, reward_scale: jax.Array, params: Any) -> jax.Array:
     """Change of equity (or balance) in units of the market's reward scale, plus the two extras, float32."""
+    return reward_of(profit(before, after, params), fill.done_reason, reward_scale, params)
+
+
+def profit(before: Any, after: Any, params: Any) -> jax.Array:
+    """Change of equity (or balance) by trading, cents, int32."""
     change = jnp.where(params.reward_realized, after.balance - before.balance, after.equity - before.equity)
-    change = by_trading(change, before, after)
+    return by_trading(change, before, after)
+
+
+def reward_of(change: jax.Array, done_reason: jax.Array, reward_scale: jax.Array, params: Any) -> jax.Array:
+    """The reward of a profit of so many cents, float32."""
     reward = change.astype(jnp.float32) / 100 / reward_scale
-    passed, failed = fill.done_reason == DoneReason.PROFIT_TARGET, fill.done_reason == DoneReason.DRAWDOWN
+    passed, failed = done_reason == DoneReason.PROFIT_TARGET, done_reason == DoneReason.DRAWDOWN
     return reward + jnp.where(passed, params.pass_reward, 0.0) - jnp.where(failed, params.violation_penalty, 0.0)

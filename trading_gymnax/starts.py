@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,8 @@ class SessionPlan(NamedTuple):
     by_rank: jax.Array  # n-th usable session: first decision bar, number of random starts; int32 [M, S, 2]; see `_idle`
     usable_count: jax.Array  # int32 [M]
     next_start: jax.Array  # first decision bar of the next usable session after s, -1 if none; int32 [M, S]
+    shares: jax.Array  # chance that a start is in this market or one before it, float32 [M]
+    idle: jax.Array  # no session is usable in any market that has a weight, bool
 
 
 class Start(NamedTuple):
@@ -52,7 +55,17 @@ def session_plan(params: EnvParams, window: int) -> SessionPlan:
     after = jnp.concatenate([following[:, 1:], jnp.full_like(following[:, :1], count)], axis=1)
     starts = jnp.take_along_axis(first, jnp.minimum(after, count - 1), axis=1)
     next_start = jnp.where(after < count, starts, -1)
-    return SessionPlan(by_rank, usable.sum(axis=1, dtype=jnp.int32), next_start)
+    usable_count = usable.sum(axis=1, dtype=jnp.int32)
+    return SessionPlan(by_rank, usable_count, next_start, *_shares(params, usable_count))
+
+
+def _shares(params: EnvParams, usable_count: jax.Array) -> tuple[jax.Array, jax.Array]:
+    weights = jnp.where(usable_count > 0, params.market_weights, 0.0)
+    idle = weights.sum() <= 0
+    weights = jnp.where(idle, params.market_weights, weights)
+    if len(set(params.market.roots)) < params.market.num_markets:
+        weights = weights * _shares_of_contracts(usable_count, params.market.root_ids)
+    return jnp.cumsum(weights) / jnp.where(idle, 1.0, weights.sum()), idle
 
 
 def draw_start(key: jax.Array, params: EnvParams, plan: SessionPlan) -> Start:
@@ -60,21 +73,29 @@ def draw_start(key: jax.Array, params: EnvParams, plan: SessionPlan) -> Start:
 
     Contracts of one market share its weight by their sessions, so that each session is as likely as the others.
     """
-    bits = _six_words(key)
-    weights = jnp.where(plan.usable_count > 0, params.market_weights, 0.0)
-    idle = weights.sum() <= 0
-    weights = jnp.where(idle, params.market_weights, weights)
-    if len(set(params.market.roots)) < params.market.num_markets:
-        weights = weights * _shares_of_contracts(plan.usable_count, params.market.root_ids)
-    shares = jnp.cumsum(weights) / jnp.where(idle, 1.0, weights.sum())
-    market_id = jnp.sum(_share(bits[0]) >= shares[:-1], dtype=jnp.int32)
-    rank = _below(bits[1], of_market(plan.usable_count, market_id))
-    first, random_starts = of_market(plan.by_rank, market_id)[rank]
+
+    def by_rank(market_id: jax.Array, rank: jax.Array) -> jax.Array:
+        return of_market(plan.by_rank, market_id)[rank]
+
+    return start_of(_six_words(key), params, plan, by_rank)
+
+
+def start_of(bits: tuple[jax.Array, ...], params: EnvParams, plan: SessionPlan, by_rank: Callable[..., Any]) -> Start:
+    """The start that six words of 32 random bits give; `plan` may be references to its arrays in a GPU's kernel.
+
+    by_rank: looks up both numbers of a market and a rank.
+    """
+    markets = plan.shares.shape[0]
+    reached = [_share(bits[0]) >= plan.shares[market] for market in range(markets - 1)]
+    market_id = sum((x.astype(jnp.int32) for x in reached), jnp.int32(0))
+    market = market_id if markets > 1 else 0
+    rank = _below(bits[1], plan.usable_count[market])
+    first, random_starts = by_rank(market_id, rank)
     at_random = (_share(bits[2]) < params.random_start_fraction) & (random_starts > 0)
     bar = first + jnp.where(at_random, _below(bits[3], random_starts), 0)
     forced = _share(bits[4]) < params.forced_entry_fraction
     forced_side = jnp.where(forced, 2 * (bits[5] >> 31).astype(jnp.int32) - 1, 0)
-    return Start(market_id, bar, forced_side, idle)
+    return Start(market_id, bar, forced_side, plan.idle)
 
 
 def reset_key(key: jax.Array) -> jax.Array:
