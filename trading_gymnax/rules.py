@@ -35,6 +35,7 @@ FLOOR_OFF = -OFF  # floor of an account without a trailing limit: below any equi
 MAX_WINDOW = 390  # bars in an observation: no more than the warm-up of a table
 _FAR = 2**30  # ticks; a level that no price reaches
 _MOST_CENTS = 2**30  # of any amount that is allowed
+_WHOLE, _BITS_OF_WHOLE = 2.0**23, 0x4B000000
 
 
 class ExitReason:
@@ -100,12 +101,14 @@ def cents(dollars: jax.Array) -> jax.Array:
 def rounded(x: jax.Array, low: int, high: int) -> jax.Array:
     """rint(x) of float32, clipped to whole numbers, int32; by operations that Pallas has for a GPU's kernels, too.
 
-    Clipped first: else a compiler could join the product that `x` may be and the difference, and round only once.
+    A float32 from 2^23 on has no fractions, and its last bits count whole numbers. Clipped first: else a compiler could
+    join the product that `x` may be and the sum, and round only once.
     """
     x = jnp.clip(x, low, high)
-    below = jnp.floor(x)
-    rest, whole = x - below, below.astype(jnp.int32)
-    return whole + ((rest > 0.5) | ((rest == 0.5) & (whole & 1 == 1))).astype(jnp.int32)
+    size = jnp.abs(x)
+    near = jax.lax.bitcast_convert_type(size + _WHOLE, jnp.int32) - _BITS_OF_WHOLE
+    near = jnp.where(size < _WHOLE, near, size.astype(jnp.int32))
+    return jnp.where(x < 0, -near, near)
 
 
 def floor_div(x: jax.Array, y: jax.Array) -> jax.Array:

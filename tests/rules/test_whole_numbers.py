@@ -22,3 +22,15 @@ def test_division_is_exact_to_the_ends():
     y = np.concatenate([y, random.integers(1, 200, 5_000)])
     found = jax.jit(rules.floor_div)(jnp.asarray(x, jnp.int32), jnp.asarray(y, jnp.int32))
     np.testing.assert_array_equal(found, x // y)  # of int64
+
+
+@pytest.mark.parametrize(("low", "high"), [(-(2**30), 2**30), (1, 2**20), (-(2**20), 2**20)])
+def test_rounding_is_rint_in_a_compiled_program(low, high):
+    """Half to even, as by the ordinary operation: none that the compiler sees through."""
+    random = np.random.default_rng(1)
+    ends = [0, -0.0, 0.5, 1.5, -2.5, 2**23 - 0.5, -(2**23) + 0.5, 2**23, -(2**23) - 1, np.inf, -np.inf]
+    halves = random.integers(-(2**22), 2**22, 10_000) + 0.5
+    x = np.concatenate([ends, halves, *(random.uniform(-s, s, 10_000) for s in (10, 2**20, 2**31))]).astype(np.float32)
+    found = jax.jit(rules.rounded, static_argnums=(1, 2))(x, low, high)
+    np.testing.assert_array_equal(found, np.clip(np.rint(x), low, high).astype(np.int64))
+    assert float(jax.jit(rules.distance)(jnp.float32(2.5), jnp.float32(1.0))) == 2
