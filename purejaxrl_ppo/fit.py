@@ -11,6 +11,7 @@ whole arrays, so that a run goes on with another number of devices or processes.
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import time
 from collections.abc import Callable, Sequence
@@ -58,6 +59,7 @@ from purejaxrl_ppo.sharding import axis_of, gather, local, place
 from purejaxrl_ppo.trackers import TrackedRun, Tracker, named_trackers
 from purejaxrl_ppo.train import ParamsSchedule, TrainState, make_trainer, scheduled_params, state_specs, strong
 from purejaxrl_ppo.transfer import warm_started
+from purejaxrl_ppo.whole_programs import ProgramStore, loaded
 from purejaxrl_ppo.wrappers import EnvSpec, concrete_spec, hashable, prepare
 
 MAX_CHUNK = 512  # iterations between two looks of the host
@@ -92,6 +94,7 @@ def fit(
     mesh: Mesh | None = None,
     trackers: Sequence[Tracker] = (),
     return_unit: str = RETURN_UNIT,
+    made_from: str | None = None,
 ) -> FitResult:
     """Train with progress, logs and checkpoints; in the folder of an unfinished run, go on with it.
 
@@ -110,6 +113,9 @@ def fit(
         mesh: devices that share the environments, as in `make_train`; with several processes, of all of them.
         trackers: of your own, beside TensorBoard and those that `options.track` names.
         return_unit: what a return is counted in, for the lines of progress.
+        made_from: tells everything that `env` and `params_schedule` are made from, but for the code of modules: the
+            programs are then kept whole beside JAX's compilation cache, where one is used on one device, and a second
+            start traces nothing. None where a file, a variable or a value set from elsewhere counts as well.
 
     Raises:
         ValueError: when the folder holds another run (differences are listed), another process trains in it or it
@@ -131,7 +137,7 @@ def fit(
         trackers=trackers,
     )
     settings = (config, folder_of(run_dir), options or FitOptions(), params_schedule, hyperparameters, eval_params)
-    return _Loop(env, env_params, *settings, mesh, trackers, return_unit).train(warm_start, env_source)
+    return _Loop(env, env_params, *settings, mesh, trackers, return_unit, made_from).train(warm_start, env_source)
 
 
 class _Loop:
@@ -150,6 +156,7 @@ class _Loop:
         mesh: Mesh | None,
         trackers: Sequence[Tracker],
         return_unit: str,
+        made_from: str | None,
     ) -> None:
         self.env, self.config, self.run_dir, self.options = hashable(env), config, run_dir, options
         refuse_tracers((env_params, hyperparameters, eval_params))
@@ -157,12 +164,14 @@ class _Loop:
         self.eval_params = self.env_params if eval_params is None else jax.tree.map(strong, eval_params)
         self.params_schedule = params_schedule
         self.hyper = config.hyperparameters if hyperparameters is None else one_run(hyperparameters)
-        six_values, spec = prepare(self.env, self.env_params)
-        self.spec: EnvSpec = concrete_spec(spec)
-        self.keeps_states = keeps_states(six_values, config)
         self.mesh, self.team = mesh, Team(mesh)
         self.init, self.chunk = _programs(self.env, config, params_schedule, mesh)
         self.arguments = place((self.env_params, self.hyper), mesh, P())
+        whole = made_from is not None and not self._is_bound() and not options.debug_nans
+        self.store = ProgramStore.of(str(made_from), config, self.arguments) if whole else None
+        self.kept = None if self.store is None else self.store.load()
+        about: tuple[EnvSpec, bool, TrainState] = self._traced() if self.kept is None else self.kept.about
+        self.spec, self.keeps_states, self.shapes = about
         self._check_memory()
         self.best_score, self.compile_seconds, self.speed = float("-inf"), 0.0, 0.0
         self.last_saved, self.saved_at = -1, time.monotonic()
@@ -171,14 +180,28 @@ class _Loop:
         self.own_trackers, self.trackers = trackers, list[Tracker]()
         self.return_unit = return_unit
 
+    def _is_bound(self) -> bool:
+        """Whether the programs are for a mesh, or for arguments that are bound to a device."""
+        return self.mesh is not None or any(getattr(x, "committed", False) for x in jax.tree.leaves(self.arguments))
+
+    def _traced(self) -> tuple[EnvSpec, bool, TrainState]:
+        """The environment's description, whether rollouts keep its states, and the shapes of a state of training."""
+        six_values, spec = prepare(self.env, self.env_params)
+        shapes = jax.eval_shape(self.init, self.key, self.arguments[0])
+        return concrete_spec(spec), keeps_states(six_values, self.config), shapes
+
+    @functools.cached_property
+    def key(self) -> jax.Array:
+        """The key of the first state."""
+        return place(jax.random.key(self.config.seed), self.mesh, P())
+
     def _check_memory(self) -> None:
         """Refuse what cannot fit; on a mesh the environments lie in several memories, the devices' or the machines'."""
-        key, parts = jax.random.key(self.config.seed), 1
+        parts = 1
         if self.mesh is not None:
             parts = self.team.size if jax.default_backend() == "cpu" else self.mesh.size
-        shapes = jax.eval_shape(self.init, place(key, self.mesh, P()), self.arguments[0])
         episodes = self.options.eval_episodes if self._eval_every() else 0
-        wanted = training_bytes(self.config, self.spec, shapes, self.keeps_states, episodes, parts)
+        wanted = training_bytes(self.config, self.spec, self.shapes, self.keeps_states, episodes, parts)
         check_memory("training", wanted)
 
     def train(self, warm_start: Policy | None, env_source: dict[str, Any] | None) -> FitResult:
@@ -242,8 +265,9 @@ class _Loop:
 
     def _start(self, found: Any, warm_start: Policy | None) -> list[str]:
         """The first state, fresh or from what process 0 found; returns what a warm start did."""
-        key = place(jax.random.key(self.config.seed), self.mesh, P())
-        shapes = jax.eval_shape(self.init, key, self.arguments[0])
+        shapes = self.shapes
+        if self.kept is not None:
+            self.ahead = ThreadPoolExecutor(1).submit(loaded, self.kept.chunk, self.chunk)
         if self.team.broadcast_value(found is not None):
             saved = blank_arrays(shapes)
             if found is not None:
@@ -252,11 +276,13 @@ class _Loop:
                 self.best_score = found[1]["best_score"]
             self.state = self._owned(from_arrays(shapes, self.team.broadcast_arrays(saved)))
             return []
+        if self.kept is not None:
+            self.init = loaded(self.kept.init, self.init)
         if warm_start is None:
-            self._compile_ahead(shapes)
-            self.state = self.init(key, self.arguments[0])
+            self._compile_ahead()
+            self.state = self.init(self.key, self.arguments[0])
             return []
-        fresh = self.init(key, self.arguments[0])
+        fresh = self.init(self.key, self.arguments[0])
         if self.mesh is not None:  # on one device: a warm start plays a rollout to see what the old policy thinks
             fresh = from_arrays(shapes, to_arrays(gather(fresh, self.mesh)))
         began = scheduled_params(self.config, self.params_schedule, jnp.int32(0), self.env_params)
@@ -264,17 +290,21 @@ class _Loop:
         self.state = self._owned(warm)
         return report
 
-    def _compile_ahead(self, shapes: TrainState) -> None:
+    def _compile_ahead(self) -> None:
         """Compile the chunk while the first state is made, in a thread; whoever calls the chunk finds it compiled.
 
         It is traced here, where the caller's settings of JAX count. On a mesh, and where arguments are bound to a
         device, the first call compiles as ever; so it does for a warm start, which may be refused: a process does not
         end before its threads do.
         """
-        if self.mesh is not None or any(getattr(x, "committed", False) for x in jax.tree.leaves(self.arguments)):
+        if self.kept is not None or self._is_bound():
             return
-        lowered = self.chunk.lower(shapes, *self.arguments, np.int32(1))
-        self.ahead = ThreadPoolExecutor(1).submit(lowered.compile)
+        lowered = self.chunk.lower(self.shapes, *self.arguments, np.int32(1))
+        if self.store is None:
+            self.ahead = ThreadPoolExecutor(1).submit(lowered.compile)
+            return
+        self.ahead = ThreadPoolExecutor(1).submit(self.store.compiled, "chunk", lowered)
+        self.init = self.store.compiled("init", self.init.lower(self.key, self.arguments[0]))
 
     def _owned(self, state: TrainState) -> TrainState:
         """A state of whole arrays on the mesh, copied: the chunk donates its input, which NumPy must not own."""
@@ -358,7 +388,9 @@ class _Loop:
         began = time.monotonic()
         with self.terminal.waiting("compiling" if first else f"{count} {'iterations' if count > 1 else 'iteration'}"):
             if first and self.ahead is not None:
-                self.ahead.exception()  # waits; what went wrong there goes wrong again in the call, and is told there
+                failed = self.ahead.exception()  # waits; it goes wrong again in the call, and is told there
+                if self.store is not None and failed is None:
+                    self.chunk = self.ahead.result()
             self.state, metrics = self.chunk(self.state, *self.arguments, np.int32(count))
             metrics = jax.device_get(metrics)
         seconds = time.monotonic() - began
@@ -371,6 +403,8 @@ class _Loop:
         self.iteration += count
         if first:
             self.compile_seconds = seconds
+            if self.store is not None:
+                self.store.save((self.spec, self.keeps_states, self.shapes))
         else:
             self.speed = count * self.config.batch_size / seconds
         steps, total = (n * self.config.batch_size for n in (self.iteration, self.config.num_iterations))

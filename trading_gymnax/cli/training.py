@@ -88,6 +88,7 @@ def train(command: Train) -> None:
         warm_start=policy,
         env_source={"typed": {"resume": _command_line(), "evaluate": f"trading-gymnax evaluate {run_dir}"}},
         return_unit=_return_unit(split.learning_params),
+        made_from=json.dumps(settings.to_dict(), sort_keys=True),
     )
     print(f"trained for {result.iterations * command.config.batch_size:,} steps; the run is in {run_dir}\n")
     seen, held_out = judge_run(run_dir, split, "last", command.configurations_tried)
