@@ -42,7 +42,7 @@ from purejaxrl_ppo.memory import check_memory, memory_in_words, training_bytes
 from purejaxrl_ppo.options import FitOptions
 from purejaxrl_ppo.policy import Policy, policy_of_state
 from purejaxrl_ppo.processes import Team
-from purejaxrl_ppo.programs import kept_with_environment
+from purejaxrl_ppo.programs import compiler_options, kept_with_environment
 from purejaxrl_ppo.rollout import keeps_states
 from purejaxrl_ppo.rundir import (
     BEST,
@@ -517,4 +517,5 @@ def _programs(
         return jax.lax.fori_loop(0, count, body, (state, rows))
 
     make_trainer(env_of(), config, params_schedule, mesh=mesh)  # refuses what cannot work, before anything is written
-    return jax.jit(init), jax.jit(chunk, donate_argnums=0)
+    options = compiler_options()
+    return jax.jit(init, compiler_options=options), jax.jit(chunk, donate_argnums=0, compiler_options=options)

@@ -1,6 +1,7 @@
-"""Compiled programs, kept as long as the environment that they are for, and no longer.
+"""Compiled programs: how a GPU's are compiled, and how long they are kept.
 
-An environment holds its market, so a cache that held environments would keep every market of a process in memory.
+An environment holds its market, so a cache that held environments would keep every market of a process in memory:
+programs are kept as long as the environment that they are for, and no longer.
 """
 
 import functools
@@ -8,6 +9,9 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import jax
+
+_WITHOUT_COMPARISONS = {"xla_gpu_experimental_enable_fusion_autotuner": False}
 _MOST = 8  # programs of one environment that are kept: the last ones asked for
 
 
@@ -30,3 +34,18 @@ def kept_with_environment(build: Callable[..., Any]) -> Callable[..., Any]:
         return found
 
     return find
+
+
+def compiler_options() -> dict[str, Any] | None:
+    """For `jax.jit` of a training's programs: on a GPU without comparing several ways to compute each fusion.
+
+    That takes more than half of XLA's time, and what it finds makes nothing faster here (`benchmarks/NOTES.md`). None
+    elsewhere, and for an XLA that does not know the option, which is an experimental one.
+    """
+    if jax.default_backend() != "gpu":
+        return None
+    try:
+        jax.jit(lambda x: x, compiler_options=_WITHOUT_COMPARISONS).lower(0.0).compile()
+    except jax.errors.JaxRuntimeError:
+        return None
+    return _WITHOUT_COMPARISONS

@@ -20,11 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purejaxrl_ppo import CheckpointError, FitOptions, PPOConfig, evaluate, fit, load_policy, train
+from purejaxrl_ppo import CheckpointError, FitOptions, PPOConfig, evaluate, fit, load_policy, programs, train
 from purejaxrl_ppo.checkpoint import to_arrays
 from purejaxrl_ppo.devices import plan_for
 from purejaxrl_ppo.fit import _programs, evaluation_key
-from purejaxrl_ppo.programs import kept_with_environment
+from purejaxrl_ppo.programs import compiler_options, kept_with_environment
 from tests.ppo.probes import MarketTable, Table, no_bars_left, table
 
 ENV = Table()
@@ -385,6 +385,14 @@ def test_a_second_run_of_the_same_settings_does_not_compile_again(finished, tmp_
     other = PARAMS.replace(reward=PARAMS.reward * 2)
     fit(ENV, other, CONFIG, run_dir=tmp_path / "run", options=OPTIONS)
     assert chunk._cache_size() == before == 1
+
+
+def test_a_gpu_compiles_without_comparisons_where_its_compiler_knows_how(monkeypatch):
+    assert compiler_options() is None
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert compiler_options() == {"xla_gpu_experimental_enable_fusion_autotuner": False}
+    monkeypatch.setattr(programs, "_WITHOUT_COMPARISONS", {"xla_gpu_no_such_option": False})
+    assert compiler_options() is None
 
 
 def test_programs_go_with_their_environment():
