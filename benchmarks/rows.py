@@ -116,6 +116,9 @@ def _stored(scale: Scale) -> Group:
         contenders=(
             _environment("stored", "phase 1; observations written into one array", kind="stored", **size),
             Contender(
+                "storing", f"{HERE}.environments:storing", size, "both of them, and the array filled with a number"
+            ),
+            Contender(
                 "TorchTrade",
                 f"{HERE}.torchtrade_env:rollout",
                 size,
@@ -130,7 +133,14 @@ def _stored(scale: Scale) -> Group:
                 what,
                 _speed("stored", "phase 1, steps/s"),
                 _speed("TorchTrade", "TorchTrade's bracket"),
-                10,
+                1,
+            ),
+            Row(
+                "storing",
+                "bytes/s written by storing observations, over the time that it takes more than adding them up",
+                Quantity("phase 1, bytes/s", ("storing",), "bytes_per_s"),
+                Quantity("a fill of the same array", ("storing",), "plain_bytes_per_s"),
+                0.6,
             ),
         ),
     )

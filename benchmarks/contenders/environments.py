@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Literal
@@ -53,6 +54,33 @@ def rollout(
         "bars": int(params.market.num_bars[0]),
         "compile_s": compile_s,
     }
+    return measure, facts
+
+
+def storing(num_envs: int, num_steps: int, calls: int) -> tuple[Callable[[], dict[str, float]], dict[str, Any]]:
+    """Bytes per second at which rollouts store observations, and at which a program that does nothing else writes.
+
+    The first are what "stored" writes more than "consumed", over the time that it takes more.
+    """
+    stored, facts = rollout("stored", num_envs, num_steps, calls)
+    consumed, _ = rollout("consumed", num_envs, num_steps, calls)
+    env, _ = trading()
+    fill = jax.jit(lambda buffer, x: jnp.full_like(buffer, x), donate_argnums=0)
+    carried = [fill(jnp.zeros((num_steps, num_envs, *env.obs_shape)), 0.0)]
+    size = 4 * math.prod(env.obs_shape)
+
+    def written() -> float:
+        began = time.perf_counter()
+        for call in range(calls):
+            carried[0] = fill(carried[0], float(call))
+        jax.block_until_ready(carried[0])
+        return calls * carried[0].nbytes / (time.perf_counter() - began)
+
+    def measure() -> dict[str, float]:
+        slower, faster = stored()["steps_per_s"], consumed()["steps_per_s"]
+        return {"bytes_per_s": size / (1 / slower - 1 / faster), "plain_bytes_per_s": written()}
+
+    written()
     return measure, facts
 
 
