@@ -248,12 +248,13 @@ def _page(
     lines += [f"{unsampled}.", ""] if unsampled else []
     lines += [*report.comparison_table(rows), ""]
     lines += [*share_table(found), ""]
-    lines += ["Shares are of what is needed at least, over what a copy and a square float32 product (by JAX's default"]
     lines += [
-        "precision) reach on this device: a step reads and writes its state and reads its window once; a training"
+        "Shares are of what is needed at least, over what a copy and a square float32 product (by JAX's default",
+        "precision) reach on this device: a step reads and writes its state and reads its window once; a training",
+        "does the nominal operations of the plain loop. A share passes 100% where windows come from the device's",
+        "cache and one kernel of many environments writes only the numbers that changed.",
+        "",
     ]
-    lines += ["does the nominal operations of the plain loop. A share passes 100% where windows come from the device's cache"]
-    lines += ["and one kernel of many environments writes only the numbers that changed.", ""]
     return [*lines, *report.contender_table(chosen, [found] * len(chosen))]
 
 
