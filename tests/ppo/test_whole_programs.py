@@ -12,6 +12,7 @@ from jax.experimental import serialize_executable
 
 from purejaxrl_ppo import FitOptions, PPOConfig, fit
 from purejaxrl_ppo.whole_programs import Kept, ProgramStore, loaded
+from tests.ppo.test_fit import forget_after
 
 CONFIG = PPOConfig(num_envs=4, num_steps=8, total_timesteps=32, num_minibatches=1, num_epochs=1, hidden_sizes=(4,))
 ARGUMENTS = (np.zeros(3, np.float32),)
@@ -117,15 +118,20 @@ def test_a_second_start_traces_nothing_and_learns_the_same(kept_on_disk, monkeyp
             traced.append(1)
             return super().step_env(*args)
 
-    options, results = FitOptions(quiet=True, eval_every=0, tensorboard=False), []
-    for name in ("imports what a run imports at its end", "first", "second"):
+    config = dataclasses.replace(CONFIG, total_timesteps=4 * 32)
+    options = FitOptions(quiet=True, eval_every=0, tensorboard=False, checkpoint_every=1, keep_checkpoints=10)
+    results = []
+    for name in ("imports what a run imports at its end", "first", "second", "second"):
+        if len(results) == 3:
+            forget_after(kept_on_disk / name, 2)  # and it goes on
         env = Counted()
         traced.clear()
         made_from = None if "imports" in name else "pole"
-        made = fit(env, env.default_params, CONFIG, run_dir=kept_on_disk / name, options=options, made_from=made_from)
+        made = fit(env, env.default_params, config, run_dir=kept_on_disk / name, options=options, made_from=made_from)
+        assert made.iterations == 4
         results.append((len(traced), pickle.dumps(jax.device_get(jax.tree.leaves(made.state.params)))))
-    _, (first, there), (second, here) = results
+    _, (first, there), (second, here), (third, resumed) = results
     assert first > 0
-    assert second == 0
+    assert second == third == 0
     assert len(written) == 2
-    assert here == there
+    assert here == there == resumed
