@@ -99,17 +99,24 @@ def step(
             for k, name in enumerate(names):
                 triton.store(new_row.at[k, at], _block(getattr(fresh, name)).astype(jnp.int32), mask=done)
 
-    shapes = [(rows.shape[::-1], jnp.int32), *(((size,), dtype) for dtype in (jnp.int32, jnp.int32, bool, bool))]
+    new_rows, *outcome = _call(kernel, rows.shape[::-1])(*leaves)
+    return new_rows.swapaxes(0, 1), Outcome(*outcome)
+
+
+def _call(kernel: Callable[..., None], shape: tuple[int, ...]) -> Callable[..., list[jax.Array]]:
+    """The kernel as a function of arrays, of which the first [K, N] gives its place to the first result."""
+    size = shape[1]
+    results = [(shape, jnp.int32), *(((size,), dtype) for dtype in (jnp.int32, jnp.int32, bool, bool))]
     options: dict[str, Any] = {"compiler_params": triton.CompilerParams(num_warps=_ACCOUNTS // 32, num_stages=1)}
-    new_rows, *outcome = pl.pallas_call(
+    called: Callable[..., list[jax.Array]] = pl.pallas_call(
         kernel,
         grid=(pl.cdiv(size, _ACCOUNTS),),
-        out_shape=[jax.ShapeDtypeStruct(*shape) for shape in shapes],
+        out_shape=[jax.ShapeDtypeStruct(*result) for result in results],
         input_output_aliases={0: 0},
         name="step",
         **({"interpret": True} if jax.default_backend() != "gpu" else options),
-    )(*leaves)
-    return new_rows.swapaxes(0, 1), Outcome(*outcome)
+    )
+    return called
 
 
 class _Columns(list[jax.Array]):
