@@ -65,7 +65,7 @@ def plan_for(config: PPOConfig, spec: EnvSpec, backend: str | None = None) -> Pl
     skip = cpu and config.skip_forced_rows and config.choice_rows_only and spec.masked and separate
     rows = config.batch_size // config.num_minibatches
     multiple = 1 if cpu else _LANES
-    own_kernels = backend == "gpu" and separate and _fusible(config, spec, multiple) and _has_bfloat16()
+    own_kernels = backend == "gpu" and separate and _fusible(config, spec, multiple) and _holds_kernels()
     bfloat16 = own_kernels if config.bfloat16 is None else config.bfloat16
     input_bytes = config.batch_size * spec.obs_size * (2 if bfloat16 else 4)
     return Plan(
@@ -97,10 +97,13 @@ def _fusible(config: PPOConfig, spec: EnvSpec, multiple: int) -> bool:
     return fits and not config.layer_norm and min(config.num_envs, part) >= fused.LEAST_ROWS
 
 
-def _has_bfloat16() -> bool:
-    """Whether the GPU multiplies bfloat16 in its matrix units: NVIDIA's from Ampere on."""
-    capability = getattr(jax.devices()[0], "compute_capability", "8.0")  # another device stands in for such a GPU
-    return capability[0].isdigit() and float(capability) >= 8.0
+def _holds_kernels() -> bool:
+    """Whether a program has the 227 KB of shared memory that the kernels may take.
+
+    NVIDIA's Hopper (9.0) and Blackwell of the data centre (10.x) have it. Others multiply towers as the compiler does.
+    """
+    capability = getattr(jax.devices()[0], "compute_capability", "9.0")  # another device stands in for such a GPU
+    return capability.split(".")[0] in ("9", "10")
 
 
 def _microbatches(config: PPOConfig, cpu: bool) -> int:

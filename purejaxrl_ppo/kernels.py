@@ -21,6 +21,8 @@ from purejaxrl_ppo.wide import wide_outputs, wide_towers
 _FORWARD_MANY = Launch(128, 264, 8)  # where every program has four tiles or more
 _FORWARD = Launch(64, 132, 4)
 _BACKWARD = Launch(128, 66, 8)  # for each tower
+_OF_LARGE = Launch(32, 132, 4)  # both, of towers that leave less room on the chip
+_LARGE = 448 * 64  # numbers that stand there beside the rows
 
 
 def apply_fused(
@@ -52,10 +54,10 @@ def both_towers(weights: jax.Array, inputs: jax.Array, picked: jax.Array, activa
         activation: of the layers.
         further: layers behind the first.
     """
-    many = picked.shape[0] * inputs.shape[1] >= 4 * _FORWARD_MANY.rows * _FORWARD_MANY.programs
-    launch = _FORWARD_MANY if many else _FORWARD
-    tiles = Tiles.of(picked.shape[0], inputs.shape[1], launch)
     place = Place(inputs.shape[2], weights.shape[2], further)
+    many = picked.shape[0] * inputs.shape[1] >= 4 * _FORWARD_MANY.rows * _FORWARD_MANY.programs
+    launch = _OF_LARGE if _is_large(place) else _FORWARD_MANY if many else _FORWARD
+    tiles = Tiles.of(picked.shape[0], inputs.shape[1], launch)
 
     def kernel(weights_ref: Any, inputs_ref: Any, picked_ref: Any, out_ref: Any) -> None:
         program = pl.program_id(0)
@@ -84,8 +86,9 @@ def _backward(
 ) -> tuple[jax.Array, None, None]:
     """Every program adds up the gradient of one tower over its rows; their sums are added up in a fixed order."""
     weights, inputs, picked = kept
-    tiles = Tiles.of(picked.shape[0], inputs.shape[1], _BACKWARD)
     place = Place(inputs.shape[2], weights.shape[2], further)
+    launch = _OF_LARGE if _is_large(place) else _BACKWARD
+    tiles = Tiles.of(picked.shape[0], inputs.shape[1], launch)
 
     def kernel(weights_ref: Any, inputs_ref: Any, picked_ref: Any, by_output_ref: Any, out_ref: Any) -> None:
         own, program = pl.program_id(0), pl.program_id(1)
@@ -102,12 +105,17 @@ def _backward(
             out_ref[program, own, pl.ds(start, block.shape[0]), :] = block
 
     shape = jax.ShapeDtypeStruct((tiles.programs, *weights.shape), jnp.float32)
-    run = call(kernel, (2, tiles.programs), shape, "towers_gradient", _BACKWARD)
+    run = call(kernel, (2, tiles.programs), shape, "towers_gradient", launch)
     sums = run(weights, inputs, picked, by_output)
     return sums.sum(axis=0), None, None
 
 
 both_towers.defvjp(_forward, _backward)
+
+
+def _is_large(place: Place) -> bool:
+    """Whether weights and a tile of 128 rows do not fit the shared memory of an H100 together, by what compiled."""
+    return (place.inputs + 2 * place.further * place.width) * place.width >= _LARGE
 
 
 class _Tower(NamedTuple):

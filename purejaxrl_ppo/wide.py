@@ -19,6 +19,7 @@ from purejaxrl_ppo.fused import CHUNK, OUTPUTS
 from purejaxrl_ppo.tiles import Launch, Place, Tiles, activated, before_activation, call, product
 
 _FORWARD = Launch(128, 66, 8, 2)  # for each tower, as everywhere here
+_FORWARD_LONG = Launch(64, 66, 8, 1)  # of more than 256 inputs, which leave less room
 _BY_SECOND = Launch(32, 264, 4, 3)
 _BY_FIRST = Launch(128, 66, 8, 2)
 _BY_KERNEL = Launch(128, 66, 8, 2)  # shared by the programs of all its blocks
@@ -44,7 +45,8 @@ def _outputs(
 ) -> list[jax.Array]:
     """Outputs of each tower's head [2, M, B, OUTPUTS] and, where they are kept, both layers [2, M, B, H]."""
     steps, batch, width, dtype = picked.shape[0], inputs.shape[1], lean.shape[2], inputs.dtype
-    place, tiles = Place(inputs.shape[2], width, 1), Tiles.of(steps, batch, _FORWARD)
+    launch = _FORWARD if inputs.shape[2] <= 256 else _FORWARD_LONG
+    place, tiles = Place(inputs.shape[2], width, 1), Tiles.of(steps, batch, launch)
     second, head = place.kernel(0), place.head
 
     def kernel(
@@ -72,7 +74,7 @@ def _outputs(
 
     out = jax.ShapeDtypeStruct((2, steps, batch, OUTPUTS), jnp.float32)
     layers = [jax.ShapeDtypeStruct((2, steps, batch, width), dtype)] * (2 if kept else 0)
-    return call(kernel, (2, tiles.number), [out, *layers], "wide", _FORWARD)(weights, lean, inputs, picked)
+    return call(kernel, (2, tiles.number), [out, *layers], "wide", launch)(weights, lean, inputs, picked)
 
 
 def _forward(

@@ -1,5 +1,7 @@
 """What is chosen for which kind of device."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,6 +69,16 @@ def test_a_gpu_computes_towers_that_fit_in_kernels_and_in_bfloat16():
         assert found(**settings, bfloat16=True) == (False, True, True)
     # parts of 8 rows, by rows
     assert found(num_envs=16, num_steps=16, num_minibatches=4, minibatch_by="rows", microbatch_rows=8)[0] is False
+
+
+@pytest.mark.parametrize(
+    ("capability", "held"),
+    [("9.0", True), ("10.0", True), ("8.0", False), ("8.9", False), ("12.0", False), ("gfx942", False)],
+)
+def test_a_gpu_with_less_shared_memory_uses_no_kernels_of_ours(monkeypatch, capability, held):
+    monkeypatch.setattr(jax, "devices", lambda: [types.SimpleNamespace(compute_capability=capability)])
+    one = plan("gpu")
+    assert (one.fused_towers, one.joined_towers, one.bfloat16) == (held, not held, held)
 
 
 def test_what_is_packed_comes_back():
