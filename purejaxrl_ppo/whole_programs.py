@@ -4,8 +4,8 @@ JAX's cache finds what was compiled by the lowered program, so each start has to
 found by what it was made from: the files of all modules that were imported by then (a source counts as unchanged where
 Python itself would take its compiled form: same size, same time of change), JAX's settings and devices, the variables
 that steer XLA, the trainer's settings, the shapes of all arguments, and a text of the caller's that tells everything
-else. What is not known to be the same, or cannot be read, is traced as ever. Files hold code: the folder is that of
-JAX's cache, which is the user's own.
+else. What is not known to be the same, or cannot be read, is traced as ever. A compiled program is code, and so is its
+file: one that somebody else owns or could have written is not read.
 """
 
 import contextlib
@@ -73,7 +73,11 @@ class ProgramStore:
     def load(self) -> Kept | None:
         """What `save` kept; None where there is nothing, or other modules were imported then."""
         try:
-            files, kept = pickle.loads(self._path.read_bytes())
+            with self._path.open("rb") as file:
+                if not _is_private(file.fileno()):
+                    log.warning("%s is not read: others could have written it; delete it", self._path)
+                    return None
+                files, kept = pickle.load(file)
         except FileNotFoundError:
             return None
         except Exception as error:  # whatever a damaged file raises
@@ -112,7 +116,9 @@ class ProgramStore:
         partial = self._path.with_suffix(f".{os.getpid()}")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(data)
+            partial.unlink(missing_ok=True)
+            with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(data)
             partial.replace(self._path)
             for old in sorted(self._path.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-_MOST]:
                 old.unlink(missing_ok=True)
@@ -146,6 +152,12 @@ def _files() -> dict[str, Any]:
     """Stamps of the files of all modules that are imported."""
     found = (getattr(module, "__dict__", {}).get("__file__") for module in list(sys.modules.values()))
     return {path: _stamp(path) for path in found if isinstance(path, str)}
+
+
+def _is_private(file: int) -> bool:
+    """Whether an open file is the user's own, and nobody else may write it."""
+    status = os.fstat(file)
+    return status.st_uid == os.getuid() and not status.st_mode & 0o022
 
 
 def _stamp(path: str) -> tuple[int, int] | None:

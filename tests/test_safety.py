@@ -55,6 +55,7 @@ NAMED_BY_THE_USER = {
     ("__init__.py", "import_module"),  # a name of the face, from a table of our own
     ("main.py", "import_module"),  # what does the work of a command, from a table of our own
     ("codec.py", "import_module"),  # a module of this package, and of it dataclasses alone
+    ("whole_programs.py", "pickle"),  # compiled programs, code themselves; of files that only the user can have written
 }
 
 

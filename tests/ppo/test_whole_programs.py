@@ -94,6 +94,18 @@ def test_a_damaged_file_is_nothing_but_a_warning(kept_on_disk, caplog):
     assert loaded(b"nothing", abs) is abs
 
 
+def test_a_file_that_others_could_have_written_is_not_read(kept_on_disk, caplog):
+    store = saved()
+    assert store._path.stat().st_mode & 0o777 == 0o600
+    for mode in (0o620, 0o602):
+        store._path.chmod(mode)
+        assert store.load() is None
+        assert "others could have written it" in caplog.text
+        caplog.clear()
+    store._path.chmod(0o600)
+    assert store.load() is not None
+
+
 def test_nothing_is_kept_on_a_cpu_nor_without_a_cache(kept_on_disk, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     assert ProgramStore.of("market A", CONFIG, ARGUMENTS) is None
