@@ -116,7 +116,10 @@ def _stored(scale: Scale) -> Group:
         contenders=(
             _environment("stored", "phase 1; observations written into one array", kind="stored", **size),
             Contender(
-                "storing", f"{HERE}.environments:storing", size, "both of them, and the array filled with a number"
+                "storing",
+                f"{HERE}.environments:storing",
+                size,
+                "stored, consumed, and the array filled with a number, on one core",
             ),
             Contender(
                 "TorchTrade",
@@ -137,7 +140,7 @@ def _stored(scale: Scale) -> Group:
             ),
             Row(
                 "storing",
-                "bytes/s written by storing observations, over the time that it takes more than adding them up",
+                "bytes/s of storing observations on one core, over the time that it takes more than adding them up",
                 Quantity("phase 1, bytes/s", ("storing",), "bytes_per_s"),
                 Quantity("a fill of the same array", ("storing",), "plain_bytes_per_s"),
                 0.6,

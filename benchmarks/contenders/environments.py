@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import jax
@@ -60,12 +62,12 @@ def rollout(
 def storing(num_envs: int, num_steps: int, calls: int) -> tuple[Callable[[], dict[str, float]], dict[str, Any]]:
     """Bytes per second at which rollouts store observations, and at which a program that does nothing else writes.
 
-    The first are what "stored" writes more than "consumed", over the time that it takes more.
+    The first are what "stored" writes more than "consumed", over the time that it takes more. On one core.
     """
     stored, facts = rollout("stored", num_envs, num_steps, calls)
     consumed, _ = rollout("consumed", num_envs, num_steps, calls)
     env, _ = trading()
-    fill = jax.jit(lambda buffer, x: jnp.full_like(buffer, x), donate_argnums=0)
+    fill = counted(lambda buffer, x: jnp.full_like(buffer, x), donate=(0,))  # written where it lies
     carried = [fill(jnp.zeros((num_steps, num_envs, *env.obs_shape)), 0.0)]
     size = 4 * math.prod(env.obs_shape)
 
@@ -77,11 +79,28 @@ def storing(num_envs: int, num_steps: int, calls: int) -> tuple[Callable[[], dic
         return calls * carried[0].nbytes / (time.perf_counter() - began)
 
     def measure() -> dict[str, float]:
-        slower, faster = stored()["steps_per_s"], consumed()["steps_per_s"]
-        return {"bytes_per_s": size / (1 / slower - 1 / faster), "plain_bytes_per_s": written()}
+        with _one_core():
+            slower, faster = stored()["steps_per_s"], consumed()["steps_per_s"]
+            return {"bytes_per_s": size / (1 / slower - 1 / faster), "plain_bytes_per_s": written()}
 
     written()
     return measure, facts
+
+
+@contextlib.contextmanager
+def _one_core() -> Iterator[None]:
+    """Bind all threads of this process to one core, for as long."""
+    cores = os.sched_getaffinity(0)
+
+    def bind(allowed: set[int]) -> None:
+        for thread in os.listdir("/proc/self/task"):
+            os.sched_setaffinity(int(thread), allowed)
+
+    bind({min(cores)})
+    try:
+        yield
+    finally:
+        bind(cores)
 
 
 def memory(kind: Kind, num_envs: int, num_steps: int) -> tuple[Callable[[], dict[str, float]], dict[str, Any]]:
