@@ -167,8 +167,9 @@ class _Loop:
         self.mesh, self.team = mesh, Team(mesh)
         self.init, self.chunk = _programs(self.env, config, params_schedule, mesh)
         self.arguments = place((self.env_params, self.hyper), mesh, P())
-        whole = made_from is not None and not self._is_bound() and not options.debug_nans
-        self.store = ProgramStore.of(str(made_from), config, self.arguments) if whole else None
+        self.store: ProgramStore | None = None
+        if made_from is not None and not self._is_bound() and not options.debug_nans:
+            self.store = ProgramStore.of(made_from, config, self.arguments)
         self.kept = None if self.store is None else self.store.load()
         about: tuple[EnvSpec, bool, TrainState] = self._traced() if self.kept is None else self.kept.about
         self.spec, self.keeps_states, self.shapes = about

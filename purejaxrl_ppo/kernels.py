@@ -15,7 +15,7 @@ from jax.experimental import pallas as pl
 from purejaxrl_ppo.fused import CHUNK, OUTPUTS, WIDTHS, FusedTowers
 from purejaxrl_ppo.joined import head_and_value
 from purejaxrl_ppo.networks import ActorCritic
-from purejaxrl_ppo.tiles import Launch, Place, Tiles, activated, before_activation, call, product
+from purejaxrl_ppo.tiles import Launch, Place, Tiles, activated, before_activation, bias_row, call, product
 from purejaxrl_ppo.wide import wide_outputs, wide_towers
 
 _FORWARD_MANY = Launch(128, 264, 8)  # where every program has four tiles or more
@@ -178,8 +178,7 @@ class _Tower(NamedTuple):
         for layer, (kernel, by_bias) in enumerate(further):
             start = self.place.kernel(layer)
             found += [(start, kernel), (start + self.place.width, by_bias[None])]
-        diagonal = jnp.arange(OUTPUTS)[:, None] == jnp.arange(self.place.width)[None]
-        row = jnp.where(diagonal, bias[:, None], 0.0).sum(axis=0)
+        row = bias_row(bias, self.place.width)
         return [*found, (self.place.head, head), (self.place.head + OUTPUTS, row[None])]
 
 

@@ -41,11 +41,6 @@ class Place(NamedTuple):
         """First of `OUTPUTS` rows, one for each output; their biases are the first numbers of the row behind them."""
         return self.kernel(self.further)
 
-    @property
-    def rows(self) -> int:
-        """In all."""
-        return self.head + OUTPUTS + 1
-
 
 class Tiles(NamedTuple):
     """Rows of the picked steps, a few at a time; the last ones of a step reach back to stay within it."""
@@ -104,6 +99,12 @@ def before_activation(by_layer: jax.Array, layer: jax.Array, activation: str) ->
 def product(a: jax.Array, b: jax.Array, a_turned: bool = False, b_turned: bool = False) -> jax.Array:
     """Product with float32 sums, of the transpose where it says so."""
     return triton.dot(a, b, trans_a=a_turned, trans_b=b_turned)
+
+
+def bias_row(biases: jax.Array, width: int) -> jax.Array:
+    """The row [H] of `FusedTowers.weights` whose first numbers are the heads' biases [OUTPUTS]."""
+    first = jnp.arange(OUTPUTS)[:, None] == jnp.arange(width)[None]
+    return jnp.where(first, biases[:, None], 0.0).sum(axis=0)
 
 
 def call(kernel: Any, grid: tuple[int, ...], shape: Any, name: str, launch: Launch) -> Any:

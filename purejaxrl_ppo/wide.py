@@ -16,7 +16,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
 from purejaxrl_ppo.fused import CHUNK, OUTPUTS
-from purejaxrl_ppo.tiles import Launch, Place, Tiles, activated, before_activation, call, product
+from purejaxrl_ppo.tiles import Launch, Place, Tiles, activated, before_activation, bias_row, call, product
 
 _FORWARD = Launch(128, 66, 8, 2)  # for each tower, as everywhere here
 _FORWARD_LONG = Launch(64, 66, 8, 1)  # of more than 256 inputs, which leave less room
@@ -126,8 +126,7 @@ def _by_second(
         by_bias, by_head, by_last = jax.lax.fori_loop(0, tiles.turns(program), tile, nothing)
         sums_ref[program, tower, 0, :] = by_bias
         sums_ref[program, tower, pl.ds(1, OUTPUTS), :] = by_head
-        diagonal = jnp.arange(OUTPUTS)[:, None] == jnp.arange(width)[None]
-        sums_ref[program, tower, 1 + OUTPUTS, :] = jnp.where(diagonal, by_last[:, None], 0.0).sum(axis=0)
+        sums_ref[program, tower, 1 + OUTPUTS, :] = bias_row(by_last, width)
 
     sums = jax.ShapeDtypeStruct((tiles.programs, 2, 2 + OUTPUTS, width), jnp.float32)
     shapes = [jax.ShapeDtypeStruct(second.shape, dtype), sums]
