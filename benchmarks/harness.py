@@ -20,6 +20,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.machine import usable_cores
+
 PATIENCE_S = 900.0  # for one answer; a contender that takes longer is stopped and named
 _PLAIN = {"JAX_ENABLE_COMPILATION_CACHE": "false", "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
 
@@ -40,6 +42,7 @@ class Contender:
     settings: dict[str, Any]  # keyword arguments of the function, plain JSON values
     about: str = ""  # a sentence for the page: what it is, and what favours whom
     fresh: bool = False  # a new process for every round, for the time that starting takes
+    all_cores: bool = False  # a CPU is a device for each core to it, and not one device of several threads
 
 
 @dataclasses.dataclass
@@ -58,13 +61,14 @@ class Worker:
         """patience_s: for one answer; deadline: moment of `time.monotonic()` after which none is waited for."""
         self.patience_s, self.deadline = patience_s, deadline
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  (closed by `stop`)
+        cores = {"JAX_NUM_CPU_DEVICES": str(usable_cores())} if contender.all_cores else {}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", contender.entry, json.dumps(contender.settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
-            env={**os.environ, **_PLAIN},
+            env={**os.environ, **_PLAIN, **cores},
         )
         self._answers: queue.Queue[str | None] = queue.Queue()
         self._listener = threading.Thread(target=self._listen, daemon=True)

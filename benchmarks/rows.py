@@ -72,7 +72,7 @@ def groups(scale: Scale) -> list[Group]:
 
 
 def _environment(name: str, about: str, **settings: Any) -> Contender:
-    return Contender(name, f"{HERE}.environments:rollout", settings, about)
+    return Contender(name, f"{HERE}.environments:rollout", settings, about, all_cores=True)
 
 
 def _speed(name: str, label: str) -> Quantity:
@@ -163,7 +163,9 @@ def _ppo(scale: Scale) -> Group:
                 f"{trainers}:ours",
                 sizes,
                 "masks, normalisation and bootstrapped truncation included; masks favour it, too: the policy's tower "
-                "is left out of rows with a single legal action, which are most",
+                "is left out of rows with a single legal action, which are most; a device a core, which the others' "
+                "loops have no way to use",
+                all_cores=True,
             ),
             Contender("plain loop", f"{trainers}:plain", sizes, "one-file loop of the PureJaxRL kind, without those"),
             Contender("rejax", f"{trainers}:rejax", sizes, "its PPO, without those and without evaluation"),

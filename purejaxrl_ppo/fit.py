@@ -330,7 +330,7 @@ class _Loop:
             self.to_close.append(tracker)
         self.terminal.say(config.budget_note)
         if self.mesh is not None:
-            devices = f"{self.mesh.size} devices of {self.team.size} processes"
+            devices = f"{self.mesh.size} devices" + f" of {self.team.size} processes" * (self.team.size > 1)
             self.terminal.say(f"{devices}, {config.num_envs // self.mesh.size:,} environments on each")
         if resumed:
             self.terminal.say(f"resuming {self.run_dir} after iteration {self.iteration:,}")

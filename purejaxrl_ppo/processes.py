@@ -109,14 +109,14 @@ def start_parallel(parallel: Parallel) -> Mesh | None:
     """
     named = (parallel.coordinator, parallel.num_processes, parallel.process_id)
     if parallel.devices is not None and named == (None, None, None):
-        _split_cpu(parallel.devices)
+        split_cpu(parallel.devices)
     several = named != (None, None, None) or int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
     if several:
         start_processes(*named)
     return make_mesh(parallel.devices) if several or parallel.devices is not None else None
 
 
-def _split_cpu(devices: int) -> None:
+def split_cpu(devices: int) -> None:
     """Let a CPU be as many devices, where JAX has not begun and nobody else has said how many."""
     if devices > 1 and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         with contextlib.suppress(RuntimeError):  # it has begun: `make_mesh` counts what there is

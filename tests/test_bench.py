@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import math
 import os
 import pathlib
 import subprocess
@@ -22,6 +23,7 @@ from benchmarks.bench import Options, choose, main
 from benchmarks.comparison import Quantity, Row
 from benchmarks.contenders import environments
 from benchmarks.harness import Contender, Measured, measure_group
+from benchmarks.machine import usable_cores
 from benchmarks.peers.pandas_env import PandasEnv
 from benchmarks.rows import FULL, QUICK, groups
 from benchmarks.sampling import Sampler
@@ -53,6 +55,9 @@ def module(tmp_path, monkeypatch):
                         file.write(name)
                     return {"steps_per_s": next(values), "pid": os.getpid()}
                 return measure, {"compile_s": 0.5}
+
+            def devices():
+                return lambda: {"devices": int(os.environ.get("JAX_NUM_CPU_DEVICES", 0))}, {}
 
             def absent():
                 import no_such_library
@@ -98,6 +103,18 @@ def test_a_fresh_contender_gets_a_process_a_round(module):
     rounds = measure_group([fresh], 2, quiet)["a"].rounds
     assert [numbers["steps_per_s"] for numbers in rounds] == [10, 10]
     assert rounds[0]["pid"] != rounds[1]["pid"]
+
+
+def test_a_device_for_each_core_is_there_for_those_that_can_use_them(module):
+    one, all_of_them = (Contender(str(x), "contenders_of_a_test:devices", {}, all_cores=x) for x in (False, True))
+    found = measure_group([one, all_of_them], 1, quiet)
+    assert [found[name].rounds for name in ("False", "True")] == [[{"devices": 0}], [{"devices": usable_cores()}]]
+
+
+def test_environments_are_shared_out_evenly(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 6)
+    monkeypatch.setattr(environments, "make_mesh", lambda count: count)
+    assert [environments.sharing(count) for count in (1_000, 3_000, 7)] == [2, 6, None]
 
 
 def test_what_cannot_be_measured_leaves_its_reason_and_the_others_their_numbers(module):
@@ -239,6 +256,7 @@ def test_a_smoke_run_writes_every_number_of_its_rows(tmp_path, monkeypatch, caps
         assert row["ratio"] == row["ours_median"] / row["peer_median"] > 0
         assert row["verdict"] in ("met", "missed")
     assert set(content["contenders"]) == {"consumed", "reference"}
+    assert content["contenders"]["consumed"]["facts"]["devices"] == math.gcd(QUICK.num_envs, usable_cores())
     assert "too small for these numbers" in page.read_text()
     assert page.read_text().strip() in capsys.readouterr().out
 

@@ -13,7 +13,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 from gymnax.environments import environment
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 
+from purejaxrl_ppo.sharding import make_mesh, over_devices
 from trading_gymnax import TradingPhase1, TradingPhase2, load_market_data
 from trading_gymnax.synthetic import default_market, regime
 
@@ -28,10 +31,11 @@ def rollout(
 
     kind: "consumed" adds up every number of every observation, "stored" writes the observations into one array that is
     there before, "stock" is "consumed" with gymnax's own `Environment.step`. sessions: of the tape, the built-in market
-    without. phase: 1 or 2.
+    without. phase: 1 or 2. The environments are shared out over the devices that JAX has.
     """
     env, params = trading(sessions, phase)
-    start, roll = programs(env, kind, num_envs, num_steps)
+    mesh = sharing(num_envs)
+    start, roll = _over(mesh, env, kind, num_envs, num_steps)
     began = time.perf_counter()
     buffer = jnp.zeros((num_steps, num_envs, *env.obs_shape) if kind == "stored" else (0,))
     state = jax.block_until_ready(jax.jit(start)(jax.random.key(0), params))
@@ -53,10 +57,40 @@ def rollout(
         "num_envs": num_envs,
         "num_steps": num_steps,
         "calls": calls,
+        "devices": 1 if mesh is None else mesh.size,
         "bars": int(params.market.num_bars[0]),
         "compile_s": compile_s,
     }
     return measure, facts
+
+
+def sharing(num_envs: int) -> Mesh | None:
+    """As many of JAX's devices as can share so many environments evenly; None for one."""
+    count = math.gcd(num_envs, jax.device_count())
+    return make_mesh(count) if count > 1 else None
+
+
+def _over(
+    mesh: Mesh | None, env: Any, kind: Kind, num_envs: int, num_steps: int
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What `programs` gives, each device with its share of the environments and a key of its own."""
+    if mesh is None:
+        return programs(env, kind, num_envs, num_steps)
+    start, roll = programs(env, kind, num_envs // mesh.size, num_steps)
+    (axis,) = mesh.axis_names
+    mine, buffers = P(axis), P(None, axis) if kind == "stored" else P()
+
+    def own(key: jax.Array) -> jax.Array:
+        return jax.random.fold_in(key, jax.lax.axis_index(axis))
+
+    def rolled(key: jax.Array, state: Any, buffer: jax.Array, params: Any) -> Any:
+        state, buffer, total = roll(own(key), state, buffer, params)
+        return state, buffer, total[None]
+
+    return (
+        over_devices(lambda key, params: start(own(key), params), mesh, (P(), P()), mine),
+        over_devices(rolled, mesh, (P(), mine, buffers, P()), (mine, buffers, mine)),
+    )
 
 
 def storing(num_envs: int, num_steps: int, calls: int) -> tuple[Callable[[], dict[str, float]], dict[str, Any]]:

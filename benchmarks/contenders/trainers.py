@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from benchmarks.contenders.environments import counted, trading, working_bytes
+from benchmarks.contenders.environments import counted, sharing, trading, working_bytes
 from benchmarks.machine import device_memory, device_name, resident_mb, versions
 from benchmarks.settings import PPOSettings
 from trading_gymnax.interop import FiveValueStep
@@ -22,7 +22,7 @@ Measured = tuple[Callable[[], dict[str, float]], dict[str, Any]]
 
 
 def ours(phase: int = 1, precision: str | None = None, **settings: Any) -> Measured:
-    """`purejaxrl_ppo.make_train`; also the mean reward a step of the last update.
+    """`purejaxrl_ppo.make_train` over the devices that JAX has; also the mean reward a step of the last update.
 
     precision: of float32 products, "highest" say; None is JAX's default, which on a GPU is TF32.
     """
@@ -32,7 +32,7 @@ def ours(phase: int = 1, precision: str | None = None, **settings: Any) -> Measu
         jax.config.update("jax_default_matmul_precision", precision)
     chosen = PPOSettings(**settings)
     env, params = trading(phase=phase)
-    train = make_train(env, our_config(chosen))
+    train = make_train(env, our_config(chosen), mesh=sharing(chosen.num_envs))
     return _timed(train, env, (params,), chosen, lambda result: result.metrics["reward"][-1])
 
 
@@ -150,4 +150,5 @@ def _timed(
         found = {"steps_per_s": speed, "flops_per_s": speed * flops, **device_memory()}
         return found if reward is None else {**found, "reward": float(reward(result))}
 
-    return measure, {**dataclasses.asdict(chosen), "compile_s": compile_s, **device_name()}
+    facts = {**dataclasses.asdict(chosen), "devices": jax.device_count(), "compile_s": compile_s}
+    return measure, {**facts, **device_name()}

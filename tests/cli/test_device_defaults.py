@@ -6,6 +6,7 @@ import jax
 import pytest
 
 from trading_gymnax.cli import main as cli
+from trading_gymnax.cli import training
 from trading_gymnax.cli.trader import TRADER, WIDER, device_note, trader_for
 
 
@@ -42,3 +43,24 @@ def test_the_note_is_the_line_to_type():
     assert "TF32 with --bfloat16 False" in note
     for said in (dataclasses.replace(trader_for("gpu"), bfloat16=False), trader_for("tpu")):
         assert "bfloat16" not in device_note("gpu" if said.bfloat16 is not None else "tpu", said)
+
+
+def test_a_training_is_shared_out_over_the_devices_that_are_asked_for(monkeypatch, tmp_path):
+    split, given = [], {}
+    monkeypatch.setattr("purejaxrl_ppo.processes.split_cpu", split.append)  # JAX has begun here, with one device
+    monkeypatch.setattr(training, "fit", lambda *args, **more: given.update(more) or pytest.fail("trained"))
+
+    def train(*options):
+        return training.train(cli._command(["train", "--run-dir", str(tmp_path / "run"), *options]))
+
+    with pytest.raises(ValueError, match=r"7 devices were asked for, but there (is|are) 1"):
+        train("--devices", "7")
+    monkeypatch.setattr(training, "make_mesh", lambda count: jax.sharding.AbstractMesh((count,), ("envs",)))
+    with pytest.raises(ValueError, match="num_envs=256 cannot be shared out over 3 devices: use a multiple of 3"):
+        train("--devices", "3")
+    assert not (tmp_path / "run").exists()
+    for options, size in ((("--devices", "2"), 2), ((), None)):
+        with pytest.raises(pytest.fail.Exception, match="trained"):
+            train(*options)
+        assert (given["mesh"] and given["mesh"].size) == size
+    assert split == [7, 3, 2]

@@ -340,6 +340,9 @@ class Train(Trading):
     reward: Literal["profit", "account-value"] = "profit"
     """What a step pays: its profit, or the change of what the account of --account is still worth to its trader. The
     latter needs a --gamma near 1, 0.9995 say, as payouts are days away."""
+    devices: int | None = None
+    """Devices that share the environments; one by default. A CPU is as many devices as are asked for, and one for each
+    core is the fastest in long trainings."""
     run_dir: pathlib.Path | None = None
     """Folder of the run; runs/<market>-phase<phase> by default."""
 

@@ -52,7 +52,8 @@ from trading_gymnax.walkforward.run import run_walk_forward
 
 with warnings.catch_warnings():  # distrax and its own dependencies warn while they are imported
     warnings.simplefilter("ignore")
-    from purejaxrl_ppo import Policy, check_memory, fit, load_policy
+    from purejaxrl_ppo import Policy, check_memory, fit, load_policy, make_mesh
+    from purejaxrl_ppo.sharding import local_config
 
 _TAPE_BYTES = 137  # of a bar of a synthetic market: 57 in its table, 80 in `MarketData`
 
@@ -68,6 +69,8 @@ def train(command: Train) -> None:
         train_until=command.train_until, warm_start=start, version=version, commit=commit or None
     ).with_digests()
     policy = _warm_start(command, settings)
+    mesh = None if command.devices is None else make_mesh(command.devices)
+    local_config(command.config, mesh)  # refuses what cannot be shared out, before anything is written
     run_dir = command.folder
     split = build(settings)
     print(split.note)
@@ -86,6 +89,7 @@ def train(command: Train) -> None:
         params_schedule=split.schedule,
         eval_params=split.train_params if split.schedule else None,
         warm_start=policy,
+        mesh=mesh,
         env_source={"typed": {"resume": _command_line(), "evaluate": f"trading-gymnax evaluate {run_dir}"}},
         return_unit=_return_unit(split.learning_params),
         made_from=json.dumps(settings.to_dict(), sort_keys=True),
