@@ -389,8 +389,11 @@ class TradingPhase1(environment.Environment[EnvState, EnvParams]):
 
         Every method takes either and gives the same numbers. Neither JAX nor the compiler takes anything out of a
         `scan` on a GPU, where each small computation costs as much as a large one. Of one set of parameters, not of a
-        batch of different ones: each set has a tape of its own, as large as the market's features.
+        batch of different ones: each set has a tape of its own, as large as the market's features. Prepared ones stay
+        as they are.
         """
+        if isinstance(params, PreparedParams):
+            return params
         return PreparedParams(params, self._plan(params), self._all_terms(params), observation.market_tape(params))
 
     def is_truncated(self, state: EnvState, params: EnvParams) -> jax.Array:

@@ -16,7 +16,7 @@ from gymnax.environments import environment
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from purejaxrl_ppo.sharding import make_mesh, over_devices
+from purejaxrl_ppo.sharding import make_mesh, over_devices, place
 from trading_gymnax import TradingPhase1, TradingPhase2, load_market_data
 from trading_gymnax.synthetic import default_market, regime
 
@@ -35,6 +35,7 @@ def rollout(
     """
     env, params = trading(sessions, phase)
     mesh = sharing(num_envs)
+    params = place(jax.jit(env.prepared)(params), mesh, P())  # once, and not at each call
     start, roll = _over(mesh, env, kind, num_envs, num_steps)
     began = time.perf_counter()
     buffer = jnp.zeros((num_steps, num_envs, *env.obs_shape) if kind == "stored" else (0,))

@@ -67,10 +67,13 @@ def leaves(tree: Any) -> dict[str, np.ndarray]:
         ),
         pytest.param({"backend": "gpu", "shared_torso": True}, marks=pytest.mark.slow),
         pytest.param({"backend": "gpu", "layer_norm": True, "minibatch_by": "envs"}, marks=pytest.mark.slow),
-        {  # pairs of layers too wide to be blocks of one matrix, and a narrow one
-            **{"backend": "gpu", "rollout_storage": "states"},
-            **{"hidden_sizes": (160, 160, 8), "activation": "relu", "target_kl": 0.01},
-        },
+        pytest.param(  # pairs of layers too wide to be blocks of one matrix, and a narrow one
+            {
+                **{"backend": "gpu", "rollout_storage": "states"},
+                **{"hidden_sizes": (160, 160, 8), "activation": "relu", "target_kl": 0.01},
+            },
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=str,
 )

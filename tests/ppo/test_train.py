@@ -109,7 +109,7 @@ def test_other_parameters_do_not_compile_again():
     "settings",
     [
         {},
-        {"recurrent": True, "gru_size": 8},
+        pytest.param({"recurrent": True, "gru_size": 8}, marks=pytest.mark.slow),
         {"minibatch_by": "time", "microbatch_rows": 8},
         {"bfloat16": True, "minibatch_by": "envs", "shared_torso": True},
     ],

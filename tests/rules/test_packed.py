@@ -77,3 +77,5 @@ def test_prepared_parameters_give_the_same_numbers():
     jax.tree.map(np.testing.assert_array_equal, plain, prepared)
     with pytest.raises(TypeError, match="rth_open"):
         env.prepared(params).replace(rth_open=9.5)
+    once = env.prepared(params)
+    assert env.prepared(once) is once

@@ -21,11 +21,11 @@ def martingales(seed: int, sessions: int):
     return [load_market_data(frame, PLAIN) for frame in (first, *fine)]
 
 
-def test_a_million_steps_find_no_free_lunch():
-    """Of many sessions, as a walk of 256 takes no longer than one of a few."""
+def test_half_a_million_steps_find_no_free_lunch():
+    """Of many sessions: in a hundred the rare large losses of a walk that ends at its target may all be missing."""
     markets = martingales(0, 250)
-    found = attack(TradingPhase1(markets[0]), markets, steps=1_000_000)
-    assert sum(one.steps for one in found) >= 1_000_000
+    found = attack(TradingPhase1(markets[0]), markets, steps=500_000)
+    assert sum(one.steps for one in found) >= 500_000
     assert len({one.policy for one in found}) > 2
     assert list(free_lunches(found)) == []
 

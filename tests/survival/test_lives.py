@@ -159,6 +159,7 @@ def in_numbers(reason, number, funded, payouts, paid_out, fees, over):
     return ended, days, first_day(funded & ~over), first_day((payouts > 0) & ~over), *at_end, fees[rows, end]
 
 
+@pytest.mark.slow  # `test_played.py` sets a replay beside the environment's lives in the fast suite
 def test_lives_of_consecutive_sessions_are_those_of_the_environment_to_the_cent():
     env, params, script, found = recorded()
     follows = np.asarray(found.tape.follows)

@@ -421,6 +421,7 @@ def test_one_who_never_trades_keeps_the_account_and_pays_for_it():
     assert "to a pass -" in str(found)
 
 
+@pytest.mark.slow
 def test_phase_2_says_what_its_policy_saw():
     market, script = noisy()
     few = {"coin_seeds": 1, "block_sessions": 2, "sessions": 4}
