@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from purejaxrl_ppo.memory import check_memory, memory_in_words
     from purejaxrl_ppo.options import FitOptions
     from purejaxrl_ppo.policy import Policy, policy_of
-    from purejaxrl_ppo.processes import start_processes
+    from purejaxrl_ppo.processes import split_cpu, start_processes
     from purejaxrl_ppo.rundir import load_policy
     from purejaxrl_ppo.sharding import make_mesh
     from purejaxrl_ppo.sweep.run import SweepResult, sweep
@@ -61,6 +61,7 @@ __all__ = [
     "policy_of",
     "read_float",
     "read_number",
+    "split_cpu",
     "start_processes",
     "sweep",
     "training_memory",
@@ -99,6 +100,7 @@ _HOMES = {
     "policy_of": "policy",
     "read_float": "cli.numbers",
     "read_number": "cli.numbers",
+    "split_cpu": "processes",
     "start_processes": "processes",
     "sweep": "sweep.run",
     "training_memory": "estimate",

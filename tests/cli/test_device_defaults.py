@@ -47,7 +47,7 @@ def test_the_note_is_the_line_to_type():
 
 def test_a_training_is_shared_out_over_the_devices_that_are_asked_for(monkeypatch, tmp_path):
     split, given = [], {}
-    monkeypatch.setattr("purejaxrl_ppo.processes.split_cpu", split.append)  # JAX has begun here, with one device
+    monkeypatch.setattr("purejaxrl_ppo.split_cpu", split.append)  # JAX has begun here, with one device
     monkeypatch.setattr(training, "fit", lambda *args, **more: given.update(more) or pytest.fail("trained"))
 
     def train(*options):

@@ -103,7 +103,7 @@ def _backend(devices: int | None = None) -> str:
     """
     import jax
 
-    from purejaxrl_ppo.processes import split_cpu
+    from purejaxrl_ppo import split_cpu
 
     if devices is not None:
         split_cpu(devices)

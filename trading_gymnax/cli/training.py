@@ -52,8 +52,7 @@ from trading_gymnax.walkforward.run import run_walk_forward
 
 with warnings.catch_warnings():  # distrax and its own dependencies warn while they are imported
     warnings.simplefilter("ignore")
-    from purejaxrl_ppo import Policy, check_memory, fit, load_policy, make_mesh
-    from purejaxrl_ppo.sharding import local_config
+    from purejaxrl_ppo import Policy, check_memory, fit, load_policy, make_mesh, make_trainer
 
 _TAPE_BYTES = 137  # of a bar of a synthetic market: 57 in its table, 80 in `MarketData`
 
@@ -69,11 +68,11 @@ def train(command: Train) -> None:
         train_until=command.train_until, warm_start=start, version=version, commit=commit or None
     ).with_digests()
     policy = _warm_start(command, settings)
-    mesh = None if command.devices is None else make_mesh(command.devices)
-    local_config(command.config, mesh)  # refuses what cannot be shared out, before anything is written
     run_dir = command.folder
     split = build(settings)
     print(split.note)
+    mesh = None if command.devices is None else make_mesh(command.devices)
+    make_trainer(split.env, command.config, split.schedule, mesh=mesh)  # refuses what cannot be shared out evenly
     if jax.default_backend() != "cpu":
         print(device_note(jax.default_backend(), command.config))
     write_settings(run_dir, settings)
