@@ -32,8 +32,10 @@ def ours(phase: int = 1, precision: str | None = None, **settings: Any) -> Measu
         jax.config.update("jax_default_matmul_precision", precision)
     chosen = PPOSettings(**settings)
     env, params = trading(phase=phase)
-    train = make_train(env, our_config(chosen), mesh=sharing(chosen.num_envs))
-    return _timed(train, env, (params,), chosen, lambda result: result.metrics["reward"][-1])
+    mesh = sharing(chosen.num_envs)
+    train = make_train(env, our_config(chosen), mesh=mesh)
+    measure, facts = _timed(train, env, (params,), chosen, lambda result: result.metrics["reward"][-1])
+    return measure, {**facts, "devices": 1 if mesh is None else mesh.size}
 
 
 def plain(**settings: Any) -> Measured:
@@ -150,5 +152,4 @@ def _timed(
         found = {"steps_per_s": speed, "flops_per_s": speed * flops, **device_memory()}
         return found if reward is None else {**found, "reward": float(reward(result))}
 
-    facts = {**dataclasses.asdict(chosen), "devices": jax.device_count(), "compile_s": compile_s}
-    return measure, {**facts, **device_name()}
+    return measure, {**dataclasses.asdict(chosen), "compile_s": compile_s, **device_name()}

@@ -92,21 +92,16 @@ def _command(args: list[str]) -> Any:
     command = _read(args, TRADER)
     if not isinstance(command, Train | WalkForward):
         return command
-    trader = trader_for(_backend(getattr(command, "devices", None)))
+    if isinstance(command, Train) and command.devices is not None:
+        importlib.import_module("purejaxrl_ppo").split_cpu(command.devices)
+    trader = trader_for(_backend())
     return command if trader == TRADER else _read(args, trader)
 
 
-def _backend(devices: int | None = None) -> str:
-    """The kind of JAX's default device, where a CPU is as many `devices` as are asked for.
-
-    Raises ValueError where JAX_PLATFORMS names one that is not there.
-    """
+def _backend() -> str:
+    """The kind of JAX's default device. Raises ValueError where JAX_PLATFORMS names one that is not there."""
     import jax
 
-    from purejaxrl_ppo import split_cpu
-
-    if devices is not None:
-        split_cpu(devices)
     try:
         return jax.default_backend()
     except (RuntimeError, AssertionError) as error:  # the latter, without a word, where no plugin knows the platform
